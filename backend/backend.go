@@ -1,0 +1,281 @@
+// Package backend is the contract between dlock and the stores that keep its
+// locks, and the registry of URL schemes under which drivers are found.
+//
+// A program that only uses locks never needs this package: it imports a driver
+// for its URL scheme and calls dlock.Open. Whoever writes a driver implements
+// [Backend] and [Session] and runs the suite in backend/backendtest, which
+// checks every obligation written here.
+package backend
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A Backend opens sessions with one store. It is safe for concurrent use.
+type Backend interface {
+	// String names the store in errors, logs and spans, such as
+	// "file:///var/lock/app". It holds no secret.
+	String() string
+
+	// Caps tells what the store guarantees. It never changes.
+	Caps() Caps
+
+	// Open starts a session whose leases live for ttl beyond the last batch
+	// that the store answered. ctx bounds the opening alone, not the session.
+	// Open does not retry: its caller does, unless the error wraps ErrUnsupported.
+	Open(ctx context.Context, ttl time.Duration) (Session, error)
+}
+
+// Caps is what a store guarantees beyond exclusion. A driver's tests pin it, so
+// that no guarantee is dropped in silence.
+type Caps struct {
+	// Queue: sessions are served in the order in which they came to stand in the
+	// store's queue, which may differ by a moment from the order of the answers.
+	// Without it they are served by fair retries.
+	Queue bool
+	// Notify: events are pushed by the store and not found by polling.
+	Notify bool
+	// Fencing: every Grant has an Ordinal.
+	Fencing bool
+	// Contended: the store tells, in a Grant and by an Event, when another
+	// session waits for what this one holds. Without it a Grant that is not
+	// Contended says nothing.
+	Contended bool
+	// Processes: sessions of different processes share the locks.
+	Processes bool
+}
+
+// A Session is one party to the store's locks. What it holds and where it waits
+// ends with it.
+//
+// One goroutine calls Apply and another calls Recv, at the same time. Close is
+// called once, also after a death, may be called beside both and makes both
+// return. Arguments are not retained, and
+// results belong to the caller until its next call of the same method.
+type Session interface {
+	// Apply runs ops in order and answers each in results, index by index. It
+	// renews every lease of the session; with no ops it is the heartbeat. It
+	// waits for the store's answer, but neither for a lock to become free nor
+	// for the slowest node of several.
+	//
+	// leases lists leases whose deadline is new; the deadlines of the others
+	// stand. A lease is not given up before its deadline because one batch
+	// failed: as long as the session may still renew one, Apply reports ops
+	// without an answer as Unknown and returns a nil error, and its caller sends
+	// them again. A session that cannot be reached again under its identity is
+	// dead at once, though the store may keep its locks until their leases end.
+	//
+	// Apply is called at least every third of ttl, and every second while an
+	// owner is Queued, so that it can repair what a lost push left undone. It
+	// returns within a third of ttl where the store lets it, ops undecided by
+	// then being Unknown. It may return after a lease has ended: the caller
+	// watches the deadlines itself.
+	//
+	// An error says that the session is dead: all that it held is lost, all
+	// that it awaited is forgotten, and Apply is not called again. results and
+	// leases are then ignored.
+	//
+	// ctx ends when an answer has become useless, and then Apply returns promptly.
+	// It belongs to the session and never to the caller of a lock.
+	Apply(ctx context.Context, ops []Op) (results []Result, leases []Lease, err error)
+
+	// Recv blocks until there are events, and returns at least one, or an
+	// error. An error says that the session is dead, as for Apply.
+	//
+	// Each event is delivered at least once. There is no order between Recv
+	// and Apply: a Granted event may overtake the Queued result of the very
+	// Acquire that it grants, and counts for more. An event about an owner
+	// that was released since is harmless: its receiver ignores it.
+	Recv(ctx context.Context) ([]Event, error)
+
+	// Close gives back what the session holds, withdraws where it waits and
+	// frees its resources. When it returns nil, what was held is free. When ctx
+	// ends first it lets go of the store all the same, and what it held ends as if
+	// the process had been killed.
+	Close(ctx context.Context) error
+}
+
+// Do is the kind of an Op.
+type Do uint8
+
+const (
+	// Acquire asks for a lock. It is idempotent by Owner: repeated for an owner
+	// that holds the lock it answers Granted with the same Ordinal, repeated
+	// for one that waits it keeps its place. With Wait unset an answer other
+	// than Granted leaves nothing behind. An owner's Acquires are all alike: Wait
+	// does not change between them.
+	Acquire Do = iota + 1
+	// Release gives back what Owner holds or withdraws it from the queue. It
+	// succeeds when the owner is unknown. It may be sent in place of repeating an
+	// Acquire whose outcome is Unknown, and takes effect after that Acquire. It is
+	// answered Released or Unknown, or the session is dead. Once it is Released
+	// nothing is granted to its owner any more.
+	Release
+)
+
+// Class separates the name spaces: a mutex, a reader-writer lock and a semaphore
+// of one name are three locks.
+type Class uint8
+
+// The classes of locks.
+const (
+	Mutex Class = iota + 1
+	RWMutex
+	Semaphore
+)
+
+// String returns the class as it stands in errors and spans.
+func (c Class) String() string {
+	switch c {
+	case Mutex:
+		return "mutex"
+	case RWMutex:
+		return "rwmutex"
+	case Semaphore:
+		return "semaphore"
+	}
+	return "unknown class"
+}
+
+// Mode is how a lock is held.
+type Mode uint8
+
+const (
+	// Exclusive is the mode of a mutex, of a write lock and of a semaphore's
+	// ticket.
+	Exclusive Mode = iota + 1
+	// Shared is the mode of a read lock. Where a writer waits, a new reader
+	// does not get in. When a writer gives the lock back, waiting writers go
+	// first, but at most MaxWriters in a row pass a waiting reader.
+	Shared
+)
+
+// MaxWriters is how many writers in a row may be granted a lock while a reader
+// waits for it. After that the waiting readers have their turn.
+const MaxWriters = 16
+
+// An Op is one request to the store.
+type Op struct {
+	Do    Do
+	Class Class
+	Mode  Mode
+	// Wait makes an Acquire join the queue when the lock is not free.
+	Wait bool
+	// Owner names one acquisition. It is never zero and never used again in
+	// its session. Two owners of one session exclude each other as if they were
+	// of two sessions.
+	Owner uint64
+	// Limit is the size of a semaphore, and 1 for a mutex and 0 for a
+	// reader-writer lock.
+	Limit uint32
+	// Name is any string of bytes but the empty one; names that differ are
+	// different locks.
+	Name string
+}
+
+// State is the outcome of an Op.
+type State uint8
+
+// The outcomes of an Op.
+const (
+	// Granted: Owner holds the lock; Result.Grant tells on what terms.
+	Granted State = iota + 1
+	// Queued: Owner waits, and will be told by an Event. Where Caps.Queue is
+	// false no place is kept: the driver sends EventTurn when another attempt is
+	// worth while, by its own back-off, even if it hears of no release.
+	Queued
+	// Busy: the lock was held, or others wait for it, and Wait was not set.
+	// Without Caps.Queue also when rivals prevented each other.
+	Busy
+	// Released: a Release took effect: its owner no longer keeps the lock from
+	// others, even if a part of the store has yet to hear of it.
+	Released
+	// Unknown: no answer came. The caller sends the op again after a back-off,
+	// under the same owner and before any later op of that owner.
+	Unknown
+	// Failed: an Acquire did not and will not take effect; Result.Err tells why.
+	// It wraps ErrLimit, ErrName or ErrUnsupported when repeating it cannot help.
+	// Any other error may pass: the caller may try again under a new owner.
+	Failed
+)
+
+// A Result answers the Op of the same index.
+type Result struct {
+	State State
+	Grant Grant // when Granted
+	Err   error // when Failed, and then never nil; may explain Unknown
+}
+
+// A Grant is the terms of a hold.
+type Grant struct {
+	// Lease is the lease on which the hold depends, with its deadline as it is
+	// known at this moment.
+	Lease Lease
+	// Ordinal grows from grant to grant of one name, over restarts of the
+	// store too, and stays below 1<<52. It is 0 where the store has no fencing
+	// tokens.
+	Ordinal uint64
+	// Contended: another session waits for this lock at this moment.
+	Contended bool
+}
+
+// A Lease is a deadline that holds depend on. A session may have several, one
+// for each part of the store that can fail alone: a slot bucket of a cluster, a
+// subset of the nodes of a quorum.
+type Lease struct {
+	ID uint32
+	// Until is when the holds end for this session, whatever the store does,
+	// and always before the store may grant anew: the instant before the first
+	// send plus the time to live, less the drift of clocks. It carries Go's
+	// monotonic reading and never goes back. The zero Time stands for a lease
+	// without a deadline.
+	//
+	// A lease whose Until has passed is dead, and its ID is not used again. Its
+	// holds are lost without an event; the caller sends a Release for each, as
+	// for EventLost. Until then the driver may keep the lock taken, but it never
+	// answers Granted for it.
+	Until time.Time
+}
+
+// EventKind is the kind of an Event.
+type EventKind uint8
+
+const (
+	// EventGranted: the queued Owner holds the lock, on the terms of Grant. Sent
+	// again for an owner that holds it, with the same Ordinal, it moves the hold
+	// to another lease; its receiver ignores it once the hold is lost or
+	// released.
+	EventGranted EventKind = iota + 1
+	// EventTurn: Owner's Acquire is to be applied again: it may be its turn, or
+	// its place in the queue is gone. It is answered at once, by that Acquire or by
+	// a Release: until then the store may keep everybody else waiting.
+	EventTurn
+	// EventLost: Owner no longer holds what it was granted. Its receiver
+	// answers with a Release, which frees what the driver still keeps of it.
+	EventLost
+	// EventContended: another session has begun to wait for what Owner holds.
+	EventContended
+)
+
+// An Event is news about an owner that the store sent unasked.
+type Event struct {
+	Kind  EventKind
+	Owner uint64
+	Grant Grant // of EventGranted
+	Err   error // of EventLost: why, or nil
+}
+
+var (
+	// ErrLimit is the cause of a Failed result when a semaphore is in use with
+	// another limit.
+	ErrLimit = errors.New("dlock: semaphore in use with another limit")
+	// ErrName is the cause of a Failed result when the store cannot use a name.
+	ErrName = errors.New("dlock: bad lock name")
+	// ErrUnsupported is the cause of a Failed result when the store cannot do
+	// what was asked.
+	ErrUnsupported = errors.New("dlock: not supported by the backend")
+	// ErrClosed is returned by the methods of a closed Session.
+	ErrClosed = errors.New("dlock: closed")
+)

@@ -1,0 +1,94 @@
+// Package backendtest is the conformance suite for backends of dlock, and a
+// wrapper that makes a backend fail on purpose.
+//
+// A driver joins with one test:
+//
+//	func TestConformance(t *testing.T) {
+//		backendtest.Run(t, backendtest.Harness{
+//			New: func(t *testing.T) func() backend.Backend {
+//				dir := t.TempDir()
+//				return func() backend.Backend { return file.New(dir) }
+//			},
+//			Caps: backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true, Processes: true},
+//		})
+//	}
+//
+// What a driver does not claim in its Caps is not tested, and logged.
+package backendtest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A Harness tells the suite how to reach a driver.
+type Harness struct {
+	// New sets up a store that no other test uses, and returns a function that
+	// makes one more Backend on it. Each Backend stands for a process of its
+	// own, though a driver within one process may well return the same twice.
+	// New gives the store back with t.Cleanup; by then all sessions are closed.
+	New func(t *testing.T) func() backend.Backend
+
+	// Caps is what the driver has to claim, so that it cannot drop a guarantee
+	// in silence.
+	Caps backend.Caps
+
+	// TTL is the time to live that sessions are opened with. The suite waits
+	// for some of them to end. 0 stands for 2 s.
+	TTL time.Duration
+
+	// Patience bounds every wait for what has to come, beyond the TTL. It is
+	// no measure of speed. 0 stands for 10 s.
+	Patience time.Duration
+}
+
+// Run checks that a driver keeps the contract of package backend. Its subtests
+// run one after another.
+func Run(t *testing.T, h Harness) {
+	if h.TTL == 0 {
+		h.TTL = 2 * time.Second
+	}
+	if h.Patience == 0 {
+		h.Patience = 10 * time.Second
+	}
+	for _, group := range [][]check{
+		exclusionChecks, batchChecks, queueChecks, withdrawalChecks, rwChecks, semaphoreChecks,
+		nameChecks, fencingChecks, contendedChecks, sessionChecks, leaseChecks, scheduleChecks,
+	} {
+		for _, c := range group {
+			t.Run(c.name, func(t *testing.T) {
+				c.run(&fixture{T: t, Harness: h, open: h.New(t)})
+			})
+		}
+	}
+}
+
+// A check is one test of the suite. Its name says what must hold.
+type check struct {
+	name string
+	run  func(*fixture)
+}
+
+// A fixture is what a check runs on: a store of its own.
+type fixture struct {
+	*testing.T
+	Harness
+	open func() backend.Backend // as another process would
+}
+
+// needs skips the check when the driver does not claim what it is about.
+func (f *fixture) needs(claimed bool, what string) {
+	f.Helper()
+	if !claimed {
+		f.Skipf("the driver does not claim Caps.%s", what)
+	}
+}
+
+// step runs a part of a check on a store of its own.
+func (f *fixture) step(name string, run func(f *fixture)) {
+	f.Run(name, func(t *testing.T) {
+		run(&fixture{T: t, Harness: f.Harness, open: f.New(t)})
+	})
+}

@@ -1,0 +1,137 @@
+package backendtest
+
+import "github.com/dlock-go/dlock/backend"
+
+var queueChecks = []check{
+	{"queue/everybody who waits is granted once", checkAllServed},
+	{"queue/sessions are served in the order of their arrival", checkFIFO},
+	{"queue/repeated acquire of a waiter keeps its place", checkRepeatQueued},
+	{"queue/a newcomer does not overtake", checkNoOvertaking},
+	{"queue/dead waiters and holders do not stop it", checkDeadWaiters},
+}
+
+func checkAllServed(f *fixture) {
+	f.forLocks(func(f *fixture, op backend.Op) {
+		const n = 8
+		turn := make(chan *claim, n)
+		for range n {
+			f.peer().acquireInto(turn, op)
+		}
+		seen := make(map[*claim]bool)
+		for range n {
+			c := f.next(turn)
+			if seen[c] {
+				f.Fatalf("%v was granted twice", c)
+			}
+			seen[c] = true
+			c.holding()
+			if len(turn) > 0 {
+				f.Fatalf("%v was granted beside %v", <-turn, c)
+			}
+			c.release()
+		}
+	})
+}
+
+// line makes each of n peers wait for op, one after the other, behind a holder
+// that stands first in the line.
+func (f *fixture) line(n int, op backend.Op, turn chan *claim) []*claim {
+	f.Helper()
+	claims := []*claim{f.peer().take(op)}
+	for range n {
+		c := f.peer().acquireInto(turn, op)
+		c.waiting()
+		claims = append(claims, c)
+	}
+	return claims
+}
+
+func checkFIFO(f *fixture) {
+	f.needs(f.Caps.Queue, "Queue")
+	f.forLocks(func(f *fixture, op backend.Op) {
+		const n = 6
+		turn := make(chan *claim, n)
+		claims := f.line(n, op, turn)
+		for i, c := range claims[1:] {
+			claims[i].release()
+			if got := f.next(turn); got != c {
+				f.Fatalf("%d. in the line: another was granted", i+1)
+			}
+		}
+	})
+}
+
+func checkRepeatQueued(f *fixture) {
+	f.needs(f.Caps.Queue, "Queue")
+	f.forLocks(func(f *fixture, op backend.Op) {
+		const n = 3
+		turn := make(chan *claim, n)
+		claims := f.line(n, op, turn)
+		for _, c := range claims[1:] {
+			c.waiting()
+			c.waiting()
+		}
+		for i, c := range claims[1:] {
+			claims[i].release()
+			if got := f.next(turn); got != c {
+				f.Fatalf("%d. in the line: another was granted", i+1)
+			}
+		}
+		claims[n].release()
+		f.peer().free(op) // nobody stands in the queue twice
+	})
+}
+
+func checkNoOvertaking(f *fixture) {
+	f.needs(f.Caps.Queue, "Queue")
+	// The lock passes from waiter to waiter without being free in between, so a
+	// try beside it never succeeds.
+	f.forLocks(func(f *fixture, op backend.Op) {
+		const n = 5
+		turn := make(chan *claim, n)
+		claims := f.line(n, op, turn)
+		newcomer := f.peer()
+		for i, c := range claims[1:] {
+			claims[i].release()
+			newcomer.busy(op)
+			if got := f.next(turn); got != c {
+				f.Fatalf("%d. in the line: another was granted", i+1)
+			}
+		}
+	})
+}
+
+func checkDeadWaiters(f *fixture) {
+	f.forLocks(func(f *fixture, op backend.Op) {
+		const n = 9
+		turn := make(chan *claim, n)
+		claims := f.line(n, op, turn)
+		alive := make(map[*claim]bool)
+		for i, c := range claims[1:] {
+			if i%3 == 1 {
+				c.peer.crash()
+			} else {
+				alive[c] = true
+			}
+		}
+		claims[0].peer.crash() // the holder, too
+		order := claims[1:]
+		for range len(alive) {
+			c := f.next(turn)
+			if !alive[c] {
+				f.Fatalf("%v was granted, though it is dead or was granted before", c)
+			}
+			delete(alive, c)
+			if f.Caps.Queue {
+				for order[0] != c {
+					if alive[order[0]] {
+						f.Fatal("who died in the queue changed the order of the others")
+					}
+					order = order[1:]
+				}
+			}
+			c.release()
+		}
+		f.peer().take(op) // nobody is left
+	})
+}

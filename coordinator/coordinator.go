@@ -1,0 +1,392 @@
+// Package coordinator is the actor at the heart of dlock: one goroutine that
+// owns all claims of a client and its line to the store. What it decides is
+// decided by a [Machine], which is pure; the coordinator around it only moves
+// messages.
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/session"
+)
+
+// patience bounds the waits for a store that have no other bound.
+const patience = 5 * time.Second
+
+// Config is what a coordinator needs to know.
+type Config struct {
+	Backend backend.Backend
+	TTL     time.Duration
+	Handoff time.Duration
+	Logger  *slog.Logger
+	// OnLoss is called for each claim that was lost. It must not block.
+	OnLoss func(c *Claim, err error)
+}
+
+// A Coordinator arbitrates between the claims of one client. It is safe for
+// concurrent use.
+//
+// Whatever happens to it arrives in one inbox, as this is its hot path: a receive
+// from one channel costs a fraction of a select over several. For the same reason
+// its callers do not select on its end. Instead no message is ever left without
+// an answer: the coordinator drains the inbox when it ends, and who sends after
+// that drains it himself.
+type Coordinator struct {
+	// Immutable.
+	config   Config
+	patience time.Duration
+
+	inbox chan message  // sent by any goroutine, received by run and, once over is set, by drain; never closed
+	over  atomic.Bool   // set by run when it no longer receives
+	done  chan struct{} // closed by run when all goroutines of the coordinator are over
+
+	trouble atomic.Pointer[error] // why the store is out of reach, or nil; set by run
+
+	// Owned by run.
+	machine  *Machine
+	link     *session.Link
+	leases   map[uint32]*session.Lease // of the open session, those that have lapsed too
+	asleep   time.Duration             // how long the machine had slept when the last report's leases were asked for
+	lapse    *time.Timer               // looks at the leases when the next of them lapses
+	nudge    *time.Timer               // looks for those who are not to wait for ever
+	nudging  bool                      // nudge is set
+	open     bool                      // the link has a session
+	free     bool                      // the link takes a batch
+	sent     int                       // batches since the beginning
+	ops      []backend.Op              // the next batch, and then the one on its way
+	openers  []chan<- error            // of those who wait for a session; each has room for one
+	farewell context.Context           // of Close, once it was called
+	cut      bool                      // farewell has ended
+}
+
+// A message is something that happened.
+type message struct {
+	kind   messageKind
+	claim  *Claim
+	report *session.Report
+	opened chan<- error
+	ctx    context.Context
+}
+
+type messageKind uint8
+
+const (
+	submit   messageKind = iota + 1 // a claim
+	cancel                          // a claim
+	release                         // a claim
+	reported                        // by the link
+	open                            // somebody waits for a session
+	lapse                           // a lease may have lapsed
+	nudge                           // somebody may have waited for too long
+	closing                         // Close was called
+	cut                             // its ctx has ended
+)
+
+// New returns a running coordinator. It does not connect before somebody wants
+// something.
+func New(config Config) *Coordinator {
+	c := &Coordinator{
+		config:   config,
+		patience: min(patience, config.TTL),
+		inbox:    make(chan message, 256),
+		done:     make(chan struct{}),
+		machine:  NewMachine(config.Backend.Caps(), config.Handoff),
+		leases:   make(map[uint32]*session.Lease),
+		free:     true,
+	}
+	c.link = session.NewLink(config.Backend, config.TTL, config.Logger, func(r *session.Report) {
+		c.send(message{kind: reported, report: r})
+	})
+	c.lapse = time.AfterFunc(time.Hour, func() { c.send(message{kind: lapse}) })
+	c.lapse.Stop()
+	c.nudge = time.AfterFunc(time.Hour, func() { c.send(message{kind: nudge}) })
+	c.nudge.Stop()
+	go c.run()
+	return c
+}
+
+// Open makes sure that there is a session. It reports why the first attempt to
+// open one failed.
+func (c *Coordinator) Open(ctx context.Context) error {
+	opened := make(chan error, 1)
+	c.send(message{kind: open, opened: opened})
+	select {
+	case err := <-opened:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Acquire submits a claim and waits until it is granted. It returns the error of
+// ctx when that ends first, ErrBusy for a try of what is held, ErrClosed, or the
+// store's refusal. A try is answered in bounded time even by a store that does
+// not answer.
+func (c *Coordinator) Acquire(ctx context.Context, claim *Claim) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.send(message{kind: submit, claim: claim})
+	if ctx.Done() == nil {
+		<-claim.Ready
+		return claim.Err
+	}
+	select {
+	case <-claim.Ready:
+		return claim.Err
+	case <-ctx.Done():
+		c.send(message{kind: cancel, claim: claim})
+		if trouble := c.trouble.Load(); trouble != nil {
+			return fmt.Errorf("%w (%w)", ctx.Err(), *trouble)
+		}
+		return ctx.Err()
+	}
+}
+
+// Release gives back what the claim holds. It waits for the store's answer until
+// ctx ends, but not for ever, and then lets the release go on in the background.
+// Its error tells that the hold was over before, or that the session ended
+// before the release was confirmed.
+func (c *Coordinator) Release(ctx context.Context, claim *Claim) error {
+	err := claim.Ended()
+	c.send(message{kind: release, claim: claim})
+	if err != nil {
+		return err
+	}
+	if ctx.Done() == nil {
+		<-claim.Ready
+		return claim.Err
+	}
+	select {
+	case <-claim.Ready:
+		return claim.Err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// Discard gives back what the claim holds and does not wait.
+func (c *Coordinator) Discard(claim *Claim) { c.send(message{kind: release, claim: claim}) }
+
+// Close refuses what waits and what comes, gives back what is held, and returns
+// when that is done and the coordinator's goroutines are gone. When ctx ends
+// first the rest is left to end with the session, and ctx's error is returned.
+// A second Close waits for the first.
+func (c *Coordinator) Close(ctx context.Context) error {
+	c.send(message{kind: closing, ctx: ctx})
+	stop := context.AfterFunc(ctx, func() { c.send(message{kind: cut}) })
+	defer stop()
+	<-c.done
+	return ctx.Err()
+}
+
+// send puts a message into the inbox.
+func (c *Coordinator) send(m message) {
+	c.inbox <- m
+	if c.over.Load() {
+		c.drain()
+	}
+}
+
+// drain answers messages in place of a coordinator that is over. Either run sees
+// a message or its sender sees that run is over: both look after they have acted.
+func (c *Coordinator) drain() {
+	for {
+		select {
+		case m := <-c.inbox:
+			switch m.kind {
+			case submit:
+				m.claim.Err = ErrClosed
+				m.claim.Ready <- struct{}{}
+			case release:
+				m.claim.Err = m.claim.Ended()
+				m.claim.answer()
+			case open:
+				m.opened <- ErrClosed
+			}
+		default:
+			return
+		}
+	}
+}
+
+func (c *Coordinator) run() {
+	defer close(c.done)
+	for c.farewell == nil || c.open && !c.cut && !c.machine.Empty() {
+		now := time.Now()
+		c.handle(<-c.inbox, now)
+		for range len(c.inbox) {
+			c.handle(<-c.inbox, now)
+		}
+		c.work(now)
+		c.tell()
+	}
+	c.lapse.Stop()
+	c.nudge.Stop()
+	c.over.Store(true)
+	c.drain()
+	c.link.Close(c.farewell)
+	for _, opened := range c.openers {
+		opened <- ErrClosed
+	}
+}
+
+// work gives the link what there is to do.
+func (c *Coordinator) work(now time.Time) {
+	switch {
+	case !c.free:
+	case c.open:
+		if c.machine.Pending() {
+			c.ops = c.machine.Batch(c.ops[:0], now)
+			c.link.Await(c.machine.Awaiting())
+			if len(c.ops) > 0 {
+				c.give(c.ops)
+			}
+		}
+	case c.machine.Waiting() > 0 || len(c.openers) > 0:
+		c.give(nil)
+	}
+	if !c.nudging && c.machine.Impatient() {
+		c.nudging = true
+		c.nudge.Reset(c.patience / 16)
+	}
+}
+
+func (c *Coordinator) give(ops []backend.Op) {
+	c.free = false
+	c.sent++
+	c.link.Send(ops)
+}
+
+func (c *Coordinator) handle(m message, now time.Time) {
+	switch m.kind {
+	case submit:
+		c.machine.Submit(m.claim, now)
+	case cancel:
+		c.machine.Cancel(m.claim, now)
+	case release:
+		c.machine.Release(m.claim, now)
+	case reported:
+		c.take(m.report, now)
+	case open:
+		if c.open {
+			m.opened <- nil
+		} else {
+			c.openers = append(c.openers, m.opened)
+		}
+	case lapse:
+		c.checkLeases()
+	case nudge:
+		c.nudging = false
+		c.machine.Overdue(now.Add(-c.patience), errSilent)
+	case closing:
+		if c.farewell == nil {
+			c.farewell = m.ctx
+			c.machine.Close()
+		}
+	case cut:
+		c.cut = true
+	}
+}
+
+var errSilent = errors.New("dlock: no answer from the store in time")
+
+// take takes a report of the link.
+func (c *Coordinator) take(r *session.Report, now time.Time) {
+	switch r.Kind {
+	case session.Up:
+		c.open, c.free = true, true
+		c.trouble.Store(nil)
+		c.opened(nil)
+	case session.OpenFailed:
+		c.free = true
+		c.trouble.Store(&r.Err)
+		c.machine.Unreachable(r.Err)
+		c.opened(r.Err)
+	case session.Answer:
+		c.free = c.free || r.Batch
+		c.asleep = r.Asleep
+		if len(r.Leases) > 0 {
+			for _, l := range r.Leases {
+				c.lease(l)
+			}
+			c.checkLeases()
+		}
+		c.machine.Answered(r.Ops, r.Results, now)
+	case session.News:
+		c.asleep = r.Asleep
+		c.machine.Heard(r.Events, now)
+	case session.Down:
+		c.open, c.free = false, r.Taken == c.sent
+		c.trouble.Store(&r.Err)
+		c.machine.Down(r.Err)
+		clear(c.leases)
+		c.lapse.Stop()
+	}
+	c.link.Await(c.machine.Awaiting())
+}
+
+func (c *Coordinator) opened(err error) {
+	for _, opened := range c.openers {
+		opened <- err
+	}
+	c.openers = nil
+}
+
+// tell carries out the machine's effects.
+func (c *Coordinator) tell() {
+	for _, e := range c.machine.Effects() {
+		switch e.Kind {
+		case Grant:
+			e.Claim.Token = e.Token
+			e.Claim.lease.Store(c.lease(e.Lease))
+			e.Claim.answer()
+		case Refuse, Freed:
+			e.Claim.Err = e.Err
+			e.Claim.answer()
+		case Move:
+			e.Claim.lease.Store(c.lease(e.Lease))
+		case End:
+			e.Claim.end(e.Err)
+			if errors.Is(e.Err, ErrLost) {
+				c.config.OnLoss(e.Claim, e.Err)
+			}
+		}
+	}
+}
+
+// lease returns what is known of a lease, with the deadline moved to the one given
+// if that is later.
+func (c *Coordinator) lease(given backend.Lease) *session.Lease {
+	l := c.leases[given.ID]
+	if l == nil {
+		l = session.NewLease()
+		c.leases[given.ID] = l
+	}
+	if !given.Until.IsZero() {
+		l.Extend(session.At(given.Until, c.asleep))
+	}
+	return l
+}
+
+// checkLeases ends what depends on a lease that has lapsed, and sets the timer to
+// the next lease.
+func (c *Coordinator) checkLeases() {
+	var next session.Instant
+	for id, l := range c.leases {
+		if l.Lapsed() {
+			c.machine.Lapsed(id)
+		} else if until, ok := l.Until(); ok && (next == 0 || until < next) {
+			next = until
+		}
+	}
+	if next != 0 {
+		c.lapse.Reset(time.Duration(next - session.Now()))
+	}
+}

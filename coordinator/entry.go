@@ -1,0 +1,70 @@
+package coordinator
+
+import (
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// tokenBits of a fencing token count the holders under one grant.
+const tokenBits = 12
+
+// maxHolders is how many claims may hold under one grant before a new one has to
+// be taken.
+const maxHolders = 1 << tokenBits
+
+// An entry is one acquisition at the store: a place in its queue, and then a
+// hold, which claims of this process have one after the other or, as readers,
+// together.
+type entry struct {
+	owner uint64 // its name at the store; grows in the order of asking
+	lock  *lock  // nil when releasing
+	mode  backend.Mode
+	state entryState
+	place bool   // asked for with Wait, for whoever is first when it is granted
+	try   *Claim // the claim that it was asked for without Wait; nil when that one has given up
+	again bool   // its Acquire is to be applied again
+
+	// cover is the first arrival that a shared grant does not admit as a matter
+	// of course: who came later has to get past the writers.
+	cover uint64
+
+	// Since it was granted.
+	holders queue
+	grant   backend.Grant
+	granted time.Time
+	served  uint64 // claims that have held it so far
+
+	leaver *Claim // waits for the answer to the Release
+}
+
+type entryState uint8
+
+const (
+	asked     entryState = iota + 1 // no answer yet
+	queued                          // waits at the store
+	granted                         // holds
+	releasing                       // to be released, or Release sent
+)
+
+// token returns the fencing token of the next claim to hold: the store's ordinal
+// above the number of claims before it under the same grant.
+func (e *entry) token() uint64 {
+	if e.grant.Ordinal == 0 {
+		return 0
+	}
+	return e.grant.Ordinal<<tokenBits | e.served
+}
+
+// acquire returns the operation that asks for the entry.
+func (e *entry) acquire() backend.Op {
+	return backend.Op{
+		Do:    backend.Acquire,
+		Class: e.lock.class,
+		Mode:  e.mode,
+		Wait:  e.place,
+		Owner: e.owner,
+		Limit: e.lock.limit,
+		Name:  e.lock.name,
+	}
+}

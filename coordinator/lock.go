@@ -1,0 +1,93 @@
+package coordinator
+
+import (
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A lock is what a process knows of one lock: its own waiters, and its entries
+// at the store. It exists while there are any.
+type lock struct {
+	class backend.Class
+	name  string
+	limit uint32 // most entries that may hold exclusively at the same time
+
+	exclusive queue // waiters, in order of arrival
+	shared    queue
+
+	// Entries at the store, by state. A try is counted only once it is granted.
+	placesExclusive []*entry // asked or queued, in the order they were asked
+	placesShared    []*entry
+	holding         int    // granted and exclusive
+	sharing         int    // granted and shared
+	all             int    // of any state but releasing
+	open            *entry // the shared entry that new readers may join
+
+	// contended is when somebody elsewhere was first known to wait, or zero.
+	// contendedBy is the last owner that had been asked for when it was heard
+	// of last: a later one's grant that is not contended proves that they are
+	// gone.
+	contended   time.Time
+	contendedBy uint64
+
+	passed int  // writers in a row that passed a waiting reader here
+	dirty  bool // to be settled before the next batch
+}
+
+// places returns the entries that wait at the store for mode.
+func (l *lock) places(mode backend.Mode) *[]*entry {
+	if mode == backend.Shared {
+		return &l.placesShared
+	}
+	return &l.placesExclusive
+}
+
+// waiters returns the queue of claims that wait for mode.
+func (l *lock) waiters(mode backend.Mode) *queue {
+	if mode == backend.Shared {
+		return &l.shared
+	}
+	return &l.exclusive
+}
+
+// wanted is how many places at the store the waiters for mode are worth.
+func (l *lock) wanted(mode backend.Mode) int {
+	switch {
+	case mode == backend.Exclusive:
+		return min(l.exclusive.len, int(int64(l.limit)-int64(l.holding)))
+	case l.shared.len == 0:
+		return 0
+	case l.holding > 0:
+		// A place that there is is kept, but none is taken while a writer of this
+		// process is in: what is asked for when it leaves comes in time.
+		return len(l.placesShared)
+	}
+	return 1 // Readers come in together.
+}
+
+// readersFirst reports whether the waiting readers go before the waiting writers.
+func (l *lock) readersFirst() bool {
+	if l.shared.len == 0 || l.exclusive.len == 0 {
+		return l.shared.len > 0
+	}
+	return l.passed >= backend.MaxWriters || l.shared.first.seq < l.exclusive.first.seq
+}
+
+// full reports whether a try is refused without asking the store, because of what
+// this process holds or waits for.
+func (l *lock) full(mode backend.Mode) bool {
+	if mode == backend.Shared {
+		return l.holding > 0 || l.exclusive.len > 0
+	}
+	return l.sharing > 0 || int64(l.holding) >= int64(l.limit) ||
+		waits(l.placesExclusive) || waits(l.placesShared)
+}
+
+// waits reports whether the store is known to let the first of places wait.
+func waits(places []*entry) bool { return len(places) > 0 && places[0].state == queued }
+
+// idle reports whether nothing is left to know about the lock.
+func (l *lock) idle() bool {
+	return l.all == 0 && l.exclusive.len == 0 && l.shared.len == 0
+}

@@ -1,0 +1,401 @@
+package coordinator
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A Machine decides who of the process holds, who waits, and what to ask the
+// store for. It is pure: it is told what happened and at what time, and leaves
+// behind effects for its claims and operations for the store. It is not safe for
+// concurrent use.
+//
+// The operations are made as late as possible, when the store is ready for a
+// batch, so that what came and went in the meantime costs nothing.
+type Machine struct {
+	caps    backend.Caps
+	handoff time.Duration
+
+	locks   map[lockKey]*lock
+	entries map[uint64]*entry // by owner, of any state
+	owner   uint64            // the last one given out
+	seq     uint64            // the order of what happens
+	waiting int               // claims that wait
+	closed  bool
+
+	dirty    []*lock      // to be settled
+	tries    queue        // claims that do not wait, not asked for yet
+	asking   queue        // claims that do not wait, asked for; the first has waited longest
+	leaving  queue        // claims whose release has no answer yet; likewise
+	releases []backend.Op // not sent yet
+	repeats  []uint64     // owners whose Acquire is to be applied again
+	places   int          // entries that wait at the store, or may
+
+	effects []Effect
+
+	// What is left over, for the next of its kind.
+	freeLocks   []*lock
+	freeEntries []*entry
+}
+
+type lockKey struct {
+	class backend.Class
+	name  string
+}
+
+// EffectKind tells what has become of a claim.
+type EffectKind uint8
+
+const (
+	// Grant: the claim holds, on Effect.Lease.
+	Grant EffectKind = iota + 1
+	// Refuse: the claim does not and will not hold; Effect.Err tells why.
+	Refuse
+	// Freed: the claim's release is done, or, with an error, not confirmed.
+	Freed
+	// Move: the hold depends on Effect.Lease from now on.
+	Move
+	// End: the hold is over without its holder's doing.
+	End
+)
+
+// An Effect is what the machine wants a claim to hear.
+type Effect struct {
+	Kind  EffectKind
+	Claim *Claim
+	Lease backend.Lease
+	Token uint64
+	Err   error
+}
+
+// NewMachine returns a machine for a store with these capabilities, which hands
+// locks on in memory for at most handoff while somebody elsewhere waits.
+func NewMachine(caps backend.Caps, handoff time.Duration) *Machine {
+	return &Machine{
+		caps:    caps,
+		handoff: handoff,
+		locks:   make(map[lockKey]*lock),
+		entries: make(map[uint64]*entry),
+	}
+}
+
+// Effects returns what has to be told since the last call, in order. The slice
+// is valid until the next message to the machine.
+func (m *Machine) Effects() []Effect {
+	e := m.effects
+	m.effects = m.effects[:0]
+	return e
+}
+
+// Pending reports whether Batch may have something to ask.
+func (m *Machine) Pending() bool {
+	return len(m.dirty) > 0 || m.tries.len > 0 || len(m.releases) > 0 || len(m.repeats) > 0
+}
+
+// Waiting returns how many claims wait.
+func (m *Machine) Waiting() int { return m.waiting }
+
+// Awaiting reports whether news from the store is expected.
+func (m *Machine) Awaiting() bool { return m.places > 0 }
+
+// Empty reports whether nothing is held, awaited or being released.
+func (m *Machine) Empty() bool { return len(m.entries) == 0 && m.waiting == 0 }
+
+// Submit adds a claim.
+func (m *Machine) Submit(c *Claim, now time.Time) {
+	m.seq++
+	c.seq = m.seq
+	if m.closed {
+		m.refuse(c, ErrClosed)
+		return
+	}
+	l := m.lock(c)
+	switch {
+	case m.decided(c, l, now):
+	case c.Try:
+		c.since = now
+		m.wait(c, &m.tries)
+	default:
+		c.lock = l
+		m.wait(c, l.waiters(c.Mode))
+		m.touch(l)
+	}
+	m.forget(l)
+}
+
+// decided admits or refuses a claim if that needs no word from the store.
+func (m *Machine) decided(c *Claim, l *lock, now time.Time) bool {
+	switch {
+	case l.limit != c.Limit:
+		m.refuse(c, ErrLimit)
+	case c.Mode == backend.Shared && l.exclusive.len == 0 && m.joinable(l, now):
+		m.admit(c, l.open)
+	case c.Try && l.full(c.Mode):
+		m.refuse(c, ErrBusy)
+	default:
+		return false
+	}
+	return true
+}
+
+// Cancel ends a claim whose goroutine has given up and does not listen any more.
+// What was granted in the same moment is given back.
+func (m *Machine) Cancel(c *Claim, now time.Time) {
+	m.seq++
+	m.moveOn(c)
+	switch {
+	case c.state == held:
+		m.leave(c, now)
+	case c.queue != nil:
+		c.queue.remove(c)
+		if l := c.lock; l != nil {
+			m.touch(l)
+			m.forget(l)
+		}
+		if c.entry != nil {
+			c.entry.try, c.entry = nil, nil // Its grant, if one comes, will be released.
+		}
+	}
+	c.state = ended
+}
+
+// Release gives back what a claim holds. Freed answers it.
+func (m *Machine) Release(c *Claim, now time.Time) {
+	m.seq++
+	if c.state != held {
+		m.effect(Effect{Kind: Freed, Claim: c, Err: c.Ended()})
+		return
+	}
+	if e := m.leave(c, now); e != nil {
+		c.state, c.since, c.entry, e.leaver = leaving, now, e, c
+		m.leaving.push(c)
+		return
+	}
+	c.state = ended
+	m.effect(Effect{Kind: Freed, Claim: c})
+}
+
+// Close refuses all that wait and all that come, and gives back what is held.
+func (m *Machine) Close() {
+	m.seq++
+	m.closed = true
+	for m.tries.len > 0 {
+		m.refuse(m.tries.pop(), ErrClosed)
+	}
+	for _, l := range m.locks {
+		for _, q := range []*queue{&l.exclusive, &l.shared} {
+			for q.len > 0 {
+				m.refuse(q.pop(), ErrClosed)
+			}
+		}
+	}
+	for _, e := range m.ordered() {
+		m.drop(e, errClosing, ErrClosed)
+	}
+}
+
+// Answered takes the outcomes of operations.
+func (m *Machine) Answered(ops []backend.Op, results []backend.Result, now time.Time) {
+	m.seq++
+	for i := range results {
+		e := m.entries[ops[i].Owner]
+		if e == nil {
+			continue
+		}
+		r := &results[i]
+		if ops[i].Do == backend.Release {
+			m.released(e, r.Err)
+			continue
+		}
+		switch r.State {
+		case backend.Granted:
+			m.grant(e, r.Grant, now)
+		case backend.Queued:
+			m.queued(e)
+		case backend.Busy:
+			m.refused(e, ErrBusy)
+		default:
+			m.refused(e, cmp.Or(r.Err, errors.New("driver gave no reason")))
+		}
+	}
+}
+
+// Heard takes events.
+func (m *Machine) Heard(events []backend.Event, now time.Time) {
+	m.seq++
+	for i := range events {
+		ev := &events[i]
+		e := m.entries[ev.Owner]
+		if e == nil || e.state == releasing {
+			continue
+		}
+		switch ev.Kind {
+		case backend.EventGranted:
+			m.grant(e, ev.Grant, now)
+		case backend.EventTurn:
+			m.repeat(e)
+		case backend.EventContended:
+			m.contend(e.lock, now)
+		case backend.EventLost:
+			if e.state == granted {
+				m.drop(e, lost(ev.Err), nil)
+			} else {
+				m.repeat(e) // It was its place that was lost.
+			}
+		}
+	}
+}
+
+// Lapsed takes the end of a lease.
+func (m *Machine) Lapsed(lease uint32) {
+	m.seq++
+	for _, e := range m.ordered() {
+		if e.state == granted && e.grant.Lease.ID == lease {
+			m.drop(e, ErrLapsed, nil)
+		}
+	}
+}
+
+// Down takes the end of the session, and with it of all that it held or awaited.
+// Who waits is asked for again in the next session.
+func (m *Machine) Down(why error) {
+	m.seq++
+	m.unreachable(why)
+	m.releases, m.repeats = m.releases[:0], m.repeats[:0]
+	for _, e := range m.ordered() {
+		m.drop(e, lost(why), why)
+	}
+	m.releases = m.releases[:0]
+	for owner, e := range m.entries {
+		delete(m.entries, owner)
+		m.freed(e, why)
+		m.freeEntry(e)
+	}
+}
+
+// Overdue answers those who are not to wait for the store any longer: tries are
+// refused for the reason given, and releases are left to go on without anybody
+// waiting. It reports whether others wait still.
+func (m *Machine) Overdue(since time.Time, why error) bool {
+	m.seq++
+	for _, q := range []*queue{&m.tries, &m.asking} {
+		for q.len > 0 && q.first.since.Before(since) {
+			c := q.pop()
+			if c.entry != nil {
+				c.entry.try, c.entry = nil, nil
+			}
+			m.refuse(c, why)
+		}
+	}
+	for m.leaving.len > 0 && m.leaving.first.since.Before(since) {
+		m.freed(m.leaving.first.entry, nil)
+	}
+	return m.Impatient()
+}
+
+// Impatient reports whether somebody waits who is not to wait for ever.
+func (m *Machine) Impatient() bool { return m.tries.len+m.asking.len+m.leaving.len > 0 }
+
+// freed answers the claim that waits for an entry's release, if there is one.
+func (m *Machine) freed(e *entry, why error) {
+	c := e.leaver
+	if c == nil {
+		return
+	}
+	e.leaver, c.entry = nil, nil
+	m.leaving.remove(c)
+	c.state = ended
+	m.effect(Effect{Kind: Freed, Claim: c, Err: why})
+}
+
+// Unreachable takes a failed attempt to open a session: those who cannot wait
+// are refused.
+func (m *Machine) Unreachable(why error) {
+	m.seq++
+	m.unreachable(why)
+}
+
+func (m *Machine) unreachable(why error) {
+	for m.tries.len > 0 {
+		c := m.tries.pop()
+		m.refuse(c, why)
+	}
+}
+
+// lock returns what is known of a claim's lock.
+func (m *Machine) lock(c *Claim) *lock {
+	k := lockKey{c.Class, c.Name}
+	l := m.locks[k]
+	if l == nil {
+		if n := len(m.freeLocks); n > 0 {
+			l, m.freeLocks = m.freeLocks[n-1], m.freeLocks[:n-1]
+		} else {
+			l = new(lock)
+		}
+		l.class, l.name = c.Class, c.Name
+		m.locks[k] = l
+	}
+	if l.idle() {
+		l.limit = c.Limit
+	}
+	return l
+}
+
+// forget drops a lock of which nothing is left to know.
+func (m *Machine) forget(l *lock) {
+	if l.dirty || !l.idle() {
+		return
+	}
+	delete(m.locks, lockKey{l.class, l.name})
+	*l = lock{placesExclusive: l.placesExclusive[:0], placesShared: l.placesShared[:0]}
+	if len(m.freeLocks) < maxFree {
+		m.freeLocks = append(m.freeLocks, l)
+	}
+}
+
+// maxFree bounds what is kept for reuse.
+const maxFree = 1024
+
+// touch has a lock settled before the next batch.
+func (m *Machine) touch(l *lock) {
+	if !l.dirty {
+		l.dirty = true
+		m.dirty = append(m.dirty, l)
+	}
+}
+
+// ordered returns the entries in the order in which they were asked for.
+func (m *Machine) ordered() []*entry {
+	all := make([]*entry, 0, len(m.entries))
+	for _, e := range m.entries {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *entry) int { return cmp.Compare(a.owner, b.owner) })
+	return all
+}
+
+func (m *Machine) effect(e Effect) { m.effects = append(m.effects, e) }
+
+// wait has a claim wait in a queue.
+func (m *Machine) wait(c *Claim, q *queue) {
+	c.state = waiting
+	q.push(c)
+	m.waiting++
+}
+
+// moveOn counts a claim that is about to wait no longer.
+func (m *Machine) moveOn(c *Claim) {
+	if c.state == waiting {
+		m.waiting--
+	}
+}
+
+func (m *Machine) refuse(c *Claim, why error) {
+	m.moveOn(c)
+	c.state = ended
+	m.effect(Effect{Kind: Refuse, Claim: c, Err: why})
+}

@@ -1,0 +1,238 @@
+package coordinator_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/coordinator"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what the machine does into the transcripts")
+
+// TestTranscripts replays the conversations in testdata: a line that begins with
+// ">" is told to a machine, the lines below it are what the machine does.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = bytes.ReplaceAll(want, []byte("\r\n"), []byte("\n"))
+			got := replay(string(want))
+			if *rewrite {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != string(want) {
+				t.Errorf("%s is now:\n%s", file, got)
+			}
+		})
+	}
+}
+
+// A talk is a conversation with a machine.
+type talk struct {
+	out     strings.Builder
+	caps    backend.Caps
+	handoff time.Duration
+	machine *coordinator.Machine
+	now     time.Time
+	claims  map[string]*coordinator.Claim
+	names   map[*coordinator.Claim]string
+	ops     map[string]backend.Op // acquires by owner, releases by owner and "-"
+}
+
+func replay(script string) string {
+	k := &talk{
+		caps:    backend.Caps{Contended: true},
+		handoff: 5 * time.Millisecond,
+		now:     time.Now(),
+		claims:  make(map[string]*coordinator.Claim),
+		names:   make(map[*coordinator.Claim]string),
+		ops:     make(map[string]backend.Op),
+	}
+	for line := range strings.Lines(script) {
+		switch {
+		case strings.HasPrefix(line, "> "):
+			k.out.WriteString(line)
+			if k.machine == nil && !strings.HasPrefix(line, "> with ") {
+				k.machine = coordinator.NewMachine(k.caps, k.handoff)
+			}
+			k.do(strings.Fields(line)[1:])
+		case strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "":
+			k.out.WriteString(line)
+		}
+	}
+	return k.out.String()
+}
+
+func (k *talk) printf(format string, args ...any) { fmt.Fprintf(&k.out, "  "+format+"\n", args...) }
+
+// do tells the machine one line.
+func (k *talk) do(words []string) {
+	arg := func(i int) string {
+		if i < len(words) {
+			return words[i]
+		}
+		return ""
+	}
+	switch words[0] {
+	case "with":
+		switch words[1] {
+		case "handoff":
+			k.handoff, _ = time.ParseDuration(words[2])
+		case "silent": // The store does not tell whether somebody waits.
+			k.caps.Contended = false
+		}
+	case "wait":
+		d, _ := time.ParseDuration(words[1])
+		k.now = k.now.Add(d)
+	case "lock", "try", "write", "trywrite", "read", "tryread", "ticket", "tryticket":
+		k.submit(words[0], words[1], words[2], arg(3))
+	case "release":
+		k.machine.Release(k.claims[words[1]], k.now)
+	case "cancel":
+		k.machine.Cancel(k.claims[words[1]], k.now)
+	case "batch":
+		for _, op := range k.machine.Batch(nil, k.now) {
+			k.op(op)
+		}
+	case "granted", "queued", "busy", "failed", "released":
+		k.answer(words[0], words[1], words[2:])
+	case "event":
+		kind := map[string]backend.EventKind{
+			"granted": backend.EventGranted, "turn": backend.EventTurn,
+			"lost": backend.EventLost, "contended": backend.EventContended,
+		}[words[1]]
+		k.machine.Heard([]backend.Event{{Kind: kind, Owner: k.ops[words[2]].Owner, Grant: grant(words[3:])}}, k.now)
+	case "lapsed":
+		id, _ := strconv.Atoi(words[1])
+		k.machine.Lapsed(uint32(id))
+	case "down":
+		k.machine.Down(errors.New("session cut"))
+	case "unreachable":
+		k.machine.Unreachable(errors.New("connection refused"))
+	case "overdue":
+		k.printf("impatient: %v", k.machine.Overdue(k.now, errors.New("silence")))
+	case "close":
+		k.machine.Close()
+	case "state":
+		k.printf("empty: %v, pending: %v, waiting: %d, awaiting: %v",
+			k.machine.Empty(), k.machine.Pending(), k.machine.Waiting(), k.machine.Awaiting())
+	default:
+		k.printf("what is %q?", words[0])
+	}
+	for _, e := range k.effects() {
+		k.effect(e)
+	}
+}
+
+func (k *talk) effects() []coordinator.Effect {
+	if k.machine == nil {
+		return nil
+	}
+	return k.machine.Effects()
+}
+
+func (k *talk) submit(verb, who, name, limit string) {
+	class, mode, n := backend.Mutex, backend.Exclusive, 1
+	switch strings.TrimPrefix(verb, "try") {
+	case "write":
+		class = backend.RWMutex
+	case "read":
+		class, mode = backend.RWMutex, backend.Shared
+	case "ticket":
+		class = backend.Semaphore
+		n, _ = strconv.Atoi(limit)
+	}
+	c := coordinator.NewClaim(class, name, uint32(n), mode, strings.HasPrefix(verb, "try"))
+	k.claims[who], k.names[c] = c, who
+	k.machine.Submit(c, k.now)
+}
+
+func (k *talk) op(op backend.Op) {
+	id := fmt.Sprint("#", op.Owner)
+	if op.Do == backend.Release {
+		k.ops[id+"-"] = op
+		k.printf("release %s", id)
+		return
+	}
+	k.ops[id] = op
+	mode, wait := "", ""
+	if op.Mode == backend.Shared {
+		mode = " shared"
+	}
+	if op.Wait {
+		wait = " wait"
+	}
+	k.printf("acquire %s %v %s%s%s", id, op.Class, op.Name, mode, wait)
+}
+
+func (k *talk) answer(state, id string, rest []string) {
+	op := k.ops[id]
+	r := backend.Result{Grant: grant(rest)}
+	switch state {
+	case "granted":
+		r.State = backend.Granted
+	case "queued":
+		r.State = backend.Queued
+	case "busy":
+		r.State = backend.Busy
+	case "failed":
+		r.State, r.Err = backend.Failed, errors.New("disk full")
+	case "released":
+		op = k.ops[id+"-"]
+		r.State = backend.Released
+	}
+	k.machine.Answered([]backend.Op{op}, []backend.Result{r}, k.now)
+}
+
+func grant(words []string) (g backend.Grant) {
+	for _, w := range words {
+		if id, ok := strings.CutPrefix(w, "lease="); ok {
+			n, _ := strconv.Atoi(id)
+			g.Lease.ID = uint32(n)
+		} else if w == "contended" {
+			g.Contended = true
+		} else {
+			g.Ordinal, _ = strconv.ParseUint(w, 10, 64)
+		}
+	}
+	return g
+}
+
+func (k *talk) effect(e coordinator.Effect) {
+	who := k.names[e.Claim]
+	switch e.Kind {
+	case coordinator.Grant:
+		k.printf("%s holds, token %d.%d", who, e.Token>>12, e.Token&0xfff)
+	case coordinator.Refuse:
+		k.printf("%s is refused: %v", who, e.Err)
+	case coordinator.Freed:
+		if e.Err != nil {
+			k.printf("%s is free, not confirmed: %v", who, e.Err)
+		} else {
+			k.printf("%s is free", who)
+		}
+	case coordinator.Move:
+		k.printf("%s moves to lease %d", who, e.Lease.ID)
+	case coordinator.End:
+		k.printf("%s loses: %v", who, e.Err)
+	}
+}

@@ -1,0 +1,276 @@
+package coordinator
+
+import (
+	"slices"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// This file decides whose turn it is: when the store grants, when a holder
+// leaves, and when a hold ends before its time.
+
+// grant takes the store's grant of an entry.
+func (m *Machine) grant(e *entry, g backend.Grant, now time.Time) {
+	if e.state == releasing {
+		return // Withdrawn in the meantime. The Release is on its way.
+	}
+	l := e.lock
+	if g.Contended {
+		m.contend(l, now)
+	} else if e.owner > l.contendedBy {
+		l.contended = time.Time{}
+	}
+	if e.state == granted {
+		m.move(e, g.Lease)
+		return
+	}
+	if e.place {
+		m.unplace(e)
+	}
+	e.state, e.grant, e.granted = granted, g, now
+	m.touch(l)
+	if e.mode == backend.Shared {
+		l.sharing++
+		l.open = e
+		l.passed = 0
+	} else {
+		l.holding++
+	}
+
+	switch {
+	case !e.place:
+		if c := e.try; c != nil {
+			e.try = nil
+			m.admit(c, e)
+		}
+	case e.mode == backend.Shared:
+		for c := l.shared.first; c != nil && c.seq < e.cover && e.served < maxHolders; c = l.shared.first {
+			m.admit(c, e)
+		}
+		for l.shared.len > 0 && l.exclusive.len == 0 && m.joinable(l, now) {
+			m.admit(l.shared.first, e)
+		}
+	case l.exclusive.len > 0:
+		m.admitWriter(e)
+	}
+	if e.holders.len == 0 {
+		m.giveBack(e) // All whom it was asked for have given up.
+	}
+}
+
+// move hangs a hold on another lease.
+func (m *Machine) move(e *entry, to backend.Lease) {
+	if e.grant.Lease.ID == to.ID {
+		return
+	}
+	e.grant.Lease = to
+	for c := e.holders.first; c != nil; c = c.next {
+		m.effect(Effect{Kind: Move, Claim: c, Lease: to})
+	}
+}
+
+// admit makes a claim a holder of a granted entry.
+func (m *Machine) admit(c *Claim, e *entry) {
+	if c.queue != nil {
+		c.queue.remove(c)
+	}
+	m.moveOn(c)
+	c.state, c.lock, c.entry = held, nil, e
+	m.effect(Effect{Kind: Grant, Claim: c, Lease: e.grant.Lease, Token: e.token()})
+	e.served++
+	e.holders.push(c)
+}
+
+// admitWriter admits the first exclusive waiter and counts the readers that it
+// passes by.
+func (m *Machine) admitWriter(e *entry) {
+	l := e.lock
+	if l.shared.len > 0 {
+		l.passed++
+	} else {
+		l.passed = 0
+	}
+	m.admit(l.exclusive.first, e)
+}
+
+// leave takes a holder out. It returns the entry when that is given back to the
+// store, and nil when somebody here goes on holding it.
+func (m *Machine) leave(c *Claim, now time.Time) *entry {
+	e := c.entry
+	e.holders.remove(c)
+	c.entry = nil
+	if e.holders.len > 0 || e.mode == backend.Exclusive && m.handOver(e, now) {
+		return nil
+	}
+	m.giveBack(e)
+	return e
+}
+
+// handOver passes an entry on to the next exclusive waiter of this process, if
+// there is one and nobody has a better right to the lock.
+func (m *Machine) handOver(e *entry, now time.Time) bool {
+	l := e.lock
+	if l.exclusive.len == 0 || !m.mayPass(e, now) || l.shared.len > 0 && l.passed >= backend.MaxWriters {
+		return false
+	}
+	m.admitWriter(e)
+	if len(l.placesExclusive) > l.wanted(backend.Exclusive) {
+		m.touch(l)
+	}
+	return true
+}
+
+// mayPass reports whether another claim of this process may hold e without
+// queueing at the store: while nobody elsewhere is known to wait, or else within
+// the budget.
+func (m *Machine) mayPass(e *entry, now time.Time) bool {
+	if m.handoff <= 0 || e.served >= maxHolders {
+		return false
+	}
+	since := e.granted
+	if m.caps.Contended {
+		contended := e.lock.contended
+		if contended.IsZero() {
+			return true
+		}
+		if contended.After(since) {
+			since = contended
+		}
+	}
+	return now.Sub(since) < m.handoff
+}
+
+// joinable reports whether a new reader may join those that hold already.
+func (m *Machine) joinable(l *lock, now time.Time) bool {
+	return l.open != nil && m.mayPass(l.open, now)
+}
+
+// contend notes that somebody elsewhere waits.
+func (m *Machine) contend(l *lock, now time.Time) {
+	if l.contended.IsZero() {
+		l.contended = now
+	}
+	l.contendedBy = m.owner
+}
+
+// giveBack has an entry released at the store, whatever its state.
+func (m *Machine) giveBack(e *entry) {
+	l := e.lock
+	switch {
+	case e.state != granted:
+		if e.place {
+			m.unplace(e)
+		}
+	case e.mode == backend.Shared:
+		l.sharing--
+	default:
+		l.holding--
+	}
+	if l.open == e {
+		l.open = nil
+	}
+	if l.holding+l.sharing == 0 {
+		l.contended = time.Time{}
+	}
+	m.releases = append(m.releases, backend.Op{
+		Do:    backend.Release,
+		Class: l.class,
+		Mode:  e.mode,
+		Owner: e.owner,
+		Limit: l.limit,
+		Name:  l.name,
+	})
+	m.detach(e)
+	e.state = releasing
+}
+
+// drop ends an entry before its time: its holders hear that, a try is refused,
+// and the store is told to free what is left.
+func (m *Machine) drop(e *entry, holders, try error) {
+	if e.state == releasing {
+		return
+	}
+	if c := e.try; c != nil {
+		e.try, c.entry = nil, nil
+		m.asking.remove(c)
+		m.refuse(c, try)
+	}
+	for e.holders.len > 0 {
+		c := e.holders.pop()
+		c.state, c.entry = ended, nil
+		m.effect(Effect{Kind: End, Claim: c, Err: holders})
+	}
+	m.giveBack(e)
+}
+
+// queued takes the answer that an entry waits at the store.
+func (m *Machine) queued(e *entry) {
+	switch {
+	case e.state != asked:
+		// A grant has overtaken the answer, or a withdrawal is on its way.
+	case e.place:
+		e.state = queued
+	default:
+		m.drop(e, nil, ErrBusy) // Not asked to wait: nothing may be left behind.
+	}
+}
+
+// refused takes the answer that an entry does not and will not hold. The error
+// goes to the claim that it was asked for, or to the first in line; for the
+// others there is another attempt.
+func (m *Machine) refused(e *entry, why error) {
+	if e.state != asked && e.state != queued {
+		return
+	}
+	l := e.lock
+	c := e.try
+	if c != nil {
+		m.asking.remove(c)
+	}
+	if e.place {
+		m.unplace(e)
+		if q := l.waiters(e.mode); q.len > 0 {
+			c = q.pop()
+		}
+	}
+	if c != nil {
+		c.entry, c.lock = nil, nil
+		m.refuse(c, why)
+	}
+	m.detach(e)
+	m.freeEntry(e)
+}
+
+// released takes the answer to a Release.
+func (m *Machine) released(e *entry, why error) {
+	if e.state != releasing {
+		return
+	}
+	m.freed(e, why)
+	m.freeEntry(e)
+}
+
+// unplace takes an entry out of the places that wait at the store.
+func (m *Machine) unplace(e *entry) {
+	places := e.lock.places(e.mode)
+	i := slices.Index(*places, e)
+	*places = slices.Delete(*places, i, i+1)
+	m.places--
+}
+
+// detach takes an entry off its lock.
+func (m *Machine) detach(e *entry) {
+	l := e.lock
+	e.lock = nil
+	l.all--
+	m.touch(l)
+}
+
+// repeat has an entry's Acquire applied again, as long as it waits.
+func (m *Machine) repeat(e *entry) {
+	if !e.again && e.place && (e.state == asked || e.state == queued) {
+		e.again = true
+		m.repeats = append(m.repeats, e.owner)
+	}
+}

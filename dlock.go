@@ -1,0 +1,208 @@
+// Package dlock provides locks that hold across processes and machines, with the
+// manners of package sync.
+//
+// A program opens a [Client] on a store that it has anyway and gets [Mutex],
+// [RWMutex] and [Semaphore] values from it by name. Whoever has the same store
+// and the same name has the same lock. The drivers are packages of their own: a
+// program links those that it imports.
+//
+//	import (
+//		"github.com/dlock-go/dlock"
+//		_ "github.com/dlock-go/dlock/backend/file"
+//	)
+//
+//	locks, err := dlock.Open(ctx, "file:///var/lock/app")
+//	…
+//	mu := locks.Mutex("invoices/2026-11")
+//	mu.Lock()
+//	defer mu.Unlock()
+//
+// Each lock can be used in three ways. Lock and Unlock are those of package
+// sync. LockContext and its like take a context and return errors. Acquire
+// returns a [Hold], which tells when the lock is lost, and has a fencing token,
+// by which a resource can refuse a holder whose time is over; Do wraps that
+// around a function.
+//
+// One coordinator goroutine per client owns the session with the store. All
+// goroutines that want locks are waiters in its memory: ten thousand of them
+// are one connection and, for each name, one place in the store's queue.
+//
+// A distributed lock can be lost: the store may restart, a file be removed, a
+// process be stopped for longer than its lease. Then the hold's context ends and
+// [Hold.Err] returns [ErrLost]. Between two looks at it work goes on unprotected;
+// what must never be done by two at once needs the fencing token too.
+package dlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/coordinator"
+)
+
+// A Provider gives locks by name. Application code that depends on it and not on
+// a [*Client] can be handed any client, in tests one on memory.New().
+type Provider interface {
+	// Mutex returns the mutex of a name.
+	Mutex(name string) *Mutex
+	// RWMutex returns the reader-writer lock of a name.
+	RWMutex(name string) *RWMutex
+	// Semaphore returns the semaphore of a name, with limit tickets.
+	Semaphore(name string, limit int) *Semaphore
+}
+
+var _ Provider = (*Client)(nil)
+
+// A Client is one party to the locks of a store. Its goroutines share one
+// session; two clients exclude each other like two processes. It is safe for
+// concurrent use and lives until Close.
+type Client struct {
+	coordinator *coordinator.Coordinator
+	backend     string
+	options     options
+	losses      *losses // nil without a handler
+	closing     sync.Once
+}
+
+// Open returns a client on the store that rawURL names, after it has opened a
+// session: a store out of reach is an error here. The driver of the URL's scheme
+// must be imported. ctx bounds the opening alone.
+func Open(ctx context.Context, rawURL string, opts ...Option) (*Client, error) {
+	b, err := backend.FromURL(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	c, err := New(b, opts...)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.coordinator.Open(ctx); err != nil {
+		over, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		cancel()
+		_ = c.Close(over) // Nothing is held yet.
+		return nil, fmt.Errorf("dlock: open %s: %w", b, err)
+	}
+	return c, nil
+}
+
+// New returns a client on a store. It does not connect before a lock is used.
+func New(b backend.Backend, opts ...Option) (*Client, error) {
+	if b == nil {
+		return nil, errors.New("dlock: nil backend")
+	}
+	o := options{ttl: defaultTTL, handoff: defaultHandoff, logger: slog.Default()}
+	for _, opt := range opts {
+		if err := opt(&o); err != nil {
+			return nil, err
+		}
+	}
+	c := &Client{backend: b.String(), options: o}
+	if o.onLoss != nil {
+		c.losses = newLosses(o.onLoss)
+	}
+	c.coordinator = coordinator.New(coordinator.Config{
+		Backend: b,
+		TTL:     o.ttl,
+		Handoff: o.handoff,
+		Logger:  o.logger,
+		OnLoss:  c.lost,
+	})
+	return c, nil
+}
+
+// Close ends the client. What comes or waits fails with [ErrClosed], what is held
+// is given back, and its holders find [ErrReleased]. Close returns when the store
+// has acknowledged that, the loss handler is through, and no goroutine of the
+// client is left. When ctx ends first, what is still held ends with the session,
+// as it does when a process is killed, and ctx's error is returned. A second
+// Close waits for the first.
+func (c *Client) Close(ctx context.Context) error {
+	err := c.coordinator.Close(ctx)
+	if c.losses != nil {
+		c.losses.close()
+		select {
+		case <-c.losses.done:
+		case <-ctx.Done():
+			err = errors.Join(err, ctx.Err())
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("dlock: close %s: %w", c.backend, err)
+	}
+	return nil
+}
+
+// Mutex returns the mutex of a name. Two values of the same name are the same
+// lock. A name is any string of 1 byte to 1 MiB; a bad one is reported by the
+// first call on the value.
+func (c *Client) Mutex(name string) *Mutex {
+	return &Mutex{locker{side: c.side(backend.Mutex, backend.Exclusive, name, 1)}}
+}
+
+// RWMutex returns the reader-writer lock of a name. It is another lock than the
+// mutex of that name.
+func (c *Client) RWMutex(name string) *RWMutex {
+	return &RWMutex{
+		locker: locker{side: c.side(backend.RWMutex, backend.Exclusive, name, 1)},
+		read:   locker{side: c.side(backend.RWMutex, backend.Shared, name, 1)},
+	}
+}
+
+// Semaphore returns the semaphore of a name, with limit tickets. All who use it
+// at the same time have to agree on the limit; one that is less than 1, or not
+// that of the others, is reported by the first call on the value.
+func (c *Client) Semaphore(name string, limit int) *Semaphore {
+	s := c.side(backend.Semaphore, backend.Exclusive, name, 1)
+	if limit < 1 || int64(limit) > maxLimit {
+		s.bad = fmt.Errorf("%w: %d is not in 1…%d", ErrLimit, limit, maxLimit)
+	}
+	s.limit = uint32(limit)
+	return &Semaphore{locker{side: s}}
+}
+
+const (
+	maxLimit = 1<<31 - 1
+	maxName  = 1 << 20
+)
+
+// side returns one way to take one lock.
+func (c *Client) side(class backend.Class, mode backend.Mode, name string, limit uint32) side {
+	s := side{client: c, class: class, mode: mode, name: name, limit: limit}
+	switch {
+	case name == "":
+		s.bad = fmt.Errorf("%w: it is empty", ErrName)
+	case len(name) > maxName:
+		s.bad = fmt.Errorf("%w: it has %d bytes, more than 1 MiB", ErrName, len(name))
+	}
+	return s
+}
+
+// key returns the name of a lock at the store. Different pairs of namespace and
+// name have different keys, and a name without namespace is its own key unless
+// it looks like one with a namespace.
+func (c *Client) key(name string) string {
+	if c.options.namespace == "" && !strings.HasPrefix(name, "\x00") {
+		return name
+	}
+	return "\x00" + c.options.namespace + "\x00" + name
+}
+
+// lost tells of the loss of a claim. The coordinator calls it.
+func (c *Client) lost(claim *coordinator.Claim, err error) {
+	loss := Loss{
+		Class:   claim.Class.String(),
+		Name:    strings.TrimPrefix(claim.Name, c.key("")),
+		Backend: c.backend,
+		Token:   claim.Token,
+		Err:     err,
+	}
+	c.options.logger.Warn("dlock: lock lost", "class", loss.Class, "name", loss.Name, "backend", loss.Backend, "error", err)
+	if c.losses != nil {
+		c.losses.add(loss)
+	}
+}

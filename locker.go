@@ -1,0 +1,226 @@
+package dlock
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/coordinator"
+)
+
+// A side is one way to take one lock: its class, name and mode.
+type side struct {
+	client *Client // nil in a zero value
+	class  backend.Class
+	mode   backend.Mode
+	name   string
+	limit  uint32
+	bad    error // what is wrong with the name or the limit
+}
+
+// describe puts an error into the words of the API.
+func (s *side) describe(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Op: op, Class: s.class.String(), Name: s.name, Backend: s.client.backend, Err: err}
+}
+
+// check panics on a zero value and returns what is wrong with the name or limit.
+func (s *side) check() error {
+	if s.client == nil {
+		panic("dlock: a zero lock cannot be used: get one from a Client")
+	}
+	return s.bad
+}
+
+// acquire takes the lock for one holder.
+func (s *side) acquire(ctx context.Context, try bool) (*coordinator.Claim, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	for {
+		c := coordinator.NewClaim(s.class, s.client.key(s.name), s.limit, s.mode, try)
+		if err := s.client.coordinator.Acquire(ctx, c); err != nil {
+			return nil, err
+		}
+		if c.Ended() == nil {
+			return c, nil
+		}
+		// Lost before it got here: the process was stopped in between, say.
+		s.client.coordinator.Discard(c)
+	}
+}
+
+// persist takes the lock however often the store fails, and panics on what no
+// retry can cure.
+func (s *side) persist() *coordinator.Claim {
+	var pause backoff.BackOff
+	for {
+		c, err := s.acquire(context.Background(), false)
+		if err == nil {
+			return c
+		}
+		err = s.describe("lock", err)
+		if permanent(err) {
+			panic(err)
+		}
+		if pause == nil {
+			pause = backoff.NewExponentialBackOff(
+				backoff.WithInitialInterval(10*time.Millisecond),
+				backoff.WithMaxInterval(time.Second),
+				backoff.WithMaxElapsedTime(0),
+			)
+		}
+		d := pause.NextBackOff()
+		s.client.options.logger.Warn("dlock: lock failed", "error", err, "retry_in", d)
+		time.Sleep(d)
+	}
+}
+
+// release gives a claim back.
+func (s *side) release(ctx context.Context, c *coordinator.Claim) error {
+	err := s.client.coordinator.Release(ctx, c)
+	if errors.Is(err, ErrReleased) {
+		return nil // By Close, which is no loss.
+	}
+	return err
+}
+
+// A locker has the methods that all locks have in common. It must not be copied.
+type locker struct {
+	side
+
+	mu    sync.Mutex
+	taken []*coordinator.Claim // by Lock and its like, oldest first
+}
+
+// Lock takes the lock and blocks until it has it: while it is held elsewhere, and
+// while the store is out of reach, which is logged. It panics on what waiting
+// cannot cure: an error that matches ErrClosed, ErrName, ErrLimit or
+// ErrUnsupported.
+func (l *locker) Lock() { l.take(l.persist()) }
+
+// TryLock takes the lock if it is free and nobody waits for it, and reports
+// whether it did. It waits for the store, but not for ever: a store that does
+// not answer is logged and counts as busy. It panics where Lock does.
+func (l *locker) TryLock() bool {
+	ok, err := l.TryLockContext(context.Background())
+	if permanent(err) {
+		panic(err)
+	}
+	if err != nil {
+		l.client.options.logger.Warn("dlock: try failed", "error", err)
+	}
+	return ok
+}
+
+// Unlock gives back what Lock, TryLock or their like took on this value, the
+// oldest first if that is more than one. It waits until the store has
+// acknowledged that, but at most 5 s or the TTL, and then goes on in the
+// background. It panics if the value is not locked. After a loss it does nothing.
+func (l *locker) Unlock() {
+	c := l.untake()
+	if err := l.release(context.Background(), c); err != nil && !errors.Is(err, ErrLost) {
+		l.client.options.logger.Warn("dlock: release not confirmed", "error", l.describe("unlock", err))
+	}
+}
+
+// LockContext takes the lock and blocks until it has it or ctx ends, and then
+// returns ctx's error. Once it has the lock, ctx no longer matters. A store out
+// of reach is waited for; a store that refuses is an error.
+func (l *locker) LockContext(ctx context.Context) error {
+	c, err := l.acquire(ctx, false)
+	if err != nil {
+		return l.describe("lock", err)
+	}
+	l.take(c)
+	return nil
+}
+
+// TryLockContext takes the lock if it is free and nobody waits for it, and
+// reports whether it did. It waits for the store until ctx ends, and not for
+// ever.
+func (l *locker) TryLockContext(ctx context.Context) (bool, error) {
+	c, err := l.acquire(ctx, true)
+	if err != nil {
+		if errors.Is(err, ErrBusy) {
+			return false, nil
+		}
+		return false, l.describe("trylock", err)
+	}
+	l.take(c)
+	return true, nil
+}
+
+// UnlockContext is Unlock with an error: ErrLost when the lock was lost before,
+// another one when the session ended before the store acknowledged. When ctx
+// ends, or has ended already, the release goes on in the background.
+func (l *locker) UnlockContext(ctx context.Context) error {
+	return l.describe("unlock", l.release(ctx, l.untake()))
+}
+
+// Acquire takes the lock for a Hold of its own and blocks until it has it or ctx
+// ends. The Hold has the values of ctx, but not its end.
+func (l *locker) Acquire(ctx context.Context) (*Hold, error) {
+	c, err := l.acquire(ctx, false)
+	if err != nil {
+		return nil, l.describe("acquire", err)
+	}
+	return newHold(context.WithoutCancel(ctx), part{&l.side, c}), nil
+}
+
+// TryAcquire takes the lock for a Hold of its own if it is free and nobody waits
+// for it, and returns ErrBusy if not. It waits for the store until ctx ends, and
+// not for ever.
+func (l *locker) TryAcquire(ctx context.Context) (*Hold, error) {
+	c, err := l.acquire(ctx, true)
+	if err != nil {
+		return nil, l.describe("tryacquire", err)
+	}
+	return newHold(context.WithoutCancel(ctx), part{&l.side, c}), nil
+}
+
+// Do takes the lock, calls f, and gives the lock back, also when f panics. The
+// ctx of f descends from the caller's and ends when the lock is lost; then f's
+// error is joined with ErrLost.
+func (l *locker) Do(ctx context.Context, f func(ctx context.Context) error) error {
+	c, err := l.acquire(ctx, false)
+	if err != nil {
+		return l.describe("do", err)
+	}
+	return newHold(ctx, part{&l.side, c}).do(f)
+}
+
+// take keeps a claim for Unlock. It also keeps it from being garbage: what Lock
+// took stays taken, even if the value that took it is forgotten.
+func (l *locker) take(c *coordinator.Claim) {
+	l.mu.Lock()
+	l.taken = append(l.taken, c)
+	l.mu.Unlock()
+}
+
+// untake returns the oldest claim that was taken.
+func (l *locker) untake() *coordinator.Claim {
+	if err := l.check(); err != nil {
+		panic(l.describe("unlock", err))
+	}
+	l.mu.Lock()
+	if len(l.taken) == 0 {
+		l.mu.Unlock()
+		panic("dlock: unlock of " + l.class.String() + " " + quote(l.name) + ", which is not locked")
+	}
+	c := l.taken[0]
+	if len(l.taken) == 1 {
+		l.taken[0] = nil
+		l.taken = l.taken[:0]
+	} else {
+		l.taken[0], l.taken = nil, l.taken[1:]
+	}
+	l.mu.Unlock()
+	return c
+}

@@ -1,0 +1,95 @@
+package dlock
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// An Option changes how a client works.
+type Option func(*options) error
+
+type options struct {
+	ttl       time.Duration
+	handoff   time.Duration
+	namespace string
+	logger    *slog.Logger
+	onLoss    func(Loss)
+}
+
+// The defaults of the options, and their bounds.
+const (
+	defaultTTL     = 10 * time.Second
+	shortestTTL    = 100 * time.Millisecond
+	defaultHandoff = 5 * time.Millisecond
+)
+
+// WithTTL sets for how long the store keeps what a client holds when it hears
+// nothing from it, where the store works with leases. It is not a limit on how
+// long a lock may be held: a client renews its leases for as long as it lives.
+// The default is 10 s, the least 100 ms.
+func WithTTL(ttl time.Duration) Option {
+	return func(o *options) error {
+		if ttl < shortestTTL {
+			return fmt.Errorf("dlock: TTL %v is less than %v", ttl, shortestTTL)
+		}
+		o.ttl = ttl
+		return nil
+	}
+}
+
+// WithNamespace keeps the locks of this client apart from those of clients with
+// another namespace, or with none, in the same store.
+func WithNamespace(namespace string) Option {
+	return func(o *options) error {
+		if strings.ContainsRune(namespace, 0) {
+			return errors.New("dlock: a namespace must not contain NUL")
+		}
+		o.namespace = namespace
+		return nil
+	}
+}
+
+// WithHandoff sets for how long the goroutines of this client may hand a lock
+// from one to the next in memory while somebody elsewhere waits for it, counted
+// from the grant or from when that became known; where the store cannot tell
+// whether somebody waits, from the grant. It trades order between processes for
+// speed. The default is 5 ms. With 0 each holder takes its place in the store's
+// queue.
+func WithHandoff(budget time.Duration) Option {
+	return func(o *options) error {
+		if budget < 0 {
+			return fmt.Errorf("dlock: hand-over budget %v is negative", budget)
+		}
+		o.handoff = budget
+		return nil
+	}
+}
+
+// WithLogger sets where the client logs what nobody asked about: a store that is
+// out of reach, lost locks, holds that were never released. The default is
+// slog.Default().
+func WithLogger(logger *slog.Logger) Option {
+	return func(o *options) error {
+		if logger == nil {
+			return errors.New("dlock: nil logger")
+		}
+		o.logger = logger
+		return nil
+	}
+}
+
+// WithLossHandler has handler called for each hold that is lost, one at a time
+// and in order, on a goroutine of the client. Close waits for it. For users of
+// Lock it is the way to learn of a loss.
+func WithLossHandler(handler func(Loss)) Option {
+	return func(o *options) error {
+		if handler == nil {
+			return errors.New("dlock: nil loss handler")
+		}
+		o.onLoss = handler
+		return nil
+	}
+}

@@ -1,0 +1,13 @@
+package dlock
+
+// A Semaphore is a distributed counting semaphore: of all the clients on a store,
+// at most limit holders have a ticket of it at a time. Lock takes one ticket and
+// Unlock gives one back. Get one from [Client.Semaphore]; the zero value panics.
+// It is safe for concurrent use and must not be copied.
+//
+// Two values of the same name are the same semaphore, and all who use it at the
+// same time have to agree on the limit: another one is ErrLimit.
+//
+// Whoever comes first gets the first ticket that is free, as for a [Mutex]. A
+// process has at most as many places in the store's queue as there are tickets.
+type Semaphore struct{ locker }

@@ -1,0 +1,107 @@
+package session
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A pulse watches the time for a link: it has it look whether a heartbeat is due,
+// and cuts the session short when a batch gets no answer. A batch only notes down
+// when it was; no timer is touched for it.
+type pulse struct {
+	link *Link
+	cut  context.CancelCauseFunc
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	armed   time.Time // when the timer fires, or zero
+	begun   time.Time // when the batch under way began, or zero
+	beat    time.Time // when the next heartbeat is due
+	stopped bool
+}
+
+// start begins with a session, which cut ends.
+func (p *pulse) start(l *Link, cut context.CancelCauseFunc) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.link, p.cut, p.stopped = l, cut, false
+	p.begun, p.armed = time.Time{}, time.Time{}
+	if p.timer == nil {
+		p.timer = time.AfterFunc(time.Hour, p.fire)
+	}
+	p.beat = time.Now().Add(l.ttl / 3)
+	p.arm(p.beat)
+}
+
+// stop ends the watch over a session.
+func (p *pulse) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+	p.timer.Stop()
+}
+
+// begin notes that a batch begins.
+func (p *pulse) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begun = time.Now()
+	if p.armed.IsZero() {
+		p.arm(p.begun.Add(p.link.ttl))
+	}
+}
+
+// over notes that a batch was answered.
+func (p *pulse) over() {
+	p.mu.Lock()
+	p.begun = time.Time{}
+	p.mu.Unlock()
+}
+
+// next sets the next heartbeat.
+func (p *pulse) next(after time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.beat = time.Now().Add(after)
+	// A timer that fires too early only looks again; one that fires too late has
+	// to be set anew.
+	if p.armed.IsZero() || p.beat.Before(p.armed) {
+		p.arm(p.beat)
+	}
+}
+
+// due reports whether it is time for a heartbeat. If not, it will look again.
+func (p *pulse) due() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Now().Before(p.beat) {
+		p.arm(p.beat)
+		return false
+	}
+	return true
+}
+
+func (p *pulse) arm(at time.Time) {
+	p.armed = at
+	p.timer.Reset(time.Until(at))
+}
+
+// fire is called by the timer.
+func (p *pulse) fire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped || p.armed.IsZero() {
+		return
+	}
+	p.armed = time.Time{}
+	if p.begun.IsZero() {
+		p.link.in <- task{kind: tick} // At most one at a time: the next is armed when it was received.
+		return
+	}
+	if time.Since(p.begun) >= p.link.ttl {
+		p.cut(errOverdue)
+		return
+	}
+	p.arm(time.Now().Add(p.link.ttl / 8))
+}

@@ -1,0 +1,41 @@
+package session
+
+import (
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// Kind tells what a Report is about.
+type Kind uint8
+
+const (
+	// Up: a session is open, and the link takes batches.
+	Up Kind = iota + 1
+	// OpenFailed: Err tells why. The link is closed and has to be woken again.
+	OpenFailed
+	// Answer: a batch or a heartbeat was answered; Ops and Results pair up,
+	// Leases have new deadlines. Ops whose outcome is unknown are not among
+	// them: the link sends those again. After the answer to a batch the link
+	// takes the next one.
+	Answer
+	// News: Events came unasked.
+	News
+	// Down: the session is dead, Err tells why, and so is what it held. No
+	// report of the same session follows.
+	Down
+)
+
+// A Report is a message from a Link to its coordinator. The Answer to a batch
+// belongs to the coordinator until it sends the next one, any other for good.
+type Report struct {
+	Kind    Kind
+	Batch   bool // of an Answer: to a batch, not to a heartbeat
+	Ops     []backend.Op
+	Results []backend.Result
+	Leases  []backend.Lease
+	Asleep  time.Duration // how long the machine had slept before the leases were asked for
+	Events  []backend.Event
+	Taken   int // of Down: how many batches were received since the beginning
+	Err     error
+}
