@@ -36,6 +36,10 @@ type Claim struct {
 	// and may put another one in its place later.
 	lease atomic.Pointer[session.Lease]
 
+	// heir tells the holder that others of this process wait for the lock, so
+	// that it will stay here. It is a hint, set by the machine.
+	heir atomic.Bool
+
 	// Owned by the machine.
 	state      claimState
 	seq        uint64    // order of arrival

@@ -156,7 +156,9 @@ func (c *Coordinator) Acquire(ctx context.Context, claim *Claim) error {
 func (c *Coordinator) Release(ctx context.Context, claim *Claim) error {
 	err := claim.Ended()
 	c.send(message{kind: release, claim: claim})
-	if err != nil {
+	if err != nil || claim.heir.Load() {
+		// It is over, or will be handed on here: there is no answer of the store
+		// to wait for.
 		return err
 	}
 	if ctx.Done() == nil {

@@ -23,6 +23,7 @@ type lock struct {
 	sharing         int    // granted and shared
 	all             int    // of any state but releasing
 	open            *entry // the shared entry that new readers may join
+	sole            *entry // the exclusive entry, granted, of a lock with a limit of 1
 
 	// contended is when somebody elsewhere was first known to wait, or zero.
 	// contendedBy is the last owner that had been asked for when it was heard

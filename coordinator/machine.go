@@ -122,6 +122,7 @@ func (m *Machine) Submit(c *Claim, now time.Time) {
 	default:
 		c.lock = l
 		m.wait(c, l.waiters(c.Mode))
+		m.announce(l)
 		m.touch(l)
 	}
 	m.forget(l)
@@ -186,12 +187,17 @@ func (m *Machine) Close() {
 	for m.tries.len > 0 {
 		m.refuse(m.tries.pop(), ErrClosed)
 	}
+	var waiters []*Claim
 	for _, l := range m.locks {
 		for _, q := range []*queue{&l.exclusive, &l.shared} {
 			for q.len > 0 {
-				m.refuse(q.pop(), ErrClosed)
+				waiters = append(waiters, q.pop())
 			}
 		}
+	}
+	slices.SortFunc(waiters, func(a, b *Claim) int { return cmp.Compare(a.seq, b.seq) })
+	for _, c := range waiters {
+		m.refuse(c, ErrClosed)
 	}
 	for _, e := range m.ordered() {
 		m.drop(e, errClosing, ErrClosed)

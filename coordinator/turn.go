@@ -36,6 +36,9 @@ func (m *Machine) grant(e *entry, g backend.Grant, now time.Time) {
 		l.passed = 0
 	} else {
 		l.holding++
+		if l.limit == 1 {
+			l.sole = e
+		}
 	}
 
 	switch {
@@ -91,7 +94,17 @@ func (m *Machine) admitWriter(e *entry) {
 	} else {
 		l.passed = 0
 	}
-	m.admit(l.exclusive.first, e)
+	c := l.exclusive.first
+	m.admit(c, e)
+	m.announce(l)
+}
+
+// announce tells the holder of a lock that others of this process wait for it and
+// that nobody else is known to.
+func (m *Machine) announce(l *lock) {
+	if l.sole != nil && l.sole.holders.first != nil && l.exclusive.len > 0 && m.handoff > 0 && l.contended.IsZero() {
+		l.sole.holders.first.heir.Store(true)
+	}
 }
 
 // leave takes a holder out. It returns the entry when that is given back to the
@@ -169,6 +182,9 @@ func (m *Machine) giveBack(e *entry) {
 	}
 	if l.open == e {
 		l.open = nil
+	}
+	if l.sole == e {
+		l.sole = nil
 	}
 	if l.holding+l.sharing == 0 {
 		l.contended = time.Time{}

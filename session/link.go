@@ -249,9 +249,9 @@ func (l *Link) serve(ctx context.Context, s backend.Session) error {
 			return err
 		}
 		if len(l.again) > 0 {
-			l.pulse.next(l.resend.NextBackOff())
+			l.pulse.end(l.resend.NextBackOff())
 		} else {
-			l.pulse.next(l.interval(queued))
+			l.pulse.end(l.interval(queued))
 		}
 	}
 }
@@ -277,7 +277,6 @@ func (l *Link) apply(ctx context.Context, s backend.Session, ops []backend.Op, b
 	}
 	l.pulse.begin()
 	results, leases, err := s.Apply(ctx, ops)
-	l.pulse.over()
 	if cause := context.Cause(ctx); cause != nil {
 		return false, cmp.Or(err, cause) // Overdue, or cut short by Close.
 	}

@@ -52,18 +52,13 @@ func (p *pulse) begin() {
 	}
 }
 
-// over notes that a batch was answered.
-func (p *pulse) over() {
-	p.mu.Lock()
-	p.begun = time.Time{}
-	p.mu.Unlock()
-}
-
-// next sets the next heartbeat.
-func (p *pulse) next(after time.Duration) {
+// end notes that the batch was answered, and sets the next heartbeat that long
+// after its beginning.
+func (p *pulse) end(after time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.beat = time.Now().Add(after)
+	p.beat = p.begun.Add(after)
+	p.begun = time.Time{}
 	// A timer that fires too early only looks again; one that fires too late has
 	// to be set anew.
 	if p.armed.IsZero() || p.beat.Before(p.armed) {

@@ -4,6 +4,7 @@ import "github.com/dlock-go/dlock/backend"
 
 var fencingChecks = []check{
 	{"fencing/ordinals grow from grant to grant", checkOrdinals},
+	{"fencing/ordinals grow within a batch", checkOrdinalsInBatch},
 	{"fencing/ordinals grow from session to session", checkOrdinalsOverSessions},
 	{"fencing/holders at the same time have different ordinals", checkOrdinalsShared},
 }
@@ -32,6 +33,25 @@ func checkOrdinals(f *fixture) {
 			next.release()
 			held = a.take(op) // granted by a result
 			last = f.increasing(last, held.terms())
+		}
+	})
+}
+
+func checkOrdinalsInBatch(f *fixture) {
+	f.needs(f.Caps.Fencing, "Fencing")
+	// So close to one another that a clock alone does not tell them apart.
+	f.forLocks(func(f *fixture, op backend.Op) {
+		a := f.peer()
+		var ops []backend.Op
+		for range 50 {
+			c := a.claim(op, false, nil)
+			ops = append(ops, c.op, c.released())
+		}
+		var last uint64
+		for i, r := range a.mustSend(ops...) {
+			if i%2 == 0 {
+				last = f.increasing(last, r.Grant)
+			}
 		}
 	})
 }

@@ -2,7 +2,6 @@ package backendtest
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/dlock-go/dlock/backend"
@@ -80,7 +79,7 @@ func checkEmptyName(f *fixture) {
 		for _, wait := range []bool{false, true} {
 			r := a.mustSend(a.claim(op, wait, nil).op)[0]
 			if r.State != backend.Failed || !errors.Is(r.Err, backend.ErrName) {
-				f.Error(fmt.Sprintf("%v with an empty name: state %d, error %v; want ErrName", op.Class, r.State, r.Err))
+				f.Errorf("%v with an empty name: state %d, error %v; want ErrName", op.Class, r.State, r.Err)
 			}
 		}
 	}

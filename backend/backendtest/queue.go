@@ -1,6 +1,10 @@
 package backendtest
 
-import "github.com/dlock-go/dlock/backend"
+import (
+	"slices"
+
+	"github.com/dlock-go/dlock/backend"
+)
 
 var queueChecks = []check{
 	{"queue/everybody who waits is granted once", checkAllServed},
@@ -67,7 +71,7 @@ func checkRepeatQueued(f *fixture) {
 		const n = 3
 		turn := make(chan *claim, n)
 		claims := f.line(n, op, turn)
-		for _, c := range claims[1:] {
+		for _, c := range slices.Backward(claims[1:]) { // backwards, or new places would be in the old order
 			c.waiting()
 			c.waiting()
 		}
