@@ -2,10 +2,15 @@ package dlock_test
 
 import (
 	"context"
+	"runtime"
+	"strconv"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file"
 	"github.com/dlock-go/dlock/backend/memory"
 )
 
@@ -15,7 +20,7 @@ var stores = []struct {
 	open func(b *testing.B) backend.Backend
 }{
 	{"memory", func(*testing.B) backend.Backend { return memory.New() }},
-	// {"file", func(b *testing.B) backend.Backend { return file.New(b.TempDir()) }},
+	{"file", func(b *testing.B) backend.Backend { return file.New(b.TempDir()) }},
 }
 
 func benchmark(b *testing.B, run func(b *testing.B, c *dlock.Client)) {
@@ -73,4 +78,53 @@ func BenchmarkContended(b *testing.B) {
 			}
 		})
 	})
+}
+
+// What a goroutine that waits costs beside its stack, and how long it takes to
+// serve them all.
+func BenchmarkWaiters(b *testing.B) {
+	for _, n := range []int{1_000, 10_000, 100_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			c, err := dlock.New(memory.New())
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				mu := c.Mutex("bench")
+				mu.Lock()
+				before := heap()
+				var started, all sync.WaitGroup
+				started.Add(n)
+				for range n {
+					all.Go(func() {
+						started.Done()
+						mu.Lock()
+						mu.Unlock() //nolint:staticcheck
+					})
+				}
+				started.Wait()
+				// A waiter of another kind of lock is served after all that came
+				// before it: by now they are queued.
+				other := c.Mutex("other")
+				other.Lock()
+				other.Unlock() //nolint:staticcheck
+				b.ReportMetric(float64(heap()-before)/float64(n), "B/waiter")
+				start := time.Now()
+				mu.Unlock()
+				all.Wait()
+				b.ReportMetric(float64(time.Since(start).Nanoseconds())/float64(n), "ns/served")
+			}
+			if err := c.Close(context.Background()); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}
+
+// heap returns the bytes of live objects, stacks not among them.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -248,11 +248,11 @@ func (c *Coordinator) work(now time.Time) {
 			c.ops = c.machine.Batch(c.ops[:0], now)
 			c.link.Await(c.machine.Awaiting())
 			if len(c.ops) > 0 {
-				c.give(c.ops)
+				c.give(c.ops, now)
 			}
 		}
 	case c.machine.Waiting() > 0 || len(c.openers) > 0:
-		c.give(nil)
+		c.give(nil, now)
 	}
 	if !c.nudging && c.machine.Impatient() {
 		c.nudging = true
@@ -260,10 +260,10 @@ func (c *Coordinator) work(now time.Time) {
 	}
 }
 
-func (c *Coordinator) give(ops []backend.Op) {
+func (c *Coordinator) give(ops []backend.Op, now time.Time) {
 	c.free = false
 	c.sent++
-	c.link.Send(ops)
+	c.link.Send(ops, now)
 }
 
 func (c *Coordinator) handle(m message, now time.Time) {

@@ -74,6 +74,7 @@ type Link struct {
 type task struct {
 	kind taskKind
 	ops  []backend.Op    // of a batch
+	at   time.Time       // of a batch: when it was sent
 	of   backend.Session // of an end: whose it is
 	err  error           // of an end: why
 }
@@ -120,8 +121,10 @@ func exponential(first, longest time.Duration) backoff.BackOff {
 // is not applied then. It does not block. The batch belongs to the link until it
 // reports an Answer to it, or Up, OpenFailed or Down, and no other one is sent
 // before that. Down tells by Taken whether the batch is still to come: then it
-// wakes the link.
-func (l *Link) Send(ops []backend.Op) { l.in <- task{kind: apply, ops: ops} }
+// wakes the link. now is the present time.
+func (l *Link) Send(ops []backend.Op, now time.Time) {
+	l.in <- task{kind: apply, ops: ops, at: now}
+}
 
 // Await tells the link whether the coordinator waits for news from the store.
 func (l *Link) Await(awaiting bool) {
@@ -229,6 +232,7 @@ func (l *Link) serve(ctx context.Context, s backend.Session) error {
 		switch t := <-l.in; t.kind {
 		case apply:
 			l.taken++
+			l.pulse.begin(t.at)
 			queued, err = l.apply(ctx, s, t.ops, true)
 		case tick:
 			if !l.pulse.due() {
@@ -236,6 +240,7 @@ func (l *Link) serve(ctx context.Context, s backend.Session) error {
 			}
 			ops := l.again
 			l.again = nil
+			l.pulse.begin(time.Now())
 			queued, err = l.apply(ctx, s, ops, false)
 		case ended:
 			if t.of != s {
@@ -275,7 +280,6 @@ func (l *Link) apply(ctx context.Context, s backend.Session, ops []backend.Op, b
 		asleep = slept()
 		l.asleep.Store(int64(asleep))
 	}
-	l.pulse.begin()
 	results, leases, err := s.Apply(ctx, ops)
 	if cause := context.Cause(ctx); cause != nil {
 		return false, cmp.Or(err, cause) // Overdue, or cut short by Close.

@@ -43,10 +43,10 @@ func (p *pulse) stop() {
 }
 
 // begin notes that a batch begins.
-func (p *pulse) begin() {
+func (p *pulse) begin(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.begun = time.Now()
+	p.begun = now
 	if p.armed.IsZero() {
 		p.arm(p.begun.Add(p.link.ttl))
 	}

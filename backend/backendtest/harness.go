@@ -75,7 +75,8 @@ type check struct {
 type fixture struct {
 	*testing.T
 	Harness
-	open func() backend.Backend // as another process would
+	open   func() backend.Backend   // as another process would
+	closed map[backend.Session]bool // the bare sessions that are
 }
 
 // needs skips the check when the driver does not claim what it is about.

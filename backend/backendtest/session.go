@@ -15,6 +15,7 @@ var sessionChecks = []check{
 	{"session/a closed session answers ErrClosed", checkClosed},
 	{"session/Close with an ended ctx lets go all the same", checkCloseEndedCtx},
 	{"session/ctx ends Recv", checkRecvCtx},
+	{"session/ctx ends Apply", checkApplyCtx},
 	{"session/ctx bounds the opening alone", checkOpenCtx},
 	{"session/sessions of one Backend exclude each other", checkOneBackend},
 	{"session/no goroutine is left", checkGoroutines},
@@ -71,10 +72,18 @@ func (f *fixture) bare(b backend.Backend) backend.Session {
 	return s
 }
 
+// close closes a bare session, unless it was closed before.
 func (f *fixture) close(s backend.Session) {
+	if f.closed[s] {
+		return
+	}
+	if f.closed == nil {
+		f.closed = make(map[backend.Session]bool)
+	}
+	f.closed[s] = true
 	ctx, cancel := context.WithTimeout(context.Background(), f.Patience)
 	defer cancel()
-	if err := s.Close(ctx); err != nil && !errors.Is(err, backend.ErrClosed) {
+	if err := s.Close(ctx); err != nil {
 		f.Errorf("Close: %v", err)
 	}
 }
@@ -165,6 +174,22 @@ func checkRecvCtx(f *fixture) {
 	received := receiving(ctx, s)
 	cancel()
 	f.ends("Recv beside the end of its ctx", received)
+}
+
+func checkApplyCtx(f *fixture) {
+	s := f.bare(f.open())
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		s.Apply(ctx, nil) // any answer is right
+	}()
+	select {
+	case <-returned:
+	case <-time.After(f.Patience):
+		f.Fatalf("Apply with an ended ctx has not returned after %v", f.Patience)
+	}
 }
 
 func checkOpenCtx(f *fixture) {

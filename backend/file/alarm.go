@@ -1,0 +1,121 @@
+package file
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// An alarm is when a waiting claim is to be tried again: when it is rung, and now
+// and then in any case. Those polls are for what no event tells: that a stranger
+// unlocks a file and keeps it open, or that it could not be watched.
+type alarm struct {
+	claim *claim
+	at    time.Time
+	delay time.Duration // from this time to the next
+	limit time.Duration // of delay
+	index int           // in the heap; -1 when not there
+}
+
+// How long waiting claims are left in peace. The delay doubles from the first to
+// the last, so a wait is prolonged by no more than its own length.
+const (
+	firstPoll = time.Millisecond      // unheard, or after a hint that an unlock is near
+	calmPoll  = 10 * time.Millisecond // with notices
+	turnPoll  = 100 * time.Millisecond
+	lastPoll  = time.Second
+)
+
+// schedule starts the polls of a claim that has begun to wait.
+func (s *session) schedule(c *claim) {
+	c.alarm = alarm{claim: c, index: -1}
+	s.restart(c, s.pace(c))
+	s.hurry()
+}
+
+// pace is the first delay of a claim of whose situation nothing new is known.
+func (s *session) pace(c *claim) time.Duration {
+	if c.ticket.heard {
+		return calmPoll
+	}
+	return firstPoll
+}
+
+func (s *session) restart(c *claim, delay time.Duration) {
+	c.alarm.delay, c.alarm.limit = delay, lastPoll
+	c.alarm.at = s.now.Add(delay)
+	s.alarms.set(&c.alarm)
+}
+
+// expect adapts the polls of a claim to whether it is admitted. Where rings are
+// not heard, the one whose turn it is looks more often.
+func (s *session) expect(c *claim, admitted bool) {
+	a := &c.alarm
+	if c.ticket.heard || !admitted || a.limit == turnPoll {
+		return
+	}
+	a.limit, a.delay, a.at = turnPoll, firstPoll, s.now.Add(firstPoll)
+	s.alarms.set(a)
+	s.hurry()
+}
+
+// due emits an event for every claim whose alarm has gone off, and winds it.
+func (s *session) due(events []backend.Event) []backend.Event {
+	for len(s.alarms) > 0 && !s.alarms[0].at.After(s.now) {
+		a := s.alarms[0]
+		events = append(events, backend.Event{Kind: backend.EventTurn, Owner: a.claim.owner})
+		a.at = s.now.Add(a.delay)
+		a.delay = min(2*a.delay, a.limit)
+		s.alarms.set(a)
+	}
+	return events
+}
+
+// alarms is a heap, the next first.
+type alarms []*alarm
+
+func (h *alarms) set(a *alarm) {
+	if a.index < 0 {
+		heap.Push(h, a)
+	} else {
+		heap.Fix(h, a.index)
+	}
+}
+
+func (h *alarms) cancel(a *alarm) {
+	if a.index >= 0 {
+		heap.Remove(h, a.index)
+	}
+}
+
+// next returns when the next alarm goes off, or the zero Time.
+func (h alarms) next() time.Time {
+	if len(h) == 0 {
+		return time.Time{}
+	}
+	return h[0].at
+}
+
+func (h alarms) Len() int           { return len(h) }
+func (h alarms) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+
+func (h alarms) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func (h *alarms) Push(x any) {
+	a := x.(*alarm)
+	a.index = len(*h)
+	*h = append(*h, a)
+}
+
+func (h *alarms) Pop() any {
+	last := len(*h) - 1
+	a := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	a.index = -1
+	return a
+}

@@ -1,0 +1,238 @@
+package file
+
+import (
+	"fmt"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A claim is one owner's acquisition, from its first Acquire to its Release: it
+// is held, or it waits with a ticket.
+type claim struct {
+	owner uint64
+	lock  *lock
+	mode  backend.Mode
+	limit uint32
+
+	hold  hold // while held
+	grant backend.Grant
+	held  bool
+	lost  bool // held, but its file was replaced
+
+	ticket *ticket // while it waits
+	alarm  alarm   // while it waits
+	ended  bool    // it was released
+}
+
+// acquire answers an Acquire.
+func (s *session) acquire(op *backend.Op) backend.Result {
+	c := s.claims[op.Owner]
+	if c == nil {
+		if err := check(op); err != nil {
+			return failed(err)
+		}
+		c = &claim{owner: op.Owner, mode: op.Mode, limit: op.Limit, lock: s.lockOf(op.Class, op.Name)}
+		c.lock.attach(c)
+		s.claims[op.Owner] = c
+	}
+	state, err := s.advance(c, op.Wait)
+	switch state {
+	case backend.Granted:
+		return backend.Result{State: state, Grant: c.grant}
+	case backend.Queued:
+		return backend.Result{State: state}
+	}
+	s.drop(c)
+	return backend.Result{State: state, Err: err}
+}
+
+func check(op *backend.Op) error {
+	switch {
+	case op.Name == "":
+		return fmt.Errorf("%w: it is empty", backend.ErrName)
+	case op.Class < backend.Mutex || op.Class > backend.Semaphore:
+		return fmt.Errorf("%w: lock class %d", backend.ErrUnsupported, op.Class)
+	case op.Mode != backend.Exclusive && (op.Mode != backend.Shared || op.Class != backend.RWMutex):
+		return fmt.Errorf("%w: mode %d of a %v", backend.ErrUnsupported, op.Mode, op.Class)
+	case op.Class == backend.Semaphore && op.Limit < 1:
+		return fmt.Errorf("%w: it must be at least 1", backend.ErrLimit)
+	}
+	return nil
+}
+
+func failed(err error) backend.Result { return backend.Result{State: backend.Failed, Err: err} }
+
+// advance brings a claim as far as it gets now.
+func (s *session) advance(c *claim, wait bool) (backend.State, error) {
+	if c.held {
+		return backend.Granted, nil
+	}
+	for range patience {
+		taken, err := s.attempt(c)
+		switch {
+		case err == errGone:
+			// Somebody has cleared the queue away. Its place was behind nobody who
+			// still has one.
+			s.leave(c)
+		case err != nil:
+			return backend.Failed, err
+		case taken:
+			return backend.Granted, nil
+		case !wait:
+			return backend.Busy, nil
+		case c.ticket != nil:
+			return backend.Queued, nil
+		}
+		if err := s.enqueue(c); err != nil {
+			return backend.Failed, err
+		}
+		// With a place in the queue it is tried once more: whoever gave the lock
+		// back before there was a ticket has rung nobody.
+	}
+	return backend.Failed, fmt.Errorf("queue %s: %w", c.lock.queue.dir, errRestless)
+}
+
+// attempt takes the lock if it is the claim's turn and the lock is free.
+func (s *session) attempt(c *claim) (bool, error) {
+	l := c.lock
+	if l.key.class == backend.Semaphore {
+		if ok, err := l.joinPool(c.limit); !ok || err != nil {
+			return false, err
+		}
+	}
+	if ok, err := s.admitted(c); !ok || err != nil {
+		return false, err
+	}
+	var ok bool
+	var err error
+	if l.key.class == backend.Semaphore {
+		c.hold, ok, err = l.pool.take(l)
+	} else {
+		c.hold, ok, err = l.file.try(c.mode)
+	}
+	if !ok || err != nil {
+		return false, err
+	}
+	// The ordinal is drawn under the lock: so it is greater than those of all who
+	// held it before.
+	ordinal, err := s.clock.next(s.now)
+	if err != nil {
+		c.hold.abandon()
+		return false, err
+	}
+	c.held, c.grant = true, backend.Grant{Ordinal: ordinal}
+	if c.ticket != nil {
+		s.promote(c)
+	}
+	return true, nil
+}
+
+// admitted reports whether the queue lets the claim try the lock.
+func (s *session) admitted(c *claim) (bool, error) {
+	if c.ticket != nil {
+		ok, err := c.lock.queue.admits(c.ticket.number, c.mode)
+		s.expect(c, ok)
+		return ok, err
+	}
+	if crowd, err := c.lock.queue.exists(); !crowd || err != nil {
+		return err == nil, err
+	}
+	return c.lock.queue.admits(newcomer, c.mode)
+}
+
+// promote takes a claim that was granted the lock out of the queue.
+func (s *session) promote(c *claim) {
+	s.leave(c)
+	switch {
+	case c.lock.key.class == backend.Semaphore:
+		// Several tickets that were given back may have rung this claim alone.
+		c.lock.queue.ring()
+	case c.lock.key.class == backend.RWMutex && c.mode == backend.Exclusive:
+		c.lock.queue.pass(s.clock, s.now)
+	}
+}
+
+// enqueue gives a claim a place at the end of the queue.
+func (s *session) enqueue(c *claim) error {
+	t, err := c.lock.queue.join(s.clock, s.now, c.mode)
+	if err != nil {
+		return err
+	}
+	t.watch, t.heard = s.attend(t.path, writers, subject{claim: c})
+	c.ticket = t
+	s.schedule(c)
+	return nil
+}
+
+// leave gives a claim's place in the queue up.
+func (s *session) leave(c *claim) {
+	if c.ticket.heard {
+		s.ignore(c.ticket.watch)
+	}
+	c.ticket.remove()
+	c.ticket = nil
+	s.alarms.cancel(&c.alarm)
+}
+
+// release answers a Release.
+func (s *session) release(owner uint64) backend.Result {
+	if c := s.claims[owner]; c != nil {
+		s.drop(c)
+	}
+	return backend.Result{State: backend.Released}
+}
+
+// drop ends a claim and wakes those whom it kept waiting.
+func (s *session) drop(c *claim) {
+	l := c.lock
+	delete(s.claims, c.owner)
+	l.detach(c)
+	c.ended = true
+	rouse := true
+	switch {
+	case c.ticket != nil:
+		s.leave(c)
+	case c.held && c.lost:
+		c.hold.abandon()
+	case c.held:
+		c.hold.release()
+	default:
+		rouse = false
+	}
+	if len(l.claims) == 0 {
+		l.leavePool()
+		s.retire(l)
+	}
+	if rouse {
+		s.rouse(l)
+	}
+}
+
+// rouse wakes those who may try the lock, now that it may be free.
+func (s *session) rouse(l *lock) {
+	if crowd, err := l.queue.exists(); err != nil || !crowd || l.queue.ring() {
+		return
+	}
+	// The queue is empty. To remove it now would make the next who waits create it
+	// anew, which on a disk costs more than all the rest: heartbeats do it.
+	s.deserted[l.queue] = s.now
+}
+
+// lose tells that a hold is no longer one.
+func (s *session) lose(c *claim) {
+	c.lost = true
+	s.pending = append(s.pending, backend.Event{
+		Kind: backend.EventLost, Owner: c.owner, Err: lostError(c.hold.file.path),
+	})
+	s.hurry()
+}
+
+// verify finds out which holds of a lock are lost.
+func (s *session) verify(l *lock) {
+	lost := l.pool.joined && !l.pool.base.stands()
+	for _, c := range l.claims {
+		if c.held && !c.lost && (lost || !c.hold.stands()) {
+			s.lose(c)
+		}
+	}
+}

@@ -1,0 +1,20 @@
+package file_test
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/backendtest"
+	"github.com/dlock-go/dlock/backend/file"
+)
+
+func TestConformance(t *testing.T) {
+	backendtest.Run(t, backendtest.Harness{
+		New: func(t *testing.T) func() backend.Backend {
+			dir := t.TempDir()
+			return func() backend.Backend { return file.New(dir) }
+		},
+		Caps: backend.Caps{Queue: true, Notify: runtime.GOOS == "linux", Fencing: true, Processes: true},
+	})
+}

@@ -1,0 +1,224 @@
+package file
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A lockfile is a file that a session locks, now and then or just now. Between
+// two uses it keeps the file open and watched, so that the next one costs no
+// more than the locking and a look whether the path still names the file.
+type lockfile struct {
+	s       *session
+	lock    *lock
+	path    string
+	slot    bool // of a semaphore: only worth watching while it is locked
+	passing bool // not worth keeping open between uses
+
+	id      identity  // the file that path named last; zero when not known
+	used    time.Time // when that file was last marked as used
+	spare   handle    // an open, unlocked handle of it, or noHandle
+	watch   watch     // of it
+	watched bool
+	holds   int // of this session
+}
+
+// A hold is a lock on a file.
+type hold struct {
+	file *lockfile
+	h    handle
+	id   identity // the locked file; not file.id when that was replaced since
+}
+
+// patience is how often something is tried that only fails while others remove
+// files under our hands.
+const patience = 100
+
+// markEvery is how often a file in use is marked as used.
+const markEvery = 10 * time.Minute
+
+var errRestless = errors.New("files go on being removed")
+
+// try locks the file in mode. It reports false when somebody else's lock is in
+// the way.
+func (f *lockfile) try(mode backend.Mode) (hold, bool, error) {
+	for range patience {
+		h, err := f.borrow()
+		if err != nil {
+			return hold{}, false, err
+		}
+		ok, err := h.tryLock(mode)
+		if err != nil {
+			h.close()
+			return hold{}, false, lockError(f.path, err)
+		}
+		if ok || !f.slot {
+			f.attend()
+		}
+		// Whatever we were told of the file counts only if the path still names
+		// it: a lock on a removed file excludes nobody. The watch is there
+		// already, so a removal from now on is noticed.
+		id, err := identityAt(f.path)
+		if err != nil {
+			h.close()
+			return hold{}, false, &fs.PathError{Op: "stat", Path: f.path, Err: err}
+		}
+		if id != f.id {
+			h.close()
+			f.forget()
+			continue
+		}
+		if !ok {
+			f.giveBack(h, id)
+			return hold{}, false, nil
+		}
+		f.mark(h)
+		f.holds++
+		return hold{f, h, id}, true, nil
+	}
+	return hold{}, false, &fs.PathError{Op: "lock", Path: f.path, Err: errRestless}
+}
+
+// borrow returns an open handle of the file: the spare one if there is one.
+func (f *lockfile) borrow() (handle, error) {
+	if h := f.spare; h != noHandle {
+		f.spare = noHandle
+		return h, nil
+	}
+	h, err := f.s.open(f.path)
+	if err != nil {
+		return noHandle, err
+	}
+	id, used, err := h.identity()
+	if err != nil {
+		h.close()
+		return noHandle, &fs.PathError{Op: "stat", Path: f.path, Err: err}
+	}
+	if id != f.id {
+		f.forget()
+		f.id, f.used = id, used
+	}
+	return h, nil
+}
+
+// giveBack takes an unlocked handle of the file id as the spare one, or closes it.
+func (f *lockfile) giveBack(h handle, id identity) {
+	if f.spare != noHandle || id != f.id {
+		h.close()
+		return
+	}
+	f.spare = h
+}
+
+// attend watches the file, if it can.
+func (f *lockfile) attend() {
+	if !f.watched {
+		f.watch, f.watched = f.s.attend(f.path, everybody, subject{file: f})
+	}
+}
+
+// mark keeps the janitors away from a file that is in use.
+func (f *lockfile) mark(h handle) {
+	if f.s.now.Sub(f.used) < markEvery {
+		return
+	}
+	f.used = f.s.now
+	_ = h.touch(f.s.now) // another user's file stays unmarked: it is made anew if need be
+}
+
+// forget lets go of the file that path named, but for the holds on it.
+func (f *lockfile) forget() {
+	f.rest()
+	if f.watched {
+		f.s.ignore(f.watch)
+		f.watched = false
+	}
+	if f.id != (identity{}) && f.holds > 0 {
+		f.s.verify(f.lock)
+	}
+	f.id = identity{}
+}
+
+// rest closes the spare handle.
+func (f *lockfile) rest() bool {
+	if f.spare == noHandle {
+		return false
+	}
+	f.spare.close()
+	f.spare = noHandle
+	return true
+}
+
+// release unlocks the file.
+func (h hold) release() {
+	h.file.holds--
+	if h.h.unlock() != nil {
+		h.h.close() // which unlocks it in any case
+		return
+	}
+	h.file.giveBack(h.h, h.id)
+	if h.file.passing {
+		h.file.forget()
+	}
+}
+
+// abandon unlocks a file without keeping anything of it.
+func (h hold) abandon() {
+	h.file.holds--
+	h.h.close()
+}
+
+// stands reports whether the locked file is the one that its path names. It errs
+// on the side of the holder: what cannot be looked at has not been replaced.
+func (h hold) stands() bool {
+	id, err := identityAt(h.file.path)
+	return err != nil || id == h.id
+}
+
+// open opens a lock file. It makes the file and its directory if need be.
+func (s *session) open(path string) (handle, error) {
+	for range patience {
+		h, err := open(path, openOrCreate)
+		switch {
+		case err == nil:
+			return h, nil
+		case errors.Is(err, fs.ErrNotExist):
+			if err := makeDir(filepath.Dir(path)); err != nil {
+				return noHandle, err
+			}
+		case exhausted(err) && s.rest():
+		default:
+			return noHandle, &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
+	return noHandle, &fs.PathError{Op: "open", Path: path, Err: errRestless}
+}
+
+// makeDir makes a directory and its parents, for a caller that will find out, and
+// try again, when somebody else removes them meanwhile.
+func makeDir(dir string) error {
+	err := os.MkdirAll(dir, 0o777)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// lockError says why a file could not be locked, other than by somebody's lock.
+func lockError(path string, err error) error {
+	e := error(&fs.PathError{Op: "lock", Path: path, Err: err})
+	if errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("%w: %w", backend.ErrUnsupported, e)
+	}
+	return e
+}
+
+func lostError(path string) error {
+	return fmt.Errorf("the lock file %s was removed or replaced", path)
+}

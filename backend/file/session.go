@@ -1,0 +1,246 @@
+package file
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A session implements [backend.Session]. Apply changes its state and Recv
+// reports on it; Recv holds the mutex only between its waits, and Apply never for
+// longer than one op takes.
+type session struct {
+	// Immutable.
+	dir   string
+	watch watcher // its wait belongs to Recv, all else is guarded by mu
+
+	// Owned by Apply.
+	results []backend.Result
+
+	mu       sync.Mutex // guards what follows
+	closed   bool
+	now      time.Time // about when the current op or event is dealt with
+	clock    *clock
+	claims   map[uint64]*claim
+	locks    map[key]*lock
+	recent   [keep]*lock // a ring of locks that stay open when not used
+	oldest   int         // in recent
+	subjects map[watch]subject
+	alarms   alarms
+	pending  []backend.Event // for Recv, found out by Apply
+	upkeep   upkeep
+	deserted map[queue]time.Time // queues that were found empty, and when
+}
+
+var _ backend.Session = (*session)(nil)
+
+// A subject is what a watch is about: a lock file, or the ticket of a claim.
+type subject struct {
+	file  *lockfile
+	claim *claim
+}
+
+func newSession(dir string, clock *clock, w watcher) *session {
+	s := &session{
+		dir:      dir,
+		watch:    w,
+		now:      time.Now(),
+		clock:    clock,
+		claims:   make(map[uint64]*claim),
+		locks:    make(map[key]*lock),
+		subjects: make(map[watch]subject),
+		deserted: make(map[queue]time.Time),
+	}
+	s.upkeep = newUpkeep(dir)
+	s.tend()
+	return s
+}
+
+// Apply implements [backend.Session]. It makes no use of ctx while it waits for
+// the file system, which cannot be interrupted.
+func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {
+	clear(s.results)
+	s.results = s.results[:0]
+	for i := range ops {
+		if ctx.Err() != nil {
+			s.results = append(s.results, backend.Result{State: backend.Unknown, Err: context.Cause(ctx)})
+			continue
+		}
+		r, err := s.apply(&ops[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		s.results = append(s.results, r)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, backend.ErrClosed
+	}
+	if len(ops) == 0 {
+		s.now = time.Now()
+	}
+	s.tend()
+	return s.results, nil, nil
+}
+
+func (s *session) apply(op *backend.Op) (backend.Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return backend.Result{}, backend.ErrClosed
+	}
+	switch s.now = time.Now(); op.Do {
+	case backend.Acquire:
+		return s.acquire(op), nil
+	case backend.Release:
+		return s.release(op.Owner), nil
+	}
+	return failed(backend.ErrUnsupported), nil
+}
+
+// Recv implements [backend.Session].
+func (s *session) Recv(ctx context.Context) ([]backend.Event, error) {
+	defer context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.watch.until(time.Now())
+	})()
+	for {
+		events, err := s.news(ctx)
+		if err != nil || len(events) > 0 {
+			return events, err
+		}
+		notices, err := s.watch.wait()
+		if err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		s.now = time.Now()
+		for _, n := range notices {
+			s.notice(n)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// news returns what there is to tell. If nothing, it sets when wait has to return.
+func (s *session) news(ctx context.Context) ([]backend.Event, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, backend.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.now = time.Now()
+	events := s.due(s.pending)
+	s.pending = nil
+	s.hurry()
+	return events, nil
+}
+
+// hurry makes wait return in time for what there is to tell next.
+func (s *session) hurry() {
+	at := s.alarms.next()
+	if len(s.pending) > 0 {
+		at = s.now
+	}
+	s.watch.until(at)
+}
+
+// attend watches a file in order to notice what happens to the subject.
+func (s *session) attend(path string, what attention, about subject) (watch, bool) {
+	w, ok := s.watch.add(path, what)
+	if ok {
+		s.subjects[w] = about
+	}
+	return w, ok
+}
+
+// ignore ends a watch.
+func (s *session) ignore(w watch) {
+	delete(s.subjects, w)
+	s.watch.remove(w)
+}
+
+// notice draws the conclusions from what the watcher saw.
+func (s *session) notice(n notice) {
+	if n.kind == lapsed {
+		for _, l := range s.locks {
+			s.disturbed(l, moved)
+		}
+		return
+	}
+	switch about := s.subjects[n.watch]; {
+	case about.claim != nil:
+		// Rung, or the ticket has been removed.
+		s.restart(about.claim, 0)
+		about.claim.alarm.delay = s.pace(about.claim)
+	case about.file != nil:
+		s.disturbed(about.file.lock, n.kind)
+	}
+}
+
+// disturbed deals with a lock whose file somebody closed or moved.
+func (s *session) disturbed(l *lock, kind happening) {
+	if len(l.claims) == 0 {
+		return
+	}
+	if kind == moved {
+		s.verify(l)
+	}
+	for _, c := range l.claims {
+		if c.ticket != nil {
+			// A file is unlocked just after it is closed: this is for soon, too.
+			s.restart(c, 0)
+			c.alarm.delay = firstPoll
+		}
+	}
+}
+
+// Close implements [backend.Session]. What it does to files is not interrupted by
+// ctx; but once ctx has ended it wakes nobody, and they find out as after a crash.
+func (s *session) Close(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	s.now = time.Now()
+	for _, c := range s.claims {
+		if ctx.Err() != nil {
+			break
+		}
+		s.drop(c)
+	}
+	for _, c := range s.claims { // those that are left
+		if c.ticket != nil {
+			s.leave(c)
+		}
+		if c.held {
+			c.hold.abandon()
+		}
+	}
+	for _, l := range s.locks {
+		if l.pool.joined {
+			l.leavePool()
+		}
+		l.forget()
+	}
+	for q := range s.deserted {
+		q.remove()
+	}
+	s.upkeep.end()
+	s.clock.close()
+	s.watch.close()
+	return nil
+}
+
+// internal returns the directory for everything but lock files.
+func (s *session) internal() string { return filepath.Join(s.dir, internalDir) }

@@ -1,0 +1,139 @@
+// Package file keeps dlock's locks in a directory of the local file system.
+//
+// Every lock is a file that is locked by the operating system (flock, on Windows
+// LockFileEx), so a crash frees what a process held at once, and other programs
+// can take part: while a mutex is held, `flock -n FILE true` fails on the file
+// that [Path] names, and while `flock FILE command` runs, the mutex waits.
+//
+// The directory must be shared by all who are to exclude each other. Lock files
+// appear in it by and by and are removed when they have been idle for an hour;
+// its subdirectory .dlock holds the queues and the counter of fencing tokens.
+// Whoever deletes or replaces the file of a lock that is held takes the lock
+// away: its holder is told so. Nothing else may be done to the directory while
+// it is in use.
+//
+// On a network file system, and on systems other than Linux, waiters find out by
+// polling that it is their turn; there [backend.Caps].Notify is false.
+//
+// Importing the package registers the URL scheme "file": file:///var/lock/app
+// is an absolute directory and file:locks one relative to the working directory.
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A Store is a directory of lock files. It implements [backend.Backend] and is
+// safe for concurrent use.
+type Store struct {
+	dir     string // absolute, unless err is set
+	err     error  // why dir cannot be used, for Open to report
+	isLocal func() bool
+}
+
+var _ backend.Backend = (*Store)(nil)
+
+// New returns the store in the directory dir, which need not exist. It does not
+// touch the file system: what is wrong with dir is reported by Open.
+func New(dir string) *Store {
+	s := &Store{dir: dir}
+	if dir == "" {
+		s.err = fmt.Errorf("%w: a file backend without a directory", backend.ErrUnsupported)
+	} else if abs, err := filepath.Abs(dir); err != nil {
+		s.err = fmt.Errorf("dlock: file backend in %q: %w", dir, err)
+	} else {
+		s.dir = abs
+	}
+	s.isLocal = sync.OnceValue(func() bool { return onLocalDisk(s.dir) })
+	return s
+}
+
+// Path returns the file that is locked for the lock of that class and name in
+// the directory dir, for use with flock(1) and its like. The lock file of a
+// semaphore says which sessions use it and with what limit; its tickets are
+// separate files beside it, named by it and a number.
+func Path(dir string, class backend.Class, name string) string {
+	return filepath.Join(dir, fileName(keyOf(class, name), name))
+}
+
+// String returns the URL of the directory.
+func (s *Store) String() string {
+	slashed := filepath.ToSlash(s.dir)
+	if s.err != nil {
+		return (&url.URL{Scheme: "file", Opaque: url.PathEscape(slashed)}).String()
+	}
+	if slashed[0] != '/' { // C:/dir
+		slashed = "/" + slashed
+	}
+	return (&url.URL{Scheme: "file", Path: slashed}).String()
+}
+
+// Caps tells what the store guarantees. Whether it notifies depends on the
+// system and on the file system that the directory is on at the first call.
+func (s *Store) Caps() backend.Caps {
+	return backend.Caps{
+		Queue:     true,
+		Notify:    canNotify && s.isLocal(),
+		Fencing:   true,
+		Processes: true,
+	}
+}
+
+// Open creates the directory if it is missing, makes sure that files in it can
+// be made and locked, and starts a session. Sessions have no leases: what they
+// hold lasts until it is released, its file is replaced, or the process ends.
+func (s *Store) Open(ctx context.Context, _ time.Duration) (backend.Session, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	internal := filepath.Join(s.dir, internalDir)
+	if err := os.MkdirAll(internal, 0o777); err != nil {
+		return nil, err
+	}
+	if err := probe(s.dir); err != nil {
+		return nil, err
+	}
+	clock, err := openClock(filepath.Join(internal, "clock"), s.isLocal())
+	if err != nil {
+		return nil, err
+	}
+	return newSession(s.dir, clock, newWatcher(s.isLocal())), nil
+}
+
+// probe finds out at once what would otherwise fail with the first lock: a
+// directory that is not writable, and a file system that has no locks.
+func probe(dir string) error {
+	f, err := os.CreateTemp(dir, probePrefix+"*")
+	if err != nil {
+		return err
+	}
+	path := f.Name()
+	f.Close()
+	defer os.Remove(path)
+	h, err := open(path, openExisting)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer h.close()
+	switch ok, err := h.tryLock(backend.Exclusive); {
+	case err != nil:
+		return lockError(path, err)
+	case !ok:
+		// Nobody knows this file: a system that answers so does not keep locks.
+		return lockError(path, errors.ErrUnsupported)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package file
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A ticket is a place in a queue: a file whose name tells the place, and which
+// its owner keeps locked, so that a crash gives it up.
+type ticket struct {
+	number uint64
+	path   string
+	h      handle
+	watch  watch
+	heard  bool // the watch is there
+}
+
+// ticketName returns the name of a ticket's file. Names sort as numbers do.
+func ticketName(number uint64, mode backend.Mode) string {
+	if mode == backend.Shared {
+		return fmt.Sprintf("%013x.shared", number)
+	}
+	return fmt.Sprintf("%013x.exclusive", number)
+}
+
+func parseTicketName(name string) (number uint64, mode backend.Mode, ok bool) {
+	if len(name) < 14 || name[13] != '.' {
+		return 0, 0, false
+	}
+	switch name[14:] {
+	case "shared":
+		mode = backend.Shared
+	case "exclusive":
+		mode = backend.Exclusive
+	default:
+		return 0, 0, false
+	}
+	number, err := strconv.ParseUint(name[:13], 16, 64)
+	return number, mode, err == nil
+}
+
+// newTicket makes and locks the ticket of that number in a queue's directory. It
+// reports false when another session found it in between, took it for a dead one
+// and removed it: the number is then used up.
+func newTicket(dir string, number uint64, mode backend.Mode) (*ticket, bool, error) {
+	t := &ticket{number: number, path: filepath.Join(dir, ticketName(number, mode))}
+	h, err := open(t.path, openNew)
+	if err != nil {
+		return nil, false, &fs.PathError{Op: "open", Path: t.path, Err: err}
+	}
+	t.h = h
+	locked, err := h.tryLock(backend.Exclusive)
+	if err != nil {
+		t.remove()
+		return nil, false, lockError(t.path, err)
+	}
+	// It was to be seen before it was locked. Who locks it for a moment, to learn
+	// whether it is dead, removes it before letting go: so once it is ours and
+	// still there, it is there for good.
+	id, _, err := h.identity()
+	now, err2 := identityAt(t.path)
+	if !locked || err != nil || err2 != nil || id != now {
+		t.remove()
+		return nil, false, nil
+	}
+	return t, true, nil
+}
+
+// remove gives the place up.
+func (t *ticket) remove() {
+	_ = os.Remove(t.path) // before it is unlocked, lest it be found dead
+	t.h.close()
+}
+
+// alive reports whether the ticket at path has an owner, and removes it if not.
+func alive(path string) bool { return inspect(path, openToRead) }
+
+// ring wakes the owner of the ticket at path, and reports whether it has one: a
+// file that was open for writing and is closed is an event for those who watch.
+func ring(path string) bool { return inspect(path, openExisting) }
+
+func inspect(path string, how int) bool {
+	h, err := open(path, how)
+	if err != nil && how != openToRead && !os.IsNotExist(err) {
+		h, err = open(path, openToRead) // another user's: it will find out by polling
+	}
+	if err != nil {
+		// A ticket that is not there stands in nobody's way. One that we must not
+		// open does, for all we know.
+		return !os.IsNotExist(err)
+	}
+	defer h.close()
+	// Shared, so that those who inspect do not take each other for the owner.
+	dead, _ := h.tryLock(backend.Shared)
+	if dead {
+		_ = os.Remove(path)
+	}
+	return !dead
+}

@@ -1,0 +1,89 @@
+package file
+
+import (
+	"encoding/binary"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A turn is how the queue of a reader-writer lock keeps writers from starving the
+// readers. It stands in a file in the queue's directory that only the holder of
+// the write lock writes.
+//
+// Each writer that is granted the lock while readers wait counts as having passed
+// them. The last of [backend.MaxWriters] sets until to where the queue then ends:
+// the readers that came before go before any writer, those that come later do
+// not, so readers cannot starve the writers in return.
+type turn struct {
+	until  uint64 // readers with smaller tickets go first
+	passed uint64 // writers in a row that have passed a reader, since until
+}
+
+const turnName = "turn"
+
+func (q queue) turnPath() string { return filepath.Join(q.dir, turnName) }
+
+// turnOfReaders returns the number below which readers go before writers. It is
+// only looked up where both wait.
+func (q queue) turnOfReaders(places []place) uint64 {
+	if !waits(places, backend.Shared) || !waits(places, backend.Exclusive) {
+		return 0
+	}
+	h, err := open(q.turnPath(), openToRead)
+	if err != nil {
+		return 0
+	}
+	defer h.close()
+	return readTurn(h).until
+}
+
+func waits(places []place, mode backend.Mode) bool {
+	return slices.ContainsFunc(places, func(p place) bool { return p.mode == mode })
+}
+
+func readTurn(h handle) turn {
+	var b [16]byte
+	if n, err := h.readAt(b[:], 0); err != nil || n < len(b) {
+		return turn{}
+	}
+	return turn{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:])}
+}
+
+// pass counts a writer that was granted the lock; its own ticket no longer
+// stands. It is best effort: what it protects is fairness, not exclusion.
+func (q queue) pass(c *clock, now time.Time) {
+	places, err := q.places()
+	if err != nil {
+		return
+	}
+	readers := slices.ContainsFunc(places, func(p place) bool {
+		return p.mode == backend.Shared && alive(p.path)
+	})
+	how := openExisting
+	if readers {
+		how = openOrCreate
+	}
+	h, err := open(q.turnPath(), how)
+	if err != nil {
+		return // nobody to pass, and no count of earlier ones to end
+	}
+	defer h.close()
+	was := readTurn(h)
+	is := was
+	if is.passed++; !readers {
+		is.passed = 0
+	} else if is.passed >= backend.MaxWriters {
+		if n, err := c.next(now); err == nil {
+			is = turn{until: n}
+		}
+	}
+	if is != was {
+		var b [16]byte
+		binary.NativeEndian.PutUint64(b[:], is.until)
+		binary.NativeEndian.PutUint64(b[8:], is.passed)
+		_, _ = h.writeAt(b[:], 0)
+	}
+}

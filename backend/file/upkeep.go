@@ -1,0 +1,73 @@
+package file
+
+import (
+	"time"
+)
+
+// An upkeep is what a session does in its heartbeats beside living on.
+type upkeep struct {
+	last    time.Time // when tend did something
+	dir     identity  // of the session's directory
+	unseen  []*claim  // holds that remain to be looked at in this round
+	janitor janitor
+}
+
+const (
+	// tendEvery is how often heartbeats do something.
+	tendEvery = time.Second
+	// tendHolds is how many holds one of them looks at.
+	tendHolds = 1024
+	// desertedFor is how long a queue stays when nobody is in it.
+	desertedFor = time.Second
+)
+
+func newUpkeep(dir string) upkeep { return upkeep{janitor: janitor{dir: dir}} }
+
+func (u *upkeep) end() { u.janitor.stop() }
+
+// tend does what is to be done now and then. It is bounded, so that no heartbeat
+// takes long, however much is held.
+func (s *session) tend() {
+	u := &s.upkeep
+	if s.now.Sub(u.last) < tendEvery {
+		return
+	}
+	u.last = s.now
+	s.clock.check()
+	s.inspect()
+	for q, since := range s.deserted {
+		if s.now.Sub(since) >= desertedFor {
+			delete(s.deserted, q)
+			q.remove()
+		}
+	}
+	u.janitor.work(s.now)
+}
+
+// inspect looks for holds whose file was replaced, as far as no watch tells: all
+// of them when the whole directory was, else those that could not be watched.
+func (s *session) inspect() {
+	u := &s.upkeep
+	if id, err := identityAt(s.dir); err == nil && id != u.dir {
+		u.dir = id
+		for _, l := range s.locks {
+			s.verify(l)
+		}
+		return
+	}
+	if len(u.unseen) == 0 {
+		for _, c := range s.claims {
+			if c.held && !c.hold.file.watched {
+				u.unseen = append(u.unseen, c)
+			}
+		}
+	}
+	n := max(0, len(u.unseen)-tendHolds)
+	for _, c := range u.unseen[n:] {
+		if !c.ended {
+			s.verify(c.lock)
+		}
+	}
+	clear(u.unseen[n:])
+	u.unseen = u.unseen[:n]
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package file
+
+const canNotify = false
+
+func newWatcher(bool) watcher { return newPoller() }
