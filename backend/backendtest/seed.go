@@ -17,7 +17,7 @@ func Rand(t testing.TB) *rand.Rand {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("run it again with -seed %d", seed)
+			t.Logf("run it again with: go test . -run %q -seed %d", "^"+t.Name()+"$", seed)
 		}
 	})
 	return rand.New(rand.NewPCG(seed, 0))
