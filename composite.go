@@ -71,18 +71,26 @@ func order(a, b *side) int {
 	)
 }
 
-// acquire takes all the locks or none. A context that is nil stands for taking
-// them however long it takes.
+// check panics on a zero value and returns what is wrong with the composite.
+func (c *Composite) check() error {
+	if len(c.sides) == 0 && c.bad == nil {
+		panic("dlock: a zero Composite cannot be used: get one from All")
+	}
+	return c.bad
+}
+
+// acquire takes all the locks or none, for a Hold whose context descends from
+// parent.
 func (c *Composite) acquire(ctx, parent context.Context, try bool) (*Hold, error) {
-	if c.bad != nil {
-		return nil, c.bad
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	parts := make([]part, 0, len(c.sides))
 	for _, s := range c.sides {
 		claim, err := s.acquire(ctx, try)
 		if err != nil {
 			for _, p := range slices.Backward(parts) {
-				p.side.client.coordinator.Discard(p.claim)
+				_ = p.side.release(ctx, p.claim) // Does not wait when ctx has ended.
 			}
 			return nil, s.describe("acquire", err)
 		}
@@ -101,8 +109,8 @@ func (c *Composite) describe(op string, err error) error {
 // Lock takes all the locks and blocks until it has them. Like [Mutex.Lock] it
 // waits for a store out of reach and panics on what waiting cannot cure.
 func (c *Composite) Lock() {
-	if c.bad != nil {
-		panic(c.describe("lock", c.bad))
+	if err := c.check(); err != nil {
+		panic(c.describe("lock", err))
 	}
 	parts := make([]part, 0, len(c.sides))
 	for _, s := range c.sides {
@@ -117,6 +125,9 @@ func (c *Composite) TryLock() bool {
 	ok, err := c.TryLockContext(context.Background())
 	if permanent(err) {
 		panic(err)
+	}
+	if err != nil {
+		c.sides[0].client.options.logger.Warn("dlock: try failed", "error", err)
 	}
 	return ok
 }

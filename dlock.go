@@ -192,16 +192,24 @@ func (c *Client) key(name string) string {
 	return "\x00" + c.options.namespace + "\x00" + name
 }
 
+// name returns the name that has this key.
+func (c *Client) name(key string) string {
+	if strings.HasPrefix(key, "\x00") {
+		return strings.TrimPrefix(key, "\x00"+c.options.namespace+"\x00")
+	}
+	return key
+}
+
 // lost tells of the loss of a claim. The coordinator calls it.
 func (c *Client) lost(claim *coordinator.Claim, err error) {
 	loss := Loss{
 		Class:   claim.Class.String(),
-		Name:    strings.TrimPrefix(claim.Name, c.key("")),
+		Name:    c.name(claim.Name),
 		Backend: c.backend,
 		Token:   claim.Token,
 		Err:     err,
 	}
-	c.options.logger.Warn("dlock: lock lost", "class", loss.Class, "name", loss.Name, "backend", loss.Backend, "error", err)
+	c.options.logger.Warn("dlock: lock lost", "class", loss.Class, "name", quote(loss.Name), "backend", loss.Backend, "error", err)
 	if c.losses != nil {
 		c.losses.add(loss)
 	}

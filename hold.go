@@ -196,7 +196,7 @@ func (h *holding) release(ctx context.Context) error {
 func (h *holding) abandon() {
 	s := h.parts[0].side
 	s.client.options.logger.Warn("dlock: a hold became garbage without having been released",
-		"class", s.class.String(), "name", s.name, "backend", s.client.backend)
+		"class", s.class.String(), "name", quote(s.name), "backend", s.client.backend)
 	h.end(ErrReleased)
 	go h.discard()
 }

@@ -122,7 +122,7 @@ func (l *locker) TryLock() bool {
 // Unlock gives back what Lock, TryLock or their like took on this value, the
 // oldest first if that is more than one. It waits until the store has
 // acknowledged that, but at most 5 s or the TTL, and then goes on in the
-// background. It panics if the value is not locked. After a loss it does nothing.
+// background; it does not wait where the lock is handed on within the process. It panics if the value is not locked. After a loss it does nothing.
 func (l *locker) Unlock() {
 	c := l.untake()
 	if err := l.release(context.Background(), c); err != nil && !errors.Is(err, ErrLost) {
