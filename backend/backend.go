@@ -82,9 +82,11 @@ type Session interface {
 	Apply(ctx context.Context, ops []Op) (results []Result, leases []Lease, err error)
 
 	// Recv blocks until there are events, and returns at least one, or an
-	// error. An error says that the session is dead, as for Apply.
+	// error. An error says that the session is dead, as for Apply, or that ctx has
+	// ended, which it does when the session is given up.
 	//
-	// Each event is delivered at least once. There is no order between Recv
+	// Each event is delivered at least once: a driver that may have dropped some
+	// repeats them, or sends EventTurn in place of EventGranted. There is no order between Recv
 	// and Apply: a Granted event may overtake the Queued result of the very
 	// Acquire that it grants, and counts for more. An event about an owner
 	// that was released since is harmless: its receiver ignores it.
@@ -163,8 +165,8 @@ type Op struct {
 	Mode  Mode
 	// Wait makes an Acquire join the queue when the lock is not free.
 	Wait bool
-	// Owner names one acquisition. It is never zero and never used again in
-	// its session. Two owners of one session exclude each other as if they were
+	// Owner names one acquisition of one lock. It is never zero and never used
+	// again in its session. Two owners of one session exclude each other as if they were
 	// of two sessions.
 	Owner uint64
 	// Limit is the size of a semaphore, and 1 for a mutex and 0 for a
@@ -193,7 +195,8 @@ const (
 	// others, even if a part of the store has yet to hear of it.
 	Released
 	// Unknown: no answer came. The caller sends the op again after a back-off,
-	// under the same owner and before any later op of that owner.
+	// under the same owner and before any later op of that owner. In one batch, of
+	// an owner with an op that is Unknown the later ones are Unknown too.
 	Unknown
 	// Failed: an Acquire did not and will not take effect; Result.Err tells why.
 	// It wraps ErrLimit, ErrName or ErrUnsupported when repeating it cannot help.
@@ -255,7 +258,9 @@ const (
 	// EventLost: Owner no longer holds what it was granted. Its receiver
 	// answers with a Release, which frees what the driver still keeps of it.
 	EventLost
-	// EventContended: another session has begun to wait for what Owner holds.
+	// EventContended: another session has begun to wait for what Owner holds. It
+	// holds until the owner releases, and is said once at least; it may overtake
+	// the grant that it is about.
 	EventContended
 )
 

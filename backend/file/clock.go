@@ -49,9 +49,9 @@ func openClock(path string, local bool) (*clock, error) {
 }
 
 func (c *clock) open() error {
-	h, err := open(c.path, openOrCreate)
+	h, err := create(c.path)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: c.path, Err: err}
+		return err
 	}
 	c.h = h
 	if c.id, _, err = h.identity(); err == nil {

@@ -10,11 +10,25 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	backendtest.Run(t, backendtest.Harness{
-		New: func(t *testing.T) func() backend.Backend {
-			dir := t.TempDir()
-			return func() backend.Backend { return file.New(dir) }
-		},
-		Caps: backend.Caps{Queue: true, Notify: runtime.GOOS == "linux", Fencing: true, Processes: true},
+	caps := backend.Caps{Queue: true, Notify: runtime.GOOS == "linux", Fencing: true, Processes: true}
+	t.Run("local", func(t *testing.T) {
+		backendtest.Run(t, backendtest.Harness{
+			New: func(t *testing.T) func() backend.Backend {
+				dir := t.TempDir()
+				return func() backend.Backend { return file.New(dir) }
+			},
+			Caps: caps,
+		})
+	})
+	t.Run("remote", func(t *testing.T) {
+		caps := caps
+		caps.Notify = false
+		backendtest.Run(t, backendtest.Harness{
+			New: func(t *testing.T) func() backend.Backend {
+				dir := t.TempDir()
+				return func() backend.Backend { return file.Remote(file.New(dir)) }
+			},
+			Caps: caps,
+		})
 	})
 }

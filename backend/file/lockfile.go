@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
@@ -36,14 +34,8 @@ type hold struct {
 	id   identity // the locked file; not file.id when that was replaced since
 }
 
-// patience is how often something is tried that only fails while others remove
-// files under our hands.
-const patience = 100
-
 // markEvery is how often a file in use is marked as used.
 const markEvery = 10 * time.Minute
-
-var errRestless = errors.New("files go on being removed")
 
 // try locks the file in mode. It reports false when somebody else's lock is in
 // the way.
@@ -181,33 +173,13 @@ func (h hold) stands() bool {
 	return err != nil || id == h.id
 }
 
-// open opens a lock file. It makes the file and its directory if need be.
+// open opens a lock file, if need be at the cost of handles that wait for a use.
 func (s *session) open(path string) (handle, error) {
-	for range patience {
-		h, err := open(path, openOrCreate)
-		switch {
-		case err == nil:
-			return h, nil
-		case errors.Is(err, fs.ErrNotExist):
-			if err := makeDir(filepath.Dir(path)); err != nil {
-				return noHandle, err
-			}
-		case exhausted(err) && s.rest():
-		default:
-			return noHandle, &fs.PathError{Op: "open", Path: path, Err: err}
-		}
+	h, err := create(path)
+	if err != nil && exhausted(err) && s.rest() {
+		h, err = create(path)
 	}
-	return noHandle, &fs.PathError{Op: "open", Path: path, Err: errRestless}
-}
-
-// makeDir makes a directory and its parents, for a caller that will find out, and
-// try again, when somebody else removes them meanwhile.
-func makeDir(dir string) error {
-	err := os.MkdirAll(dir, 0o777)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
+	return h, err
 }
 
 // lockError says why a file could not be locked, other than by somebody's lock.
