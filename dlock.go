@@ -61,6 +61,25 @@ var _ Provider = (*Client)(nil)
 // A Client is one party to the locks of a store. Its goroutines share one
 // session; two clients exclude each other like two processes. It is safe for
 // concurrent use and lives until Close.
+//
+// With [WithTracerProvider] it records a span "dlock.acquire" for each wait and a
+// span "dlock.release" for each release, as children of the span of the caller's
+// context; those of Lock and Unlock, which have no context, are roots. A hold
+// that is lost is an event "dlock.lost" and an error of its release, and an event
+// in the span in which it was acquired. The attributes are:
+//
+//	dlock.name      the name of the lock; see WithTraceName
+//	dlock.class     mutex, rwmutex, semaphore
+//	dlock.mode      exclusive, shared
+//	dlock.backend   the store, without secrets
+//	dlock.try       whether the call does not wait
+//	dlock.outcome   granted, busy, timeout, cancelled, closed, limit, name, unsupported, failed;
+//	                of a release: released, lost, failed
+//	dlock.via       how it was granted: store (at once), queue (after waiting there), memory
+//	                (handed on in the process)
+//	dlock.position  how many goroutines of the process waited already
+//	dlock.token     the fencing token, in decimal
+//	error.type      the outcome, when it is an error
 type Client struct {
 	coordinator *coordinator.Coordinator
 	backend     string

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/dlock-go/dlock/coordinator"
 )
 
@@ -160,6 +162,10 @@ func (h *holding) end(err error) {
 		return
 	}
 	h.over = err
+	if errors.Is(err, ErrLost) {
+		// The span of the acquisition is over. That of the work is not.
+		trace.SpanFromContext(h.parent).AddEvent(eventLost)
+	}
 	if h.cancel != nil {
 		h.cancel(err)
 	}

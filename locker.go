@@ -43,6 +43,13 @@ func (s *side) acquire(ctx context.Context, try bool) (*coordinator.Claim, error
 	if err := s.check(); err != nil {
 		return nil, err
 	}
+	if s.client.options.tracer != nil {
+		return s.traceAcquire(ctx, try)
+	}
+	return s.obtain(ctx, try)
+}
+
+func (s *side) obtain(ctx context.Context, try bool) (*coordinator.Claim, error) {
 	for {
 		c := coordinator.NewClaim(s.class, s.client.key(s.name), s.limit, s.mode, try)
 		if err := s.client.coordinator.Acquire(ctx, c); err != nil {
@@ -84,6 +91,13 @@ func (s *side) persist() *coordinator.Claim {
 
 // release gives a claim back.
 func (s *side) release(ctx context.Context, c *coordinator.Claim) error {
+	if s.client.options.tracer != nil {
+		return s.traceRelease(ctx, c)
+	}
+	return s.giveBack(ctx, c)
+}
+
+func (s *side) giveBack(ctx context.Context, c *coordinator.Claim) error {
 	err := s.client.coordinator.Release(ctx, c)
 	if errors.Is(err, ErrReleased) {
 		return nil // By Close, which is no loss.

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // An Option changes how a client works.
@@ -17,6 +19,8 @@ type options struct {
 	namespace string
 	logger    *slog.Logger
 	onLoss    func(Loss)
+	tracer    trace.Tracer // nil when nobody traces
+	traceName func(string) string
 }
 
 // The defaults of the options, and their bounds.
@@ -90,6 +94,31 @@ func WithLossHandler(handler func(Loss)) Option {
 			return errors.New("dlock: nil loss handler")
 		}
 		o.onLoss = handler
+		return nil
+	}
+}
+
+// WithTracerProvider has the client record a span for each acquisition and each
+// release; see [Client] for their attributes. Without it nothing is spent on
+// tracing.
+func WithTracerProvider(provider trace.TracerProvider) Option {
+	return func(o *options) error {
+		if provider == nil {
+			return errors.New("dlock: nil tracer provider")
+		}
+		o.tracer = provider.Tracer(scope)
+		return nil
+	}
+}
+
+// WithTraceName sets what spans say for the name of a lock: a hash of it, say,
+// where names are secrets or too many, or "" for nothing.
+func WithTraceName(name func(lock string) string) Option {
+	return func(o *options) error {
+		if name == nil {
+			return errors.New("dlock: nil trace name")
+		}
+		o.traceName = name
 		return nil
 	}
 }

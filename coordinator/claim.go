@@ -29,8 +29,10 @@ type Claim struct {
 
 	// Set by the coordinator before it sends on Ready, and not changed before
 	// the next message of the claim's goroutine.
-	Err   error  // why the claim was refused, or its release not confirmed
-	Token uint64 // the fencing token, or 0
+	Err      error  // why the claim was refused, or its release not confirmed
+	Token    uint64 // the fencing token, or 0
+	Via      Via    // how it was granted
+	Position int    // how many claims of this process waited for the same when it came
 
 	// lease is what the hold depends on. The coordinator sets it with the grant
 	// and may put another one in its place later.
@@ -51,6 +53,19 @@ type Claim struct {
 
 	loss loss
 }
+
+// Via is how a claim came to its grant.
+type Via uint8
+
+const (
+	// Store: by the store's first answer.
+	Store Via = iota + 1
+	// Queue: by the store, after it had waited there.
+	Queue
+	// Memory: from another claim of the process, or beside it, without a word to
+	// the store.
+	Memory
+)
 
 type claimState uint8
 

@@ -346,7 +346,7 @@ func (c *Coordinator) tell() {
 	for _, e := range c.machine.Effects() {
 		switch e.Kind {
 		case Grant:
-			e.Claim.Token = e.Token
+			e.Claim.Token, e.Claim.Via = e.Token, e.Via
 			e.Claim.lease.Store(c.lease(e.Lease))
 			e.Claim.answer()
 		case Refuse, Freed:

@@ -24,6 +24,7 @@ type entry struct {
 	place bool   // asked for with Wait, for whoever is first when it is granted
 	try   *Claim // the claim that it was asked for without Wait; nil when that one has given up
 	again bool   // its Acquire is to be applied again
+	waits bool   // the store has let it wait
 
 	// cover is the first arrival that a shared grant does not admit as a matter
 	// of course: who came later has to get past the writers.
@@ -54,6 +55,17 @@ func (e *entry) token() uint64 {
 		return 0
 	}
 	return e.grant.Ordinal<<tokenBits | e.served
+}
+
+// via is how the next claim to hold comes to it.
+func (e *entry) via() Via {
+	switch {
+	case e.served > 0:
+		return Memory
+	case e.waits:
+		return Queue
+	}
+	return Store
 }
 
 // acquire returns the operation that asks for the entry.

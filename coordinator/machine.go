@@ -69,6 +69,7 @@ type Effect struct {
 	Claim *Claim
 	Lease backend.Lease
 	Token uint64
+	Via   Via
 	Err   error
 }
 
@@ -120,7 +121,7 @@ func (m *Machine) Submit(c *Claim, now time.Time) {
 		c.since = now
 		m.wait(c, &m.tries)
 	default:
-		c.lock = l
+		c.lock, c.Position = l, l.waiters(c.Mode).len
 		m.wait(c, l.waiters(c.Mode))
 		m.announce(l)
 		m.touch(l)

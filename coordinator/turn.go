@@ -80,7 +80,7 @@ func (m *Machine) admit(c *Claim, e *entry) {
 	}
 	m.moveOn(c)
 	c.state, c.lock, c.entry = held, nil, e
-	m.effect(Effect{Kind: Grant, Claim: c, Lease: e.grant.Lease, Token: e.token()})
+	m.effect(Effect{Kind: Grant, Claim: c, Lease: e.grant.Lease, Token: e.token(), Via: e.via()})
 	e.served++
 	e.holders.push(c)
 }
@@ -226,7 +226,7 @@ func (m *Machine) queued(e *entry) {
 	case e.state != asked:
 		// A grant has overtaken the answer, or a withdrawal is on its way.
 	case e.place:
-		e.state = queued
+		e.state, e.waits = queued, true
 	default:
 		m.drop(e, nil, ErrBusy) // Not asked to wait: nothing may be left behind.
 	}
