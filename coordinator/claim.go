@@ -45,7 +45,7 @@ type Claim struct {
 	// Owned by the machine.
 	state      claimState
 	seq        uint64    // order of arrival
-	since      time.Time // of a try or a release: when it was called
+	since      time.Time // when it was submitted, or its release called
 	lock       *lock     // while waiting
 	entry      *entry    // while held, and while a try is under way
 	prev, next *Claim    // neighbours in the queue it stands in

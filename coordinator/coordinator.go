@@ -46,7 +46,8 @@ type Coordinator struct {
 	over  atomic.Bool   // set by run when it no longer receives
 	done  chan struct{} // closed by run when all goroutines of the coordinator are over
 
-	trouble atomic.Pointer[error] // why the store is out of reach, or nil; set by run
+	trouble  atomic.Pointer[error] // why the store is out of reach, or nil; set by run
+	counters counters              // set by run
 
 	// Owned by run.
 	machine  *Machine
@@ -227,7 +228,8 @@ func (c *Coordinator) run() {
 			c.handle(<-c.inbox, now)
 		}
 		c.work(now)
-		c.tell()
+		c.counters.present(c.machine)
+		c.tell(now)
 	}
 	c.lapse.Stop()
 	c.nudge.Stop()
@@ -263,6 +265,10 @@ func (c *Coordinator) work(now time.Time) {
 func (c *Coordinator) give(ops []backend.Op, now time.Time) {
 	c.free = false
 	c.sent++
+	if len(ops) > 0 {
+		add(&c.counters.batches, 1)
+		add(&c.counters.ops, uint64(len(ops)))
+	}
 	c.link.Send(ops, now)
 }
 
@@ -309,10 +315,12 @@ func (c *Coordinator) take(r *session.Report, now time.Time) {
 	case session.OpenFailed:
 		c.free = true
 		c.trouble.Store(&r.Err)
+		add(&c.counters.retries, 1)
 		c.machine.Unreachable(r.Err)
 		c.opened(r.Err)
 	case session.Answer:
 		c.free = c.free || r.Batch
+		add(&c.counters.retries, uint64(r.Unknown))
 		c.asleep = r.Asleep
 		if len(r.Leases) > 0 {
 			for _, l := range r.Leases {
@@ -342,12 +350,13 @@ func (c *Coordinator) opened(err error) {
 }
 
 // tell carries out the machine's effects.
-func (c *Coordinator) tell() {
+func (c *Coordinator) tell(now time.Time) {
 	for _, e := range c.machine.Effects() {
 		switch e.Kind {
 		case Grant:
 			e.Claim.Token, e.Claim.Via = e.Token, e.Via
 			e.Claim.lease.Store(c.lease(e.Lease))
+			c.counters.granted(e.Via, now.Sub(e.Claim.since))
 			e.Claim.answer()
 		case Refuse, Freed:
 			e.Claim.Err = e.Err
@@ -357,6 +366,7 @@ func (c *Coordinator) tell() {
 		case End:
 			e.Claim.end(e.Err)
 			if errors.Is(e.Err, ErrLost) {
+				add(&c.counters.lost, 1)
 				c.config.OnLoss(e.Claim, e.Err)
 			}
 		}

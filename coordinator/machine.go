@@ -25,6 +25,7 @@ type Machine struct {
 	owner   uint64            // the last one given out
 	seq     uint64            // the order of what happens
 	waiting int               // claims that wait
+	holds   int               // claims that hold
 	closed  bool
 
 	dirty    []*lock      // to be settled
@@ -109,7 +110,7 @@ func (m *Machine) Empty() bool { return len(m.entries) == 0 && m.waiting == 0 }
 // Submit adds a claim.
 func (m *Machine) Submit(c *Claim, now time.Time) {
 	m.seq++
-	c.seq = m.seq
+	c.seq, c.since = m.seq, now
 	if m.closed {
 		m.refuse(c, ErrClosed)
 		return
@@ -118,7 +119,6 @@ func (m *Machine) Submit(c *Claim, now time.Time) {
 	switch {
 	case m.decided(c, l, now):
 	case c.Try:
-		c.since = now
 		m.wait(c, &m.tries)
 	default:
 		c.lock, c.Position = l, l.waiters(c.Mode).len

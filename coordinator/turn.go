@@ -83,6 +83,7 @@ func (m *Machine) admit(c *Claim, e *entry) {
 	m.effect(Effect{Kind: Grant, Claim: c, Lease: e.grant.Lease, Token: e.token(), Via: e.via()})
 	e.served++
 	e.holders.push(c)
+	m.holds++
 }
 
 // admitWriter admits the first exclusive waiter and counts the readers that it
@@ -112,6 +113,7 @@ func (m *Machine) announce(l *lock) {
 func (m *Machine) leave(c *Claim, now time.Time) *entry {
 	e := c.entry
 	e.holders.remove(c)
+	m.holds--
 	c.entry = nil
 	if e.holders.len > 0 || e.mode == backend.Exclusive && m.handOver(e, now) {
 		return nil
@@ -214,6 +216,7 @@ func (m *Machine) drop(e *entry, holders, try error) {
 	}
 	for e.holders.len > 0 {
 		c := e.holders.pop()
+		m.holds--
 		c.state, c.entry = ended, nil
 		m.effect(Effect{Kind: End, Claim: c, Err: holders})
 	}

@@ -308,12 +308,12 @@ func (l *Link) apply(ctx context.Context, s backend.Session, ops []backend.Op, b
 		r.Results = append(r.Results, results[i])
 	}
 	r.Leases = append(r.Leases, leases...)
-	r.Asleep = asleep
+	r.Asleep, r.Unknown = asleep, unknown
 	l.leased = l.leased || len(leases) > 0
 	if unknown == 0 {
 		l.resend.Reset()
 	}
-	if batch || len(r.Ops) > 0 || len(r.Leases) > 0 {
+	if batch || unknown > 0 || len(r.Ops) > 0 || len(r.Leases) > 0 {
 		l.report(r)
 	}
 	return queued, nil

@@ -35,6 +35,7 @@ type Report struct {
 	Results []backend.Result
 	Leases  []backend.Lease
 	Asleep  time.Duration // how long the machine had slept before the leases were asked for
+	Unknown int           // of an Answer: operations without an outcome
 	Events  []backend.Event
 	Taken   int // of Down: how many batches were received since the beginning
 	Err     error
