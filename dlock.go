@@ -39,7 +39,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/coordinator"
@@ -85,7 +84,6 @@ type Client struct {
 	backend     string
 	options     options
 	losses      *losses // nil without a handler
-	closing     sync.Once
 }
 
 // Open returns a client on the store that rawURL names, after it has opened a

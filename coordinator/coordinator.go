@@ -266,8 +266,8 @@ func (c *Coordinator) give(ops []backend.Op, now time.Time) {
 	c.free = false
 	c.sent++
 	if len(ops) > 0 {
-		add(&c.counters.batches, 1)
-		add(&c.counters.ops, uint64(len(ops)))
+		c.counters.batches.Add(1)
+		c.counters.ops.Add(uint64(len(ops)))
 	}
 	c.link.Send(ops, now)
 }
@@ -315,12 +315,16 @@ func (c *Coordinator) take(r *session.Report, now time.Time) {
 	case session.OpenFailed:
 		c.free = true
 		c.trouble.Store(&r.Err)
-		add(&c.counters.retries, 1)
+		c.counters.retries.Add(1)
 		c.machine.Unreachable(r.Err)
 		c.opened(r.Err)
+		if n := c.machine.Waiting(); n > 0 { // The others have been told.
+			c.config.Logger.Warn("dlock: store out of reach", "backend", c.config.Backend.String(),
+				"error", r.Err, "attempt", r.Attempt, "waiting", n, "retry_in", r.Pause)
+		}
 	case session.Answer:
 		c.free = c.free || r.Batch
-		add(&c.counters.retries, uint64(r.Unknown))
+		c.counters.retries.Add(uint64(r.Unknown))
 		c.asleep = r.Asleep
 		if len(r.Leases) > 0 {
 			for _, l := range r.Leases {
@@ -366,7 +370,7 @@ func (c *Coordinator) tell(now time.Time) {
 		case End:
 			e.Claim.end(e.Err)
 			if errors.Is(e.Err, ErrLost) {
-				add(&c.counters.lost, 1)
+				c.counters.lost.Add(1)
 				c.config.OnLoss(e.Claim, e.Err)
 			}
 		}

@@ -30,25 +30,29 @@ type counters struct {
 	waited                   atomic.Int64
 }
 
-// add adds to a counter that has one writer: it needs no locked instruction.
-func add(c *atomic.Uint64, n uint64) { c.Store(c.Load() + n) }
-
 // granted counts a grant after a wait.
 func (s *counters) granted(via Via, wait time.Duration) {
-	add(&s.acquired, 1)
+	s.acquired.Add(1)
 	if via == Memory {
-		add(&s.handedOn, 1)
+		s.handedOn.Add(1)
 	}
 	wait = max(wait, 0)
-	add(&s.waits[min(bits.Len64(uint64(wait/time.Microsecond)), Buckets-1)], 1)
-	s.waited.Store(s.waited.Load() + int64(wait))
+	s.waits[min(bits.Len64(uint64(wait/time.Microsecond)), Buckets-1)].Add(1)
+	s.waited.Add(int64(wait))
 }
 
 // present notes what there is to do.
 func (s *counters) present(m *Machine) {
-	s.holds.Store(int64(m.holds))
-	s.waiting.Store(int64(m.waiting))
-	s.queued.Store(int64(m.places))
+	set(&s.holds, m.holds)
+	set(&s.waiting, m.waiting)
+	set(&s.queued, m.places)
+}
+
+// set spares the store to memory that others read when nothing has changed.
+func set(g *atomic.Int64, n int) {
+	if g.Load() != int64(n) {
+		g.Store(int64(n))
+	}
 }
 
 // Stats returns the counters. They are read one by one, while others may change.

@@ -180,8 +180,7 @@ func (l *Link) open() backend.Session {
 	}
 	l.failures++
 	pause := l.reopen.NextBackOff()
-	l.logger.Warn("dlock: store out of reach", "backend", l.backend.String(), "error", err, "attempt", l.failures, "retry_in", pause)
-	l.report(&Report{Kind: OpenFailed, Err: err})
+	l.report(&Report{Kind: OpenFailed, Err: err, Attempt: l.failures, Pause: pause})
 	select {
 	case <-time.After(pause):
 	case <-l.quit:

@@ -12,7 +12,8 @@ type Kind uint8
 const (
 	// Up: a session is open, and the link takes batches.
 	Up Kind = iota + 1
-	// OpenFailed: Err tells why. The link is closed and has to be woken again.
+	// OpenFailed: Err tells why, Attempt how many have failed by now, and Pause
+	// how long the link waits before the next one. It has to be woken again.
 	OpenFailed
 	// Answer: a batch or a heartbeat was answered; Ops and Results pair up,
 	// Leases have new deadlines. Ops whose outcome is unknown are not among
@@ -37,6 +38,8 @@ type Report struct {
 	Asleep  time.Duration // how long the machine had slept before the leases were asked for
 	Unknown int           // of an Answer: operations without an outcome
 	Events  []backend.Event
-	Taken   int // of Down: how many batches were received since the beginning
+	Taken   int           // of Down: how many batches were received since the beginning
+	Attempt int           // of OpenFailed
+	Pause   time.Duration // of OpenFailed
 	Err     error
 }

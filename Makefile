@@ -1,0 +1,83 @@
+# Every target works on a bare Debian machine with Go, git and make.
+
+# What the tests need beside Go, as a command to look for, a colon, and the Debian
+# packages that bring it, with commas between. The race detector needs a C
+# compiler. A driver that is tested against a server adds it here.
+NEEDS := $(firstword $(shell go env CC)):gcc,libc6-dev
+
+# It is run by its version and not from go.mod, which is for what programs link.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Systems that the code builds for beside the one it is tested on.
+PLATFORMS := windows/amd64 darwin/arm64 linux/386
+
+FUZZTIME := 30s
+BENCH := .
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the command as bin/dlock
+	go build -trimpath -o bin/dlock ./cmd/dlock
+
+.PHONY: test
+test: needs format vet staticcheck race platforms ## run all checks and all tests
+
+.PHONY: format
+format: ## check that the code is formatted
+	@unformatted=$$(gofmt -l .) && if [ -n "$$unformatted" ]; then \
+		echo "gofmt these files:" $$unformatted >&2; exit 1; \
+	fi
+
+.PHONY: vet
+vet: ## run go vet
+	go vet ./...
+
+.PHONY: staticcheck
+staticcheck: ## run staticcheck
+	go run $(STATICCHECK) ./...
+
+.PHONY: race
+race: ## run the tests under the race detector
+	CGO_ENABLED=1 go test -race ./...
+
+.PHONY: platforms
+platforms: ## vet and build for the other systems
+	@set -e; for platform in $(PLATFORMS); do \
+		echo "vet and build for $$platform"; \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet ./...; \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} go build ./...; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks; BENCH selects some of them
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+# go test fuzzes one target at a time.
+.PHONY: fuzz
+fuzz: ## run each fuzz test for FUZZTIME
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | sed 's|/[^/]*$$||' | sort -u); do \
+		for target in $$(go test -list '^Fuzz' "$$dir" | grep '^Fuzz'); do \
+			echo "$$target in $$dir"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir"; \
+		done; \
+	done
+
+.PHONY: needs
+needs: ## install what the tests need, on Debian as root, or say what is missing
+	@missing=; for need in $(NEEDS); do \
+		command -v "$${need%%:*}" >/dev/null || missing="$$missing $$(echo "$${need#*:}" | tr , ' ')"; \
+	done; \
+	if [ -z "$$missing" ]; then \
+		:; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get -qq update; \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $$missing; \
+	else \
+		echo "the tests need these Debian packages, or their like:$$missing" >&2; exit 1; \
+	fi

@@ -1,0 +1,57 @@
+//go:build unix
+
+package main_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// A store is a directory with locks.
+type store struct {
+	t   *testing.T
+	dir string
+}
+
+func newStore(t *testing.T) *store { return &store{t, t.TempDir()} }
+
+// url names the store for --url.
+func (s *store) url() string { return "file://" + s.dir }
+
+// sh starts a script under the mutex "demo", with flags for dlock before it.
+func (s *store) sh(script string, flags ...string) *program {
+	s.t.Helper()
+	args := append([]string{"run", "--url", s.url()}, flags...)
+	return start(s.t, append(args, "demo", "--", "sh", "-c", script)...)
+}
+
+// holder starts a command that holds the mutex until a line is entered.
+func (s *store) holder() *program {
+	s.t.Helper()
+	p := s.sh("echo held; read line; echo done")
+	p.expect("held")
+	return p
+}
+
+// waiting waits until n wait for the mutex.
+func (s *store) waiting(n int) {
+	s.t.Helper()
+	deadline := time.Now().Add(patience)
+	for s.waiters() != n {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%d wait, want %d", s.waiters(), n)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// waiters counts the tickets in the queues of the store.
+func (s *store) waiters() int {
+	s.t.Helper()
+	tickets, err := filepath.Glob(filepath.Join(s.dir, ".dlock", "*.q", "*"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return len(tickets)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+
+	"github.com/dlock-go/dlock/backend/file"
+	_ "github.com/dlock-go/dlock/backend/memory"
+)
+
+// urlVariable is the environment variable that names the store.
+const urlVariable = "DLOCK_URL"
+
+// defaultURL returns the store for a user who has named none.
+//
+// A job must find the same locks from cron, from a service manager and from a
+// login. So the directory depends on the user alone and on nothing that differs
+// between those: $XDG_RUNTIME_DIR is missing under cron and removed at the last
+// logout, $XDG_CACHE_HOME, $TMPDIR and $HOME may be set here and not there, and
+// /tmp can be private to a service. Two directories would be two locks, in
+// silence; a home that cannot be written is an error that everybody sees. Nor is
+// it a cache, which people delete while locks are held.
+func defaultURL() (string, error) {
+	dir, err := makeStateDir()
+	if err != nil {
+		return "", fmt.Errorf("no directory for locks: %w; name a store with --url or $%s", err, urlVariable)
+	}
+	return file.New(dir).String(), nil
+}
+
+func makeStateDir() (string, error) {
+	home, err := home()
+	if err != nil {
+		return "", err
+	}
+	dir := stateDir(home, runtime.GOOS)
+	// Before the driver makes it for everybody to read: the names of locks are
+	// the user's own business.
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+func stateDir(home, goos string) string {
+	if goos == "windows" {
+		return filepath.Join(home, "AppData", "Local", "dlock")
+	}
+	return filepath.Join(home, ".local", "state", "dlock")
+}
+
+// home returns the home directory that the system has for the user. Only where it
+// knows of none, as in a container that runs under any number, the environment
+// is asked.
+func home() (string, error) {
+	if u, err := user.Current(); err == nil && u.HomeDir != "" {
+		return u.HomeDir, nil
+	}
+	return os.UserHomeDir()
+}
