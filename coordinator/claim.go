@@ -38,9 +38,11 @@ type Claim struct {
 	// and may put another one in its place later.
 	lease atomic.Pointer[session.Lease]
 
-	// heir tells the holder that others of this process wait for the lock, so
-	// that it will stay here. It is a hint, set by the machine.
-	heir atomic.Bool
+	// heir is who in this process waits for the lock next, so that it will stay
+	// here. The machine sets it on the holder, as a hint. gaveUp is set by the
+	// claim's own goroutine before Acquire returns without a grant.
+	heir   atomic.Pointer[Claim]
+	gaveUp atomic.Bool
 
 	// Owned by the machine.
 	state      claimState
@@ -113,6 +115,13 @@ func (c *Claim) Notify(tell func(error)) {
 	if err != nil {
 		tell(err)
 	}
+}
+
+// inherited reports whether somebody of this process waits for the lock that c
+// holds.
+func (c *Claim) inherited() bool {
+	heir := c.heir.Load()
+	return heir != nil && !heir.gaveUp.Load()
 }
 
 // end marks the hold as over, by the coordinator's decision or because somebody

@@ -142,6 +142,7 @@ func (c *Coordinator) Acquire(ctx context.Context, claim *Claim) error {
 	case <-claim.Ready:
 		return claim.Err
 	case <-ctx.Done():
+		claim.gaveUp.Store(true)
 		c.send(message{kind: cancel, claim: claim})
 		if trouble := c.trouble.Load(); trouble != nil {
 			return fmt.Errorf("%w (%w)", ctx.Err(), *trouble)
@@ -155,9 +156,9 @@ func (c *Coordinator) Acquire(ctx context.Context, claim *Claim) error {
 // Its error tells that the hold was over before, or that the session ended
 // before the release was confirmed.
 func (c *Coordinator) Release(ctx context.Context, claim *Claim) error {
-	err := claim.Ended()
+	err, inherited := claim.Ended(), claim.inherited()
 	c.send(message{kind: release, claim: claim})
-	if err != nil || claim.heir.Load() {
+	if err != nil || inherited {
 		// It is over, or will be handed on here: there is no answer of the store
 		// to wait for.
 		return err

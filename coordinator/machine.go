@@ -155,6 +155,7 @@ func (m *Machine) Cancel(c *Claim, now time.Time) {
 	case c.queue != nil:
 		c.queue.remove(c)
 		if l := c.lock; l != nil {
+			m.announce(l)
 			m.touch(l)
 			m.forget(l)
 		}

@@ -100,11 +100,14 @@ func (m *Machine) admitWriter(e *entry) {
 	m.announce(l)
 }
 
-// announce tells the holder of a lock that others of this process wait for it and
-// that nobody else is known to.
+// announce tells the holder of a lock who of this process is next, if somebody
+// waits and nobody elsewhere is known to.
 func (m *Machine) announce(l *lock) {
-	if l.sole != nil && l.sole.holders.first != nil && l.exclusive.len > 0 && m.handoff > 0 && l.contended.IsZero() {
-		l.sole.holders.first.heir.Store(true)
+	if l.sole == nil || l.sole.holders.first == nil || m.handoff <= 0 || !l.contended.IsZero() {
+		return
+	}
+	if c := l.sole.holders.first; c.heir.Load() != l.exclusive.first {
+		c.heir.Store(l.exclusive.first)
 	}
 }
 
@@ -115,6 +118,7 @@ func (m *Machine) leave(c *Claim, now time.Time) *entry {
 	e.holders.remove(c)
 	m.holds--
 	c.entry = nil
+	c.heir.Store(nil) // Or each claim would keep all that came after it from being garbage.
 	if e.holders.len > 0 || e.mode == backend.Exclusive && m.handOver(e, now) {
 		return nil
 	}
@@ -218,6 +222,7 @@ func (m *Machine) drop(e *entry, holders, try error) {
 		c := e.holders.pop()
 		m.holds--
 		c.state, c.entry = ended, nil
+		c.heir.Store(nil)
 		m.effect(Effect{Kind: End, Claim: c, Err: holders})
 	}
 	m.giveBack(e)
