@@ -21,10 +21,11 @@ type alarm struct {
 // How long waiting claims are left in peace. The delay doubles from the first to
 // the last, so a wait is prolonged by no more than its own length.
 const (
-	firstPoll = time.Millisecond      // unheard, or after a hint that an unlock is near
-	calmPoll  = 10 * time.Millisecond // with notices
-	turnPoll  = 100 * time.Millisecond
-	lastPoll  = time.Second
+	firstPoll = time.Millisecond       // unheard, or after a hint that an unlock is near
+	calmPoll  = 10 * time.Millisecond  // with notices
+	turnPoll  = 100 * time.Millisecond // at last, where it is one's turn and no ring is heard
+	deafPoll  = 250 * time.Millisecond // at last, where no ring is heard
+	lastPoll  = time.Second            // at last
 )
 
 // schedule starts the polls of a claim that has begun to wait.
@@ -44,6 +45,9 @@ func (s *session) pace(c *claim) time.Duration {
 
 func (s *session) restart(c *claim, delay time.Duration) {
 	c.alarm.delay, c.alarm.limit = delay, lastPoll
+	if !c.ticket.heard {
+		c.alarm.limit = deafPoll
+	}
 	c.alarm.at = s.now.Add(delay)
 	s.alarms.set(&c.alarm)
 }

@@ -1,6 +1,8 @@
 package file_test
 
 import (
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,4 +45,44 @@ func BenchmarkPair(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkHandOver is the time between the release of a lock for which three
+// others wait and the next grant, half of the times, and the share of the one
+// served least in that of the one served most.
+func BenchmarkHandOver(b *testing.B) {
+	dir := b.TempDir()
+	var (
+		wg     sync.WaitGroup
+		left   = make(chan time.Time, 1) // holds one, while nobody holds the lock
+		gaps   []time.Duration           // guarded by the lock
+		grants [4]int
+	)
+	left <- time.Now()
+	for i := range grants {
+		p := open(b, dir)
+		wg.Go(func() {
+			for {
+				a := p.queue(mutex("x"))
+				if err := a.wait(); err != nil {
+					b.Error(err)
+					return
+				}
+				gaps = append(gaps, time.Since(<-left))
+				grants[i]++
+				done := len(gaps) >= b.N
+				time.Sleep(time.Millisecond)
+				left <- time.Now()
+				a.release()
+				if done {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(gaps)
+	b.ReportMetric(float64(gaps[len(gaps)/2].Nanoseconds()), "p50-ns")
+	b.ReportMetric(float64(gaps[len(gaps)*99/100].Nanoseconds()), "p99-ns")
+	b.ReportMetric(float64(slices.Min(grants[:]))/float64(slices.Max(grants[:])), "fairness")
 }

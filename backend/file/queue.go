@@ -49,17 +49,12 @@ func (q queue) exists() (bool, error) {
 
 // places returns the tickets in order.
 func (q queue) places() ([]place, error) {
-	d, err := os.Open(q.dir)
+	names, err := namesIn(q.dir)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
+			return nil, nil
 		}
-		return nil, err
-	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // removed under our eyes
-		return nil, err
+		return nil, &fs.PathError{Op: "read", Path: q.dir, Err: err}
 	}
 	slices.Sort(names)
 	places := make([]place, 0, len(names))

@@ -2,7 +2,6 @@ package file
 
 import (
 	"context"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -241,6 +240,3 @@ func (s *session) Close(ctx context.Context) error {
 	s.watch.close()
 	return nil
 }
-
-// internal returns the directory for everything but lock files.
-func (s *session) internal() string { return filepath.Join(s.dir, internalDir) }

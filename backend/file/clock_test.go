@@ -1,0 +1,104 @@
+package file
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestClock(t *testing.T) {
+	for _, local := range []bool{true, false} {
+		path := filepath.Join(t.TempDir(), "clock")
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		seen := make(map[uint64]bool)
+		for range 4 {
+			c, err := openClock(path, local)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() {
+				defer c.close()
+				var last uint64
+				for range 500 {
+					n, err := c.next(time.UnixMicro(1000)) // long ago
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mu.Lock()
+					if n <= last || seen[n] {
+						t.Errorf("reading %d after %d, or for the second time", n, last)
+					}
+					seen[n] = true
+					mu.Unlock()
+					last = n
+				}
+			})
+		}
+		wg.Wait()
+		if len(seen) != 2000 {
+			t.Errorf("%d readings, want 2000", len(seen))
+		}
+	}
+}
+
+func TestClockFollowsTime(t *testing.T) {
+	c, err := openClock(filepath.Join(t.TempDir(), "clock"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	for _, step := range []struct{ now, want uint64 }{{100, 100}, {100, 101}, {50, 102}, {1000, 1000}} {
+		if n, err := c.next(time.UnixMicro(int64(step.now))); n != step.want || err != nil {
+			t.Errorf("at %d: %d, %v, want %d", step.now, n, err, step.want)
+		}
+	}
+	if _, err := c.next(time.UnixMicro(1 << 52)); err == nil {
+		t.Error("a reading that does not fit a token")
+	}
+}
+
+// Whatever is done to the file, readings go on growing.
+func TestClockFile(t *testing.T) {
+	for _, local := range []bool{true, false} {
+		path := filepath.Join(t.TempDir(), "clock")
+		c, err := openClock(path, local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		last := uint64(0)
+		for _, harm := range []func() error{
+			func() error { return nil },
+			func() error { return os.Truncate(path, 0) }, // a fault in the mapping
+			func() error { return os.Remove(path) },
+			func() error { return os.WriteFile(path+"~", nil, 0o666) },
+			func() error { return os.Rename(path+"~", path) },
+		} {
+			if err := harm(); err != nil {
+				t.Fatal(err)
+			}
+			c.check()
+			n, err := c.next(time.UnixMicro(1000))
+			if err != nil || n <= last {
+				t.Errorf("%d after %d, %v", n, last, err)
+			}
+			last = n
+		}
+		if info, err := os.Stat(path); err != nil || info.Size() != 8 {
+			t.Errorf("%v, %v", info, err)
+		}
+		if err := os.WriteFile(path, []byte("\xff\xff\xff\xff\xff\xff\xff\xff"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.next(time.UnixMicro(1000)); err == nil {
+			t.Errorf("reading %d from a spoilt clock", n)
+		} else if _, ok := errors.AsType[*os.PathError](err); !ok {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package file
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// nextTurn receives until owner is told to try again.
+func (s *session) nextTurn(t *testing.T, owner uint64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		events, err := s.Recv(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if e.Kind == backend.EventTurn && e.Owner == owner {
+				return
+			}
+		}
+	}
+}
+
+func waiting(owner uint64, name string) backend.Op {
+	op := acquire(owner, name)
+	op.Wait = true
+	return op
+}
+
+func (s *session) want(t *testing.T, op backend.Op, want backend.State) {
+	t.Helper()
+	if r := s.do1(t, op); r.State != want {
+		t.Fatalf("state %d (%v), want %d", r.State, r.Err, want)
+	}
+}
+
+func releaseOf(owner uint64) backend.Op { return backend.Op{Do: backend.Release, Owner: owner} }
+
+// Polls would hide a ring that is missing: these tests do without.
+func withoutPolls(sessions ...*session) {
+	for _, s := range sessions {
+		for _, a := range s.alarms {
+			a.at = a.at.Add(time.Hour)
+		}
+		s.hurry()
+	}
+}
+
+func TestNobodyOvertakes(t *testing.T) {
+	dir := t.TempDir()
+	a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
+	a.want(t, acquire(1, "x"), backend.Granted)
+	b.want(t, waiting(1, "x"), backend.Queued)
+	a.want(t, releaseOf(1), backend.Released)
+	// The lock is free, but b is before everybody.
+	c.want(t, acquire(1, "x"), backend.Busy)
+	c.want(t, waiting(2, "x"), backend.Queued)
+	a.want(t, waiting(2, "x"), backend.Queued)
+	c.want(t, waiting(2, "x"), backend.Queued)
+	b.want(t, waiting(1, "x"), backend.Granted)
+	b.want(t, waiting(1, "x"), backend.Granted) // still
+}
+
+func TestRing(t *testing.T) {
+	dir := t.TempDir()
+	a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
+	if !b.watch.exact() {
+		t.Skip("this system does not notify")
+	}
+	a.want(t, acquire(1, "x"), backend.Granted)
+	b.want(t, waiting(1, "x"), backend.Queued)
+	c.want(t, waiting(1, "x"), backend.Queued)
+	withoutPolls(b, c)
+	a.want(t, releaseOf(1), backend.Released)
+	b.nextTurn(t, 1)
+	// It was rung, and leaves: the ring is passed on.
+	b.want(t, releaseOf(1), backend.Released)
+	c.nextTurn(t, 1)
+	c.want(t, waiting(1, "x"), backend.Granted)
+	// The same when the lock is given back by the end of a session.
+	b.want(t, waiting(2, "x"), backend.Queued)
+	withoutPolls(b)
+	c.Close(t.Context())
+	b.nextTurn(t, 2)
+	b.want(t, waiting(2, "x"), backend.Granted)
+}
+
+// Only the one whose turn it is wakes up.
+func TestNoHerd(t *testing.T) {
+	dir := t.TempDir()
+	a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
+	if !b.watch.exact() {
+		t.Skip("this system does not notify")
+	}
+	a.want(t, acquire(1, "x"), backend.Granted)
+	b.want(t, waiting(1, "x"), backend.Queued)
+	c.want(t, waiting(1, "x"), backend.Queued)
+	withoutPolls(b, c)
+	a.want(t, releaseOf(1), backend.Released)
+	b.nextTurn(t, 1)
+	notices := make(chan []notice, 1)
+	go func() {
+		n, _ := c.watch.wait()
+		notices <- n
+	}()
+	c.watch.until(time.Now().Add(50 * time.Millisecond))
+	if n := <-notices; len(n) > 0 {
+		t.Errorf("woken by %+v", n)
+	}
+}
+
+// Places whose owners have died are not waited for, and go.
+func TestDeadTickets(t *testing.T) {
+	dir := t.TempDir()
+	a, b := openSession(t, dir), openSession(t, dir)
+	q := a.lockOf(backend.Mutex, "x").queue
+	if err := makeDir(q.dir); err != nil {
+		t.Fatal(err)
+	}
+	for n := range uint64(3) {
+		if err := os.WriteFile(filepath.Join(q.dir, ticketName(n, backend.Exclusive)), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.want(t, acquire(1, "x"), backend.Granted)
+	a.want(t, waiting(1, "x"), backend.Queued)
+	if places, err := q.places(); err != nil || len(places) != 1 {
+		t.Errorf("%v, %v", places, err)
+	}
+	b.want(t, releaseOf(1), backend.Released)
+	a.want(t, waiting(1, "x"), backend.Granted)
+}
+
+// A place that was cleared away is taken anew.
+func TestPlaceGone(t *testing.T) {
+	dir := t.TempDir()
+	a, b := openSession(t, dir), openSession(t, dir)
+	a.want(t, acquire(1, "x"), backend.Granted)
+	b.want(t, waiting(1, "x"), backend.Queued)
+	withoutPolls(b)
+	if err := os.RemoveAll(filepath.Join(dir, internalDir)); err != nil {
+		t.Fatal(err)
+	}
+	if b.watch.exact() {
+		b.nextTurn(t, 1)
+	}
+	b.want(t, waiting(1, "x"), backend.Queued)
+	withoutPolls(b)
+	a.want(t, releaseOf(1), backend.Released)
+	b.nextTurn(t, 1)
+	b.want(t, waiting(1, "x"), backend.Granted)
+}
+
+func TestTicketNames(t *testing.T) {
+	for _, n := range []uint64{0, 1, maxReading} {
+		for _, mode := range []backend.Mode{backend.Exclusive, backend.Shared} {
+			if got, m, ok := parseTicketName(ticketName(n, mode)); got != n || m != mode || !ok {
+				t.Errorf("%d, %d: %d, %d, %v", n, mode, got, m, ok)
+			}
+		}
+	}
+	for _, name := range []string{"", "turn", "0000000000001", "0000000000001.", "000000000000g.shared", "0000000000001.shared~"} {
+		if _, _, ok := parseTicketName(name); ok {
+			t.Errorf("%q is taken for a ticket", name)
+		}
+	}
+}
+
+// Two tickets that are given back before the first waiter wakes serve two waiters.
+func TestCascade(t *testing.T) {
+	dir := t.TempDir()
+	a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
+	if !b.watch.exact() {
+		t.Skip("this system does not notify")
+	}
+	ticket := func(owner uint64) backend.Op {
+		op := waiting(owner, "x")
+		op.Class, op.Limit = backend.Semaphore, 2
+		return op
+	}
+	a.want(t, ticket(1), backend.Granted)
+	a.want(t, ticket(2), backend.Granted)
+	b.want(t, ticket(1), backend.Queued)
+	c.want(t, ticket(1), backend.Queued)
+	withoutPolls(b, c)
+	a.want(t, releaseOf(1), backend.Released)
+	a.want(t, releaseOf(2), backend.Released)
+	b.nextTurn(t, 1)
+	b.want(t, ticket(1), backend.Granted)
+	c.nextTurn(t, 1)
+	c.want(t, ticket(1), backend.Granted)
+}
+
+// Whenever the lock is given back while somebody is about to wait for it, he gets
+// it or is rung.
+func TestNoLostWakeUp(t *testing.T) {
+	dir := t.TempDir()
+	a, b := openSession(t, dir), openSession(t, dir)
+	if !b.watch.exact() {
+		t.Skip("this system does not notify")
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(stop)
+	wg.Go(func() { // takes what is free, and does not wait
+		for owner := uint64(1); ; owner++ {
+			select {
+			case <-stop:
+				return
+			default:
+				a.do1(t, acquire(owner, "x"))
+				for begin := time.Now(); time.Since(begin) < 10*time.Microsecond; {
+				}
+				a.do1(t, releaseOf(owner))
+			}
+		}
+	})
+	for owner, queued := uint64(1), 0; queued < 60; owner++ {
+		for b.do1(t, waiting(owner, "x")).State != backend.Granted {
+			queued++
+			withoutPolls(b)
+			b.nextTurn(t, owner)
+		}
+		b.want(t, releaseOf(owner), backend.Released)
+	}
+}

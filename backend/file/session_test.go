@@ -1,0 +1,142 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+func openSession(t *testing.T, dir string) *session {
+	t.Helper()
+	s, err := New(dir).Open(t.Context(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close(context.Background()) })
+	return s.(*session)
+}
+
+func (s *session) do1(t *testing.T, op backend.Op) backend.Result {
+	t.Helper()
+	r, _, err := s.Apply(t.Context(), []backend.Op{op})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r[0]
+}
+
+func acquire(owner uint64, name string) backend.Op {
+	return backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Limit: 1, Owner: owner, Name: name}
+}
+
+// An error of the locking is neither success nor "busy".
+func TestLockError(t *testing.T) {
+	s := openSession(t, t.TempDir())
+	s.do1(t, acquire(1, "x"))
+	s.do1(t, backend.Op{Do: backend.Release, Owner: 1})
+	f := s.lockOf(backend.Mutex, "x").file
+	f.spare.close()
+	f.spare = handle(1 << 20) // no such descriptor
+	r := s.do1(t, acquire(2, "x"))
+	if e, ok := errors.AsType[*fs.PathError](r.Err); r.State != backend.Failed || !ok || e.Path != f.path || !errors.Is(r.Err, syscall.EBADF) {
+		t.Errorf("%+v", r)
+	}
+	if len(s.claims) != 0 {
+		t.Error("something was taken")
+	}
+	if r := s.do1(t, acquire(3, "x")); r.State != backend.Granted {
+		t.Errorf("%+v", r)
+	}
+}
+
+// ENOSYS and its like cannot be cured by trying again.
+func TestLockUnsupported(t *testing.T) {
+	if err := lockError("x", syscall.ENOSYS); !errors.Is(err, backend.ErrUnsupported) || !errors.Is(err, syscall.ENOSYS) {
+		t.Error(err)
+	}
+	if err := lockError("x", syscall.ENOLCK); errors.Is(err, backend.ErrUnsupported) || !errors.Is(err, syscall.ENOLCK) {
+		t.Error(err)
+	}
+}
+
+// A lock on a file that the path no longer names is none.
+func TestReplacedSpare(t *testing.T) {
+	dir := t.TempDir()
+	s := openSession(t, dir)
+	s.do1(t, acquire(1, "x"))
+	s.do1(t, backend.Op{Do: backend.Release, Owner: 1})
+	path := Path(dir, backend.Mutex, "x")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.do1(t, acquire(2, "x")); r.State != backend.Granted {
+		t.Fatalf("%+v", r)
+	}
+	other := openSession(t, dir)
+	if r := other.do1(t, acquire(1, "x")); r.State != backend.Busy {
+		t.Fatalf("%+v", r)
+	}
+}
+
+// The locks that stay open are few.
+func TestRecentLocks(t *testing.T) {
+	s := openSession(t, t.TempDir())
+	for i := range uint64(3 * keep) {
+		s.do1(t, acquire(i+1, string(rune(0x1000+i))))
+		s.do1(t, backend.Op{Do: backend.Release, Owner: i + 1})
+	}
+	spare, watched := 0, 0
+	for _, l := range s.locks {
+		if l.file.spare != noHandle {
+			spare++
+		}
+		if l.file.watched {
+			watched++
+		}
+	}
+	if len(s.locks) != keep || spare != keep || len(s.subjects) != watched {
+		t.Errorf("%d locks, %d handles, %d watches, %d of locks; want %d", len(s.locks), spare, len(s.subjects), watched, keep)
+	}
+}
+
+// Nothing stays of an uncontended, nor in the end of a contended lock, but its file.
+func TestTraces(t *testing.T) {
+	dir := t.TempDir()
+	s, other := openSession(t, dir), openSession(t, dir)
+	s.do1(t, acquire(1, "x"))
+	op := acquire(1, "x")
+	op.Wait = true
+	if r := other.do1(t, op); r.State != backend.Queued {
+		t.Fatalf("%+v", r)
+	}
+	other.do1(t, backend.Op{Do: backend.Release, Owner: 1})
+	s.do1(t, backend.Op{Do: backend.Release, Owner: 1})
+	for _, s := range []*session{s, other} {
+		if len(s.deserted) != 1 {
+			t.Errorf("%d deserted queues", len(s.deserted))
+		}
+		s.mu.Lock()
+		s.now = time.Now().Add(time.Hour)
+		s.tend()
+		s.mu.Unlock()
+		if len(s.deserted)+len(s.alarms)+len(s.claims) != 0 {
+			t.Error("the session remembers what has ended")
+		}
+	}
+	var left []string
+	fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		left = append(left, path)
+		return err
+	})
+	want := []string{".", ".dlock", ".dlock/clock", filepath.Base(Path(dir, backend.Mutex, "x"))}
+	if len(left) != len(want) {
+		t.Errorf("left: %q, want %q", left, want)
+	}
+}

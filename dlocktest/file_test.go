@@ -1,0 +1,19 @@
+package dlocktest_test
+
+import (
+	"net/url"
+	"path/filepath"
+	"testing"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file"
+	"github.com/dlock-go/dlock/dlocktest"
+)
+
+func TestFile(t *testing.T) {
+	dir := t.TempDir()
+	dlocktest.Run(t, dlocktest.Harness{
+		Backend: func(*testing.T) backend.Backend { return file.New(dir) },
+		URL:     (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String(),
+	})
+}

@@ -1,0 +1,101 @@
+package dlocktest
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/dlock-go/dlock"
+	"github.com/dlock-go/dlock/backend"
+)
+
+var nameChecks = []check{
+	{"name/any bytes are a name, and names that differ are different locks", checkNames},
+	{"name/a mutex, a reader-writer lock and a semaphore of one name are three locks", checkClasses},
+	{"name/namespaces are separate", checkNamespaces},
+}
+
+// names are pairwise different, and each is difficult for some store.
+func names() []string {
+	long := strings.Repeat("x", 1<<20-1)
+	return []string{
+		"a", "A", "aa", "a/b", "a//b", "a/./b", "/a", "a/", `a\b`, "a:b", "a*b", "a?b", `a"b`, "a<b", "a|b", "a%62", "a%2Fb",
+		".", "..", "../a", "/", " ", "  ", "a ", " a", "a.", "a..", "-a", "$a", "'", "';--", "#",
+		"\x00", "\x00\x00", "a\x00", "a\x00b", "\x00a\x00b", "\r\n", "a\r\n", "a\n", "a\r", "\x7f", "\x1b[0m",
+		"{", "}", "{}", "{a}", "{a}b", "{A}",
+		"CON", "con", "NUL", "aux.txt", "COM1", "LPT1.", "a.lock", ".a", "a::$DATA",
+		"é", "e\u0301", "É", "ß", "ss", "ﬁ", "fi", "ı", "i", "I", "İ", "K", "\u212a", "漢字", "🔒", "🔒🔒", "👩‍👩‍👧", "\u200b", "a\u200b", "\ufeff",
+		"\xff", "\xfe", "a\xff", "a\xfe", "\xc3\x28", "\xed\xa0\x80", "\ufffd", "\xf0\x9f\x94",
+		strings.Repeat("n", 255), strings.Repeat("n", 256), long + "a", long + "b", long,
+	}
+}
+
+func checkNames(f *fixture) {
+	f.forKinds(singles, func(f *fixture, k kind) {
+		// A namespace keeps the names as they are apart from those of other tests.
+		space := dlock.WithNamespace(f.prefix)
+		a, b := f.party(space), f.party(space)
+		if k.drain > 0 {
+			f.drainer = f.party(space)
+		}
+		for _, name := range names() {
+			if k.drain > 0 {
+				f.drain(k, name)
+			}
+			if !k.value(a.Client, name).TryLock() {
+				f.Fatalf("%.40q (%d bytes) is busy, so it is the same lock as another name", name, len(name))
+			}
+		}
+		for _, name := range names() {
+			if k.value(b.Client, name).TryLock() {
+				f.Fatalf("%.40q (%d bytes) is free while it is held", name, len(name))
+			}
+		}
+		a.close()
+		for _, name := range names() {
+			if !k.value(b.Client, name).TryLock() {
+				f.Fatalf("%.40q (%d bytes) is busy after its holder has closed", name, len(name))
+			}
+		}
+	})
+}
+
+func checkClasses(f *fixture) {
+	a, b := f.party(), f.party()
+	name := f.name("a")
+	for i, k := range exclusives[:3] {
+		for _, other := range exclusives[i:3] {
+			f.free(other.value(b.Client, name))
+		}
+		f.take(k.value(a.Client, name))
+		f.busy(k.value(b.Client, name))
+	}
+}
+
+func checkNamespaces(f *fixture) {
+	f.forKinds(exclusives[:3], func(f *fixture, k kind) {
+		type place struct{ space, name string }
+		places := []place{
+			{"", f.name("a")}, {f.name(""), "a"}, {f.name(""), "b"}, {f.name("x"), "a"}, {f.name("xa"), "a"}, {f.name("x"), "aa"},
+			{"", "\x00" + f.name("x") + "\x00a"}, {"", "\x00" + f.name("") + "\x00a"}, {f.name("x"), "\x00a"}, {f.name("x/a"), "a"}, {f.name("x"), "/a"},
+		}
+		for _, pl := range places {
+			p := f.party(dlock.WithNamespace(pl.space))
+			if !k.value(p.Client, pl.name).TryLock() {
+				f.Fatalf("namespace %q and name %q are the same lock as others", pl.space, pl.name)
+			}
+		}
+		for _, pl := range places {
+			p := f.party(dlock.WithNamespace(pl.space))
+			f.busy(k.value(p.Client, pl.name))
+		}
+	})
+	f.step("errors tell the name without it", func(f *fixture) {
+		a, b := f.party(dlock.WithNamespace(f.prefix)), f.party(dlock.WithNamespace(f.prefix))
+		f.take(a.Mutex("a"))
+		_, err := b.Mutex("a").TryAcquire(f.patient())
+		want := dlock.Error{Op: "tryacquire", Class: backend.Mutex.String(), Name: "a"}
+		if e, ok := errors.AsType[*dlock.Error](err); !ok || e.Op != want.Op || e.Class != want.Class || e.Name != want.Name || e.Backend != a.ledger.String() {
+			f.Errorf("the error is %#v", err)
+		}
+	})
+}

@@ -1,0 +1,65 @@
+package dlocktest
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/dlock-go/dlock"
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A party is a client with its books: what it asked of the store, and what it
+// logged.
+type party struct {
+	*dlock.Client
+	f       *fixture
+	ledger  *ledger
+	journal *journal
+}
+
+// party opens a client on a Backend of its own. It ends with the test.
+func (f *fixture) party(opts ...dlock.Option) *party {
+	f.Helper()
+	p := &party{f: f, ledger: newLedger(f.Backend(f.T)), journal: new(journal)}
+	all := append([]dlock.Option{dlock.WithLogger(slog.New(slog.NewTextHandler(p.journal, nil)))}, f.Options...)
+	c, err := dlock.New(p.ledger, append(all, opts...)...)
+	if err != nil {
+		f.Fatal(err)
+	}
+	p.Client = c
+	f.Cleanup(func() {
+		if !f.stuck {
+			p.close()
+		}
+		if f.Failed() && p.journal.String() != "" {
+			f.Logf("a client logged:\n%s", p.journal)
+		}
+	})
+	return p
+}
+
+// parties opens n clients.
+func (f *fixture) parties(n int, opts ...dlock.Option) []*party {
+	f.Helper()
+	all := make([]*party, n)
+	for i := range all {
+		all[i] = f.party(opts...)
+	}
+	return all
+}
+
+func (p *party) close() {
+	p.f.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), p.f.Patience)
+	defer cancel()
+	if err := p.Close(ctx); err != nil {
+		p.f.Errorf("Close: %v", err)
+	}
+}
+
+// queued waits until the party has a number of places in the store's queue for a
+// lock.
+func (p *party) queued(class backend.Class, name string, places int) {
+	p.f.Helper()
+	p.f.until("the store lets the client wait", func() bool { return p.ledger.account(class, p.f.name(name)).waiting == places })
+}

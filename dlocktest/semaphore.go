@@ -1,0 +1,146 @@
+package dlocktest
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dlock-go/dlock"
+	"github.com/dlock-go/dlock/backend"
+)
+
+var semaphoreChecks = []check{
+	{"semaphore/tickets are drained and given back", checkDrain},
+	{"semaphore/never more than the limit, and the limit is reached", checkLimitReached},
+	{"semaphore/another limit is an error while it is in use, and fine afterwards", checkOtherLimit},
+	{"semaphore/the greatest limit, 100 holders and a name of 1000 bytes", checkGreatestLimit},
+}
+
+func checkDrain(f *fixture) {
+	const limit = 5
+	parties := f.parties(3)
+	var tickets []*dlock.Hold
+	for i := range limit {
+		h, err := parties[i%3].Semaphore(f.name("s"), limit).TryAcquire(f.patient())
+		if err != nil {
+			f.Fatalf("ticket %d of %d: %v", i+1, limit, err)
+		}
+		tickets = append(tickets, h)
+	}
+	for _, p := range parties {
+		f.busy(p.Semaphore(f.name("s"), limit))
+	}
+	for i, h := range tickets {
+		w := f.waiter(parties[(i+1)%3].Semaphore(f.name("s"), limit))
+		w.waiting()
+		f.release(h)
+		tickets[i] = w.granted()
+	}
+	f.busy(parties[0].Semaphore(f.name("s"), limit))
+	for _, h := range tickets {
+		f.release(h)
+	}
+	for range limit {
+		parties[0].Semaphore(f.name("s"), limit).Lock()
+	}
+	f.busy(parties[1].Semaphore(f.name("s"), limit))
+}
+
+func checkLimitReached(f *fixture) {
+	const limit, workers, rounds = 3, 10, 25
+	for name, clients := range map[string]int{"one client": 1, "four clients": 4} {
+		f.step(name, func(f *fixture) {
+			parties := f.parties(clients)
+			var inside atomic.Int32
+			var seen [limit + 1]atomic.Int32
+			var all sync.WaitGroup
+			for i := range workers {
+				s := parties[i%clients].Semaphore(f.name("s"), limit)
+				all.Go(func() {
+					for range rounds {
+						s.Lock()
+						if n := inside.Add(1); n > limit {
+							f.Errorf("%d hold tickets, and the limit is %d", n, limit)
+						} else {
+							seen[n].Add(1)
+						}
+						time.Sleep(time.Millisecond)
+						inside.Add(-1)
+						s.Unlock()
+					}
+				})
+			}
+			f.wait(&all)
+			for n := 1; n <= limit; n++ {
+				if seen[n].Load() == 0 {
+					f.Errorf("there were never %d holders", n)
+				}
+			}
+		})
+	}
+}
+
+func checkOtherLimit(f *fixture) {
+	for name, clients := range map[string]int{"one client": 1, "two clients": 2} {
+		f.step(name, func(f *fixture) {
+			parties := f.parties(clients)
+			p, q := parties[0], parties[clients-1]
+			two, three := p.Semaphore(f.name("s"), 2), q.Semaphore(f.name("s"), 3)
+			h := f.take(two)
+			f.refuses(three, dlock.ErrLimit)
+			f.free(two) // What failed has taken nothing.
+			f.release(h)
+			f.free(three)
+
+			h = f.take(three)
+			f.refuses(two, dlock.ErrLimit)
+			w := []*waiter{f.waiter(three), f.waiter(three), f.waiter(three)}
+			f.refuses(two, dlock.ErrLimit)
+			f.release(h)
+			for _, w := range w {
+				f.release(w.granted())
+			}
+			f.free(two)
+		})
+	}
+	f.step("it does not disturb who agrees", func(f *fixture) {
+		a, b := f.party(), f.party()
+		h := f.take(a.Semaphore(f.name("s"), 1))
+		w := f.waiter(b.Semaphore(f.name("s"), 1))
+		b.queued(backend.Semaphore, "s", 1)
+		for range 3 {
+			if err := b.Semaphore(f.name("s"), 7).LockContext(f.patient()); !errors.Is(err, dlock.ErrLimit) {
+				f.Errorf("with another limit: %v", err)
+			}
+		}
+		w.waiting()
+		f.release(h)
+		f.release(w.granted())
+	})
+}
+
+func checkGreatestLimit(f *fixture) {
+	const limit = math.MaxInt32
+	a, b := f.party(), f.party()
+	name := f.name("")
+	name += strings.Repeat("s", 1000-len(name))
+	var tickets []*dlock.Hold
+	for i := range 100 {
+		h, err := []*party{a, b}[i%2].Semaphore(name, limit).TryAcquire(f.patient())
+		if err != nil {
+			f.Fatalf("ticket %d: %v", i+1, err)
+		}
+		tickets = append(tickets, h)
+	}
+	f.refuses(a.Semaphore(name, limit-1), dlock.ErrLimit)
+	for _, h := range tickets {
+		if err := h.Err(); err != nil {
+			f.Error(err)
+		}
+		f.release(h)
+	}
+	f.free(b.Semaphore(name, 1))
+}
