@@ -12,7 +12,7 @@ import (
 // A Claim is one goroutine's wish for a lock, from the request to the release.
 // It is a waiter first and a holder afterwards, and used once.
 //
-// The goroutine that made it waits on Ready, first for the grant or the refusal
+// The goroutine that made it waits on ready, first for the grant or the refusal
 // and then for the answer to its release. Both always come, unless it cancels.
 type Claim struct {
 	// Immutable once submitted.
@@ -22,12 +22,17 @@ type Claim struct {
 	Limit uint32
 	Name  string
 
-	// Ready receives one value when the claim is granted or refused, and
-	// another one when its release is done. Sent by the coordinator, which
-	// never blocks on it; never closed.
-	Ready chan struct{}
+	// quiet is set with the release by a goroutine that does not wait for the
+	// answer to it.
+	quiet bool
 
-	// Set by the coordinator before it sends on Ready, and not changed before
+	// ready receives one value when the claim is granted or refused, and
+	// another one when its release is done. Sent by the coordinator, which
+	// never blocks on it; never closed. The claim has it from when it is
+	// submitted until its last answer was received.
+	ready chan struct{}
+
+	// Set by the coordinator before it sends on ready, and not changed before
 	// the next message of the claim's goroutine.
 	Err      error  // why the claim was refused, or its release not confirmed
 	Token    uint64 // the fencing token, or 0
@@ -88,7 +93,7 @@ type loss struct {
 
 // NewClaim returns a claim that has not been submitted.
 func NewClaim(class backend.Class, name string, limit uint32, mode backend.Mode, try bool) *Claim {
-	return &Claim{Class: class, Mode: mode, Try: try, Limit: limit, Name: name, Ready: make(chan struct{}, 1)}
+	return &Claim{Class: class, Mode: mode, Try: try, Limit: limit, Name: name}
 }
 
 // Ended returns why the hold is over although its holder did not release it, and
@@ -145,8 +150,11 @@ func (c *Claim) end(err error) bool {
 
 // answer wakes the claim's goroutine, if it still listens.
 func (c *Claim) answer() {
+	if c.quiet {
+		return
+	}
 	select {
-	case c.Ready <- struct{}{}:
+	case c.ready <- struct{}{}:
 	default: // It had given up, and the answer before this one still lies there.
 	}
 }

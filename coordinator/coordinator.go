@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +46,11 @@ type Coordinator struct {
 	inbox chan message  // sent by any goroutine, received by run and, once over is set, by drain; never closed
 	over  atomic.Bool   // set by run when it no longer receives
 	done  chan struct{} // closed by run when all goroutines of the coordinator are over
+
+	// readies keeps channels of claims that are empty and that nobody sends on
+	// any more. It is the coordinator's own, for a channel must not get from one
+	// testing/synctest bubble to another.
+	readies sync.Pool
 
 	trouble  atomic.Pointer[error] // why the store is out of reach, or nil; set by run
 	counters counters              // set by run
@@ -133,13 +139,18 @@ func (c *Coordinator) Acquire(ctx context.Context, claim *Claim) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if ready, ok := c.readies.Get().(chan struct{}); ok {
+		claim.ready = ready
+	} else {
+		claim.ready = make(chan struct{}, 1)
+	}
 	c.send(message{kind: submit, claim: claim})
 	if ctx.Done() == nil {
-		<-claim.Ready
+		<-claim.ready
 		return claim.Err
 	}
 	select {
-	case <-claim.Ready:
+	case <-claim.ready:
 		return claim.Err
 	case <-ctx.Done():
 		claim.gaveUp.Store(true)
@@ -156,27 +167,43 @@ func (c *Coordinator) Acquire(ctx context.Context, claim *Claim) error {
 // Its error tells that the hold was over before, or that the session ended
 // before the release was confirmed.
 func (c *Coordinator) Release(ctx context.Context, claim *Claim) error {
-	err, inherited := claim.Ended(), claim.inherited()
-	c.send(message{kind: release, claim: claim})
-	if err != nil || inherited {
+	err := claim.Ended()
+	if err != nil || claim.inherited() {
 		// It is over, or will be handed on here: there is no answer of the store
 		// to wait for.
+		c.Discard(claim)
+		c.part(claim)
 		return err
 	}
+	c.send(message{kind: release, claim: claim})
 	if ctx.Done() == nil {
-		<-claim.Ready
+		<-claim.ready
+		c.part(claim)
 		return claim.Err
 	}
 	select {
-	case <-claim.Ready:
+	case <-claim.ready:
+		c.part(claim)
 		return claim.Err
 	case <-ctx.Done():
 		return nil
 	}
 }
 
+// part takes a claim's channel away, once its last answer was received or none
+// will come.
+func (c *Coordinator) part(claim *Claim) {
+	if claim.ready != nil {
+		c.readies.Put(claim.ready)
+		claim.ready = nil
+	}
+}
+
 // Discard gives back what the claim holds and does not wait.
-func (c *Coordinator) Discard(claim *Claim) { c.send(message{kind: release, claim: claim}) }
+func (c *Coordinator) Discard(claim *Claim) {
+	claim.quiet = true
+	c.send(message{kind: release, claim: claim})
+}
 
 // Close refuses what waits and what comes, gives back what is held, and returns
 // when that is done and the coordinator's goroutines are gone. When ctx ends
@@ -207,9 +234,11 @@ func (c *Coordinator) drain() {
 			switch m.kind {
 			case submit:
 				m.claim.Err = ErrClosed
-				m.claim.Ready <- struct{}{}
+				m.claim.ready <- struct{}{}
 			case release:
-				m.claim.Err = m.claim.Ended()
+				if !m.claim.quiet {
+					m.claim.Err = m.claim.Ended()
+				}
 				m.claim.answer()
 			case open:
 				m.opened <- ErrClosed

@@ -118,7 +118,7 @@ func checkReadersTurn(f *fixture) {
 			var written atomic.Int64
 			var stop atomic.Bool
 			var writers sync.WaitGroup
-			defer writers.Wait()
+			defer f.wait(&writers)
 			defer stop.Store(true)
 			for i := range 12 {
 				rw := parties[i%clients].RWMutex(f.name("a"))
