@@ -64,6 +64,21 @@ func (s *session) expect(c *claim, admitted bool) {
 	s.hurry()
 }
 
+// gather brings the rare polls of the next second forward to a heartbeat, which
+// has woken the process anyway: to wake it costs more than to poll.
+func (s *session) gather() {
+	gathered := false
+	for _, a := range s.alarms {
+		if a.delay == lastPoll && a.at.Sub(s.now) < lastPoll {
+			a.at, gathered = s.now, true
+		}
+	}
+	if gathered {
+		heap.Init(&s.alarms)
+		s.hurry()
+	}
+}
+
 // due emits an event for every claim whose alarm has gone off, and winds it.
 func (s *session) due(events []backend.Event) []backend.Event {
 	for len(s.alarms) > 0 && !s.alarms[0].at.After(s.now) {

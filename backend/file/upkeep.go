@@ -1,8 +1,6 @@
 package file
 
-import (
-	"time"
-)
+import "time"
 
 // An upkeep is what a session does in its heartbeats beside living on.
 type upkeep struct {
@@ -42,6 +40,7 @@ func (s *session) tend() {
 		}
 	}
 	u.janitor.work(s.now)
+	s.gather()
 }
 
 // inspect looks for holds whose file was replaced, as far as no watch tells: all
