@@ -26,6 +26,9 @@ const (
 	turnPoll  = 100 * time.Millisecond // at last, where it is one's turn and no ring is heard
 	deafPoll  = 250 * time.Millisecond // at last, where no ring is heard
 	lastPoll  = time.Second            // at last
+
+	// patrolled is how many waiting claims one heartbeat tries.
+	patrolled = 64
 )
 
 // schedule starts the polls of a claim that has begun to wait.
@@ -64,17 +67,29 @@ func (s *session) expect(c *claim, admitted bool) {
 	s.hurry()
 }
 
-// gather brings the rare polls of the next second forward to a heartbeat, which
-// has woken the process anyway: to wake it costs more than to poll.
-func (s *session) gather() {
-	gathered := false
+// patrol tries claims that have waited for long from within a heartbeat, in place
+// of their rare polls: the process is awake, and needs not wake Recv, nor its
+// caller, unless there is news.
+func (s *session) patrol() {
+	var due []*claim
 	for _, a := range s.alarms {
-		if a.delay == lastPoll && a.at.Sub(s.now) < lastPoll {
-			a.at, gathered = s.now, true
+		if a.delay == lastPoll && len(due) < patrolled {
+			due = append(due, a.claim)
 		}
 	}
-	if gathered {
-		heap.Init(&s.alarms)
+	for _, c := range due {
+		switch state, err := s.advance(c, true); {
+		case err != nil: // for the caller's own attempt to find out
+			s.pending = append(s.pending, backend.Event{Kind: backend.EventTurn, Owner: c.owner})
+		case state == backend.Granted:
+			s.pending = append(s.pending, backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: c.grant})
+		default:
+			// If the next heartbeat is late, the poll is not much later.
+			c.alarm.at = s.now.Add(lastPoll + lastPoll/2)
+			s.alarms.set(&c.alarm)
+		}
+	}
+	if len(due) > 0 {
 		s.hurry()
 	}
 }

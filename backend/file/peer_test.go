@@ -78,7 +78,7 @@ func (p *peer) recv() {
 		for _, e := range events {
 			p.mu.Lock()
 			switch e.Kind {
-			case backend.EventTurn:
+			case backend.EventTurn, backend.EventGranted:
 				if c := p.turns[e.Owner]; c != nil {
 					select {
 					case c <- struct{}{}:

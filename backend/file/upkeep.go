@@ -40,7 +40,7 @@ func (s *session) tend() {
 		}
 	}
 	u.janitor.work(s.now)
-	s.gather()
+	s.patrol()
 }
 
 // inspect looks for holds whose file was replaced, as far as no watch tells: all

@@ -1,0 +1,75 @@
+package file
+
+import (
+	"testing"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// Nothing tells that a stranger has unlocked a file which he keeps open: polls find
+// out, and heartbeats once the polls have become rare.
+func TestStrangerUnlocks(t *testing.T) {
+	for _, long := range []bool{false, true} {
+		dir := t.TempDir()
+		stranger, err := open(Path(dir, backend.Mutex, "x"), openOrCreate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stranger.close()
+		if ok, err := stranger.tryLock(backend.Exclusive); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		s := openSession(t, dir)
+		s.want(t, waiting(1, "x"), backend.Queued)
+		s.mu.Lock()
+		if long {
+			s.claims[1].alarm.delay = lastPoll
+			withoutPolls(s)
+		}
+		s.mu.Unlock()
+		if err := stranger.unlock(); err != nil {
+			t.Fatal(err)
+		}
+		if !long {
+			s.nextTurn(t, 1)
+			s.want(t, waiting(1, "x"), backend.Granted)
+			continue
+		}
+		s.upkeep.last = time.Time{} // a second ago
+		if _, _, err := s.Apply(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		events, err := s.Recv(t.Context())
+		if err != nil || len(events) != 1 || events[0].Kind != backend.EventGranted || events[0].Owner != 1 {
+			t.Fatalf("%+v, %v", events, err)
+		}
+		if r := s.do1(t, waiting(1, "x")); r.State != backend.Granted || r.Grant != events[0].Grant || r.Grant.Ordinal == 0 {
+			t.Errorf("%+v after %+v", r, events[0])
+		}
+		if ok, err := stranger.tryLock(backend.Exclusive); ok || err != nil {
+			t.Errorf("not locked: %v", err)
+		}
+	}
+}
+
+// The delay doubles up to its limit, for as long as nothing happens.
+func TestBackOff(t *testing.T) {
+	s := openSession(t, t.TempDir())
+	s.want(t, acquire(1, "x"), backend.Granted)
+	s.want(t, waiting(2, "x"), backend.Queued)
+	polls, end := 0, s.now.Add(time.Minute)
+	for at := s.alarms.next(); at.Before(end); at = s.alarms.next() {
+		s.now = at
+		if events := s.due(nil); len(events) != 1 || events[0].Owner != 2 {
+			t.Fatalf("%+v", events)
+		}
+		polls++
+	}
+	if polls > 70 {
+		t.Errorf("%d polls a minute", polls)
+	}
+	if a := s.claims[2].alarm; a.at.Sub(s.now) > time.Second {
+		t.Errorf("%v between polls", a.at.Sub(s.now))
+	}
+}
