@@ -97,11 +97,13 @@ func (h *Hold) Err() error {
 	return h.over
 }
 
-// Token returns the fencing token of the hold: of all grants of a lock the later
-// one has the greater token, over restarts too. A resource that remembers the
-// greatest token that it has seen, and refuses smaller ones, refuses a holder
-// whose time is over. ok is false where the store has no tokens, and for a
-// Composite.
+// Token returns the fencing token of the hold. No two holds of a lock have the
+// same, and the token of a mutex or a write lock is greater than those of all
+// holds before it, over restarts too: a resource that remembers the greatest
+// token that it has seen, and refuses smaller ones, refuses a holder whose time
+// is over. Among those who hold at the same time, readers or the holders of a
+// semaphore's tickets, the order of the tokens says nothing. ok is false where
+// the store has no tokens, and for a Composite.
 func (h *Hold) Token() (token uint64, ok bool) {
 	if len(h.parts) != 1 {
 		return 0, false

@@ -12,8 +12,10 @@ import (
 //
 // While a writer waits, no new reader gets in, so a goroutine must not take the
 // read lock twice. When a writer leaves, waiting writers go first, over the order
-// of arrival; but after 16 of them in a row the waiting readers have a turn. The
-// readers of one process come in together and share one hold of the store.
+// of arrival; but after 16 turns of writers in a row the waiting readers have
+// one. A turn is a grant of the store: within it the writers of one process may
+// pass the lock on for the budget of [WithHandoff] while others wait. The readers
+// of one process come in together and share one hold of the store.
 //
 // In the terminology of the Go memory model, within a process the n'th Unlock
 // synchronizes before the m'th Lock returns, for any n < m, and for each RLock

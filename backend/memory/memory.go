@@ -8,7 +8,9 @@ package memory
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
@@ -39,8 +41,11 @@ const maxSpare = 1024
 
 var _ backend.Backend = (*Store)(nil)
 
-// New returns an empty store.
-func New() *Store { return open("memory:") }
+// made counts the stores made by New.
+var made atomic.Uint64
+
+// New returns an empty store. It has a name of its own, but no URL leads to it.
+func New() *Store { return open(fmt.Sprintf("memory:#%d", made.Add(1))) }
 
 func open(url string) *Store {
 	st := &Store{url: url}
@@ -50,8 +55,8 @@ func open(url string) *Store {
 	return st
 }
 
-// String returns the URL of the store. That of a store made by New is not its
-// own.
+// String returns the URL of the store, and a name that no other one has if it was
+// made by New.
 func (st *Store) String() string { return st.url }
 
 // Caps returns everything but Processes.
