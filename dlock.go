@@ -81,7 +81,8 @@ var _ Provider = (*Client)(nil)
 //	error.type      the outcome, when it is an error
 type Client struct {
 	coordinator *coordinator.Coordinator
-	backend     string
+	store       backend.Backend
+	backend     string // its name
 	options     options
 	losses      *losses // nil without a handler
 }
@@ -118,13 +119,14 @@ func New(b backend.Backend, opts ...Option) (*Client, error) {
 			return nil, err
 		}
 	}
-	c := &Client{backend: b.String(), options: o}
+	c := &Client{store: b, backend: b.String(), options: o}
 	if o.onLoss != nil {
 		c.losses = newLosses(o.onLoss)
 	}
 	c.coordinator = coordinator.New(coordinator.Config{
 		Backend: b,
 		TTL:     o.ttl,
+		Party:   self(o.reason),
 		Handoff: o.handoff,
 		Logger:  o.logger,
 		OnLoss:  c.lost,

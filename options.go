@@ -17,6 +17,7 @@ type options struct {
 	ttl       time.Duration
 	handoff   time.Duration
 	namespace string
+	reason    string
 	logger    *slog.Logger
 	onLoss    func(Loss)
 	tracer    trace.Tracer // nil when nobody traces
@@ -28,6 +29,7 @@ const (
 	defaultTTL     = 10 * time.Second
 	shortestTTL    = 100 * time.Millisecond
 	defaultHandoff = 5 * time.Millisecond
+	maxReason      = 1 << 10
 )
 
 // WithTTL sets for how long the store keeps what a client holds when it hears
@@ -68,6 +70,18 @@ func WithHandoff(budget time.Duration) Option {
 			return fmt.Errorf("dlock: hand-over budget %v is negative", budget)
 		}
 		o.handoff = budget
+		return nil
+	}
+}
+
+// WithReason sets what [Client.Inspect] tells others of why this client holds its
+// locks or waits for them, such as "nightly export". It has at most 1 KiB.
+func WithReason(reason string) Option {
+	return func(o *options) error {
+		if len(reason) > maxReason {
+			return fmt.Errorf("dlock: a reason of %d bytes is longer than %d", len(reason), maxReason)
+		}
+		o.reason = reason
 		return nil
 	}
 }

@@ -23,9 +23,21 @@ type Backend interface {
 	Caps() Caps
 
 	// Open starts a session whose leases live for ttl beyond the last batch
-	// that the store answered. ctx bounds the opening alone, not the session.
+	// that the store answered. who is what Inspect says of it; a store without
+	// Caps.Inspect makes no use of it. ctx bounds the opening alone, not the session.
 	// Open does not retry: its caller does, unless the error wraps ErrUnsupported.
-	Open(ctx context.Context, ttl time.Duration) (Session, error)
+	Open(ctx context.Context, ttl time.Duration, who Party) (Session, error)
+	// Inspect returns those who hold the lock of that class and name, in the order
+	// of their grants, and those who wait for it, in the order of the queue. It is
+	// for people to read, and may be out of date when it arrives.
+	//
+	// It needs no session, and neither takes a lock nor keeps anybody from taking
+	// one. A session stands there once for each of its owners. A name that nobody
+	// uses is no error. What the store does not know of somebody is left zero: of
+	// a program that took the lock without dlock that may be everything but its
+	// being there. It returns promptly when ctx ends. Without Caps.Inspect it
+	// returns ErrUnsupported.
+	Inspect(ctx context.Context, class Class, name string) (holders, waiters []Standing, err error)
 }
 
 // Caps is what a store guarantees beyond exclusion. A driver's tests pin it, so
@@ -45,6 +57,8 @@ type Caps struct {
 	Contended bool
 	// Processes: sessions of different processes share the locks.
 	Processes bool
+	// Inspect: the store can tell who holds a lock and who waits for it.
+	Inspect bool
 }
 
 // A Session is one party to the store's locks. What it holds and where it waits

@@ -24,6 +24,7 @@ const patience = 5 * time.Second
 type Config struct {
 	Backend backend.Backend
 	TTL     time.Duration
+	Party   backend.Party
 	Handoff time.Duration
 	Logger  *slog.Logger
 	// OnLoss is called for each claim that was lost. It must not block.
@@ -107,7 +108,7 @@ func New(config Config) *Coordinator {
 		leases:   make(map[uint32]*session.Lease),
 		free:     true,
 	}
-	c.link = session.NewLink(config.Backend, config.TTL, config.Logger, func(r *session.Report) {
+	c.link = session.NewLink(config.Backend, config.TTL, config.Party, config.Logger, func(r *session.Report) {
 		c.send(message{kind: reported, report: r})
 	})
 	c.lapse = time.AfterFunc(time.Hour, func() { c.send(message{kind: lapse}) })

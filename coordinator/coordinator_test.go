@@ -86,7 +86,7 @@ func (r *rig) release(c *coordinator.Claim) {
 func (r *rig) free(want bool) {
 	r.Helper()
 	synctest.Wait()
-	s, err := r.store.Open(context.Background(), ttl)
+	s, err := r.store.Open(context.Background(), ttl, backend.Party{})
 	if err != nil {
 		r.Fatal(err)
 	}

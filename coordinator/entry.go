@@ -48,14 +48,18 @@ const (
 	releasing                       // to be released, or Release sent
 )
 
-// token returns the fencing token of the next claim to hold: the store's ordinal
-// above the number of claims before it under the same grant.
-func (e *entry) token() uint64 {
-	if e.grant.Ordinal == 0 {
+// Token returns the fencing token of a holder: the store's ordinal above the
+// number of those who have held under the same grant before. It is 0 where the
+// store has no ordinals.
+func Token(ordinal, before uint64) uint64 {
+	if ordinal == 0 {
 		return 0
 	}
-	return e.grant.Ordinal<<tokenBits | e.served
+	return ordinal<<tokenBits | before
 }
+
+// token returns the fencing token of the next claim to hold.
+func (e *entry) token() uint64 { return Token(e.grant.Ordinal, e.served) }
 
 // via is how the next claim to hold comes to it.
 func (e *entry) via() Via {

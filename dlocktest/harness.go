@@ -61,7 +61,7 @@ func Run(t *testing.T, h Harness) {
 	}
 	for _, group := range [][]check{
 		exclusionChecks, cancelChecks, misuseChecks, nameChecks, holdChecks, doChecks, garbageChecks, closeChecks,
-		fencingChecks, rwChecks, semaphoreChecks, compositeChecks, orderChecks, costChecks, processChecks, scheduleChecks,
+		fencingChecks, inspectChecks, rwChecks, semaphoreChecks, compositeChecks, orderChecks, costChecks, processChecks, scheduleChecks,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) { c.run(newFixture(t, h)) })

@@ -48,8 +48,8 @@ func newLedger(b backend.Backend) *ledger {
 }
 
 // Open opens a session and keeps account of it.
-func (l *ledger) Open(ctx context.Context, ttl time.Duration) (backend.Session, error) {
-	s, err := l.Backend.Open(ctx, ttl)
+func (l *ledger) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+	s, err := l.Backend.Open(ctx, ttl, who)
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ type Link struct {
 	// Immutable.
 	backend backend.Backend
 	ttl     time.Duration
+	party   backend.Party
 	logger  *slog.Logger
 	report  func(*Report)
 	ctx     context.Context // of all calls to the driver but Close
@@ -91,10 +92,11 @@ const (
 // NewLink returns a closed link and starts its goroutine, which Close ends. The
 // link calls report from its goroutines, in order for each kind of report; it
 // must not block for long.
-func NewLink(b backend.Backend, ttl time.Duration, logger *slog.Logger, report func(*Report)) *Link {
+func NewLink(b backend.Backend, ttl time.Duration, party backend.Party, logger *slog.Logger, report func(*Report)) *Link {
 	l := &Link{
 		backend: b,
 		ttl:     ttl,
+		party:   party,
 		logger:  logger,
 		report:  report,
 		in:      make(chan task, 8),
@@ -168,7 +170,7 @@ func (l *Link) run() {
 func (l *Link) open() backend.Session {
 	ctx, cancel := context.WithTimeout(l.opening, l.ttl)
 	l.asleep.Store(int64(slept()))
-	s, err := l.backend.Open(ctx, l.ttl)
+	s, err := l.backend.Open(ctx, l.ttl, l.party)
 	cancel()
 	if err == nil {
 		if l.failures > 0 {

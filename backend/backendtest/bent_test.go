@@ -19,6 +19,7 @@ type bent struct {
 	batch   func(s *bentSession, ops []backend.Op) []backend.Op         // before it is applied
 	open    func(ctx context.Context) context.Context
 	close   func(s *bentSession) (skip bool)
+	inspect func(holders, waiters []backend.Standing) ([]backend.Standing, []backend.Standing)
 	reverse bool // the order of a batch
 	recv    func(ctx context.Context) context.Context
 
@@ -34,15 +35,23 @@ type bentSession struct {
 	waits map[uint64]bool // by owner, whether it was ever queued
 }
 
-func (b *bent) Open(ctx context.Context, ttl time.Duration) (backend.Session, error) {
+func (b *bent) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
 	if b.open != nil {
 		ctx = b.open(ctx)
 	}
-	s, err := b.Store.Open(ctx, ttl)
+	s, err := b.Store.Open(ctx, ttl, who)
 	if err != nil {
 		return nil, err
 	}
 	return &bentSession{Session: s, bent: b, held: make(map[string]int), waits: make(map[uint64]bool)}, nil
+}
+
+func (b *bent) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+	holders, waiters, err = b.Store.Inspect(ctx, class, name)
+	if b.inspect != nil {
+		holders, waiters = b.inspect(holders, waiters)
+	}
+	return holders, waiters, err
 }
 
 func (s *bentSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {

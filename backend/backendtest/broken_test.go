@@ -131,6 +131,17 @@ var broken = []struct {
 	{"nobody is told of contention", "contended", func(b *bent) {
 		b.event = func(_ *bentSession, e *backend.Event) bool { return e.Kind != backend.EventContended }
 	}},
+	{"holders are told as waiters", "inspect", func(b *bent) {
+		b.inspect = func(holders, waiters []backend.Standing) ([]backend.Standing, []backend.Standing) {
+			return nil, append(holders, waiters...)
+		}
+	}},
+	{"waiters are told in reverse", "inspect", func(b *bent) {
+		b.inspect = func(holders, waiters []backend.Standing) ([]backend.Standing, []backend.Standing) {
+			slices.Reverse(waiters)
+			return holders, waiters
+		}
+	}},
 	{"Close forgets to give back", "session", func(b *bent) {
 		b.close = func(s *bentSession) bool {
 			s.mu.Lock()

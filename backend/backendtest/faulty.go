@@ -235,13 +235,18 @@ func (f *FaultyBackend) String() string { return f.inner.String() + " (faulty)" 
 // Caps returns what the other Backend claims.
 func (f *FaultyBackend) Caps() backend.Caps { return f.inner.Caps() }
 
+// Inspect asks the other Backend.
+func (f *FaultyBackend) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+	return f.inner.Inspect(ctx, class, name)
+}
+
 // Open starts a session, unless FailOpen strikes.
-func (f *FaultyBackend) Open(ctx context.Context, ttl time.Duration) (backend.Session, error) {
+func (f *FaultyBackend) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
 	if f.strikes(nil, FailOpen) != 0 {
 		return nil, ErrInjected
 	}
 	sent := time.Now()
-	inner, err := f.inner.Open(ctx, ttl)
+	inner, err := f.inner.Open(ctx, ttl, who)
 	if err != nil {
 		return nil, err
 	}

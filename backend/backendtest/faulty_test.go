@@ -12,7 +12,7 @@ import (
 	"github.com/dlock-go/dlock/backend/memory"
 )
 
-var memoryCaps = backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true}
+var memoryCaps = backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true, Inspect: true}
 
 // TestConformanceOfFaulty runs the suite over everything that may happen to an
 // honest driver: the suite has to bear it, and the wrapper has to keep the
@@ -67,7 +67,7 @@ func faulty(t *testing.T, plan backendtest.Plan, run func(*rig)) {
 
 func (r *rig) open(b backend.Backend) backend.Session {
 	r.Helper()
-	s, err := b.Open(context.Background(), time.Second)
+	s, err := b.Open(context.Background(), time.Second, backend.Party{})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestFaultyOpen(t *testing.T) {
 	faulty(t, backendtest.Plan{}, func(r *rig) {
 		r.faulty.FailNext(backendtest.FailOpen, 2)
 		for range 2 {
-			if _, err := r.faulty.Open(context.Background(), time.Second); !errors.Is(err, backendtest.ErrInjected) {
+			if _, err := r.faulty.Open(context.Background(), time.Second, backend.Party{}); !errors.Is(err, backendtest.ErrInjected) {
 				r.Errorf("Open: %v", err)
 			}
 		}

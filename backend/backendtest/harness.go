@@ -55,7 +55,7 @@ func Run(t *testing.T, h Harness) {
 	}
 	for _, group := range [][]check{
 		exclusionChecks, batchChecks, queueChecks, withdrawalChecks, rwChecks, semaphoreChecks,
-		nameChecks, fencingChecks, contendedChecks, sessionChecks, leaseChecks, scheduleChecks,
+		nameChecks, fencingChecks, contendedChecks, inspectChecks, sessionChecks, leaseChecks, scheduleChecks,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
@@ -75,8 +75,9 @@ type check struct {
 type fixture struct {
 	*testing.T
 	Harness
-	open   func() backend.Backend   // as another process would
-	closed map[backend.Session]bool // the bare sessions that are
+	open    func() backend.Backend   // as another process would
+	closed  map[backend.Session]bool // the bare sessions that are
+	parties int                      // that peers were given
 }
 
 // needs skips the check when the driver does not claim what it is about.

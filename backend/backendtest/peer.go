@@ -18,6 +18,7 @@ type peer struct {
 	// Immutable.
 	f       *fixture
 	session backend.Session
+	who     backend.Party
 	life    context.Context // of the calls of session; outlasts Close
 	kill    context.CancelFunc
 	batches chan batch    // sent by send, received by run; never closed
@@ -46,7 +47,7 @@ type batch struct {
 // peer opens a session in a process of its own. It ends with the test.
 func (f *fixture) peer() *peer {
 	f.Helper()
-	p, err := f.connect(f.open())
+	p, err := f.connect(f.open(), f.party())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -55,16 +56,17 @@ func (f *fixture) peer() *peer {
 
 // connect opens a session with b. Other than peer it may be called from any
 // goroutine.
-func (f *fixture) connect(b backend.Backend) (*peer, error) {
+func (f *fixture) connect(b backend.Backend, who backend.Party) (*peer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.Patience)
 	defer cancel()
-	session, err := b.Open(ctx, f.TTL)
+	session, err := b.Open(ctx, f.TTL, who)
 	if err != nil {
 		return nil, fmt.Errorf("Open: %w", err)
 	}
 	p := &peer{
 		f:       f,
 		session: session,
+		who:     who,
 		batches: make(chan batch),
 		again:   make(chan struct{}, 1),
 		ending:  make(chan struct{}),

@@ -31,7 +31,7 @@ type visit struct {
 func (w *wanderer) wander(steps int) (err error) {
 	for range steps {
 		if w.peer == nil {
-			if w.peer, err = w.f.connect(w.f.open()); err != nil {
+			if w.peer, err = w.f.connect(w.f.open(), backend.Party{}); err != nil {
 				return err
 			}
 		}

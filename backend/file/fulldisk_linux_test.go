@@ -20,7 +20,7 @@ func TestReadOnly(t *testing.T) {
 		t.Skipf("cannot mount a file system: %v", err)
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-	if s, err := file.New(dir).Open(t.Context(), time.Second); !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), dir) {
+	if s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{}); !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), dir) {
 		t.Error(s, err)
 	}
 }
@@ -43,7 +43,7 @@ func TestFullDisk(t *testing.T) {
 	}
 
 	ballast := fill()
-	s, err := file.New(dir).Open(t.Context(), time.Second)
+	s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{})
 	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), dir) {
 		t.Fatal(s, err)
 	}

@@ -41,7 +41,7 @@ func open(t testing.TB, dir string) *peer {
 }
 
 func connect(b backend.Backend) (*peer, error) {
-	s, err := b.Open(context.Background(), 10*time.Second)
+	s, err := b.Open(context.Background(), 10*time.Second, backend.Party{})
 	if err != nil {
 		return nil, err
 	}

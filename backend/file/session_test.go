@@ -15,7 +15,7 @@ import (
 
 func openSession(t *testing.T, dir string) *session {
 	t.Helper()
-	s, err := New(dir).Open(t.Context(), time.Second)
+	s, err := New(dir).Open(t.Context(), time.Second, backend.Party{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,10 +89,15 @@ func (s *Store) Caps() backend.Caps {
 	}
 }
 
+// Inspect is not supported yet.
+func (s *Store) Inspect(context.Context, backend.Class, string) (holders, waiters []backend.Standing, err error) {
+	return nil, nil, backend.ErrUnsupported
+}
+
 // Open creates the directory if it is missing, makes sure that files in it can
 // be made and locked, and starts a session. Sessions have no leases: what they
 // hold lasts until it is released, its file is replaced, or the process ends.
-func (s *Store) Open(ctx context.Context, _ time.Duration) (backend.Session, error) {
+func (s *Store) Open(ctx context.Context, _ time.Duration, _ backend.Party) (backend.Session, error) {
 	if s.err != nil {
 		return nil, s.err
 	}

@@ -1,6 +1,10 @@
 package memory
 
-import "github.com/dlock-go/dlock/backend"
+import (
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
 
 // A lock is the state of one name of one class, for as long as somebody holds it
 // or waits for it. It decides who is next. The store's mutex guards it.
@@ -52,19 +56,20 @@ func (l *lock) next() *claim {
 }
 
 // hold makes c, new or waiting, a holder.
-func (l *lock) hold(c *claim, ordinal uint64) {
+func (l *lock) hold(c *claim, ordinal uint64, now time.Time) {
 	if l.waits(c) {
 		l.remove(c)
 	}
 	if c.mode == backend.Exclusive && l.readers.first != nil {
 		l.passed++
 	}
-	c.ordinal = ordinal
+	c.ordinal, c.since = ordinal, now
 	l.holders.push(c)
 }
 
 // enqueue makes c wait, and tells the holders of other sessions.
-func (l *lock) enqueue(c *claim) {
+func (l *lock) enqueue(c *claim, now time.Time) {
+	c.since = now
 	l.queue(c.mode).push(c)
 	for h := l.holders.first; h != nil; h = h.next {
 		if h.session != c.session && !h.told {

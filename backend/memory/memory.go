@@ -61,20 +61,43 @@ func (st *Store) String() string { return st.url }
 
 // Caps returns everything but Processes.
 func (st *Store) Caps() backend.Caps {
-	return backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true}
+	return backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true, Inspect: true}
 }
 
 // Open starts a session. There are no leases, so ttl has no meaning here.
-func (st *Store) Open(ctx context.Context, _ time.Duration) (backend.Session, error) {
+func (st *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (backend.Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	return &session{
 		store:  st,
+		who:    who,
 		wake:   make(chan struct{}, 1),
 		done:   make(chan struct{}),
 		claims: make(map[uint64]*claim),
 	}, nil
+}
+
+// Inspect tells who holds a lock and who waits for it. It never waits.
+func (st *Store) Inspect(_ context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+	if class < backend.Mutex || class > backend.Semaphore {
+		return nil, nil, fmt.Errorf("%w: class %d", backend.ErrUnsupported, class)
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	l := st.locks[class][name]
+	if l == nil {
+		return nil, nil, nil
+	}
+	for c := l.holders.first; c != nil; c = c.next {
+		holders = append(holders, c.standing())
+	}
+	for _, q := range []claimList{l.writers, l.readers} { // Writers go first.
+		for c := q.first; c != nil; c = c.next {
+			waiters = append(waiters, c.standing())
+		}
+	}
+	return holders, waiters, nil
 }
 
 // acquire answers an Acquire. st.mu is held.
@@ -98,10 +121,10 @@ func (st *Store) acquire(s *session, op *backend.Op) backend.Result {
 	}
 	c := st.newClaim(s, l, op)
 	if !free {
-		l.enqueue(c)
+		l.enqueue(c, time.Now())
 		return backend.Result{State: backend.Queued}
 	}
-	l.hold(c, st.nextOrdinal())
+	st.grant(c)
 	return backend.Result{State: backend.Granted, Grant: c.terms()}
 }
 
@@ -131,7 +154,7 @@ func (st *Store) release(c *claim) {
 func (st *Store) settle(l *lock) {
 	var first *claim
 	for c := l.next(); c != nil; c = l.next() {
-		l.hold(c, st.nextOrdinal())
+		st.grant(c)
 		if first == nil {
 			first = c
 		}
@@ -146,11 +169,12 @@ func (st *Store) settle(l *lock) {
 	}
 }
 
-// nextOrdinal returns the ordinal of the next grant. The clock makes ordinals
+// grant makes c, new or waiting, a holder of its lock. The clock makes ordinals
 // grow from one process to the next, the count within one. st.mu is held.
-func (st *Store) nextOrdinal() uint64 {
-	st.ordinal = max(st.ordinal+1, uint64(time.Now().UnixMicro()))
-	return st.ordinal
+func (st *Store) grant(c *claim) {
+	now := time.Now()
+	st.ordinal = max(st.ordinal+1, uint64(now.UnixMicro()))
+	c.lock.hold(c, st.ordinal, now)
 }
 
 func (st *Store) newLock(op *backend.Op) *lock {

@@ -14,6 +14,6 @@ func TestConformance(t *testing.T) {
 			st := memory.New()
 			return func() backend.Backend { return st }
 		},
-		Caps: backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true},
+		Caps: backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true, Inspect: true},
 	})
 }

@@ -12,6 +12,7 @@ import (
 type session struct {
 	// Immutable.
 	store *Store
+	who   backend.Party
 	wake  chan struct{} // holds one: sent when events begin to wait, received by Recv
 	done  chan struct{} // closed by Close
 

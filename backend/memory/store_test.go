@@ -16,7 +16,7 @@ func TestNothingRemains(t *testing.T) {
 	st := New()
 	var sessions []backend.Session
 	for range 3 {
-		s, err := st.Open(t.Context(), time.Second)
+		s, err := st.Open(t.Context(), time.Second, backend.Party{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,8 +69,8 @@ func TestNothingRemains(t *testing.T) {
 // another for those who come after it was received.
 func TestContendedOncePending(t *testing.T) {
 	st := New()
-	holder, _ := st.Open(t.Context(), time.Second)
-	waiter, _ := st.Open(t.Context(), time.Second)
+	holder, _ := st.Open(t.Context(), time.Second, backend.Party{})
+	waiter, _ := st.Open(t.Context(), time.Second, backend.Party{})
 	op := backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Owner: 1, Name: "a"}
 	holder.Apply(t.Context(), []backend.Op{op})
 	for range 2 {
@@ -98,7 +98,7 @@ func TestBadOps(t *testing.T) {
 		"size":              func(op *backend.Op) { op.Class, op.Limit = backend.Semaphore, 0 },
 	} {
 		st := New()
-		s, _ := st.Open(t.Context(), time.Second)
+		s, _ := st.Open(t.Context(), time.Second, backend.Party{})
 		op := good
 		bend(&op)
 		results, _, err := s.Apply(t.Context(), []backend.Op{op, good})

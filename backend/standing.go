@@ -1,0 +1,18 @@
+package backend
+
+import "time"
+
+// A Party tells people for whom a session holds its locks.
+type Party struct {
+	Host   string // the name of the machine
+	PID    int    // of the process
+	Reason string // in the user's words, or ""; a driver may cut it at 1 KiB
+}
+
+// A Standing is one who holds a lock or waits for it.
+type Standing struct {
+	Party
+	Mode    Mode
+	Since   time.Time // when it was granted the lock or began to wait, by the store's clock or its own
+	Ordinal uint64    // of the grant, of one who holds
+}
