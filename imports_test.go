@@ -26,6 +26,7 @@ type layer struct {
 // way down is dlock → coordinator → session → backend ← drivers; what is not
 // written here is forbidden.
 var layers = []layer{
+	{"internal/*", nil},
 	{"backend", nil},
 	{"backend/*", []string{"backend"}},
 	{"session", []string{"backend"}},
