@@ -130,6 +130,7 @@ func New(b backend.Backend, opts ...Option) (*Client, error) {
 		Handoff: o.handoff,
 		Logger:  o.logger,
 		OnLoss:  c.lost,
+		OnLate:  c.late,
 	})
 	return c, nil
 }
@@ -232,4 +233,10 @@ func (c *Client) lost(claim *coordinator.Claim, err error) {
 	if c.losses != nil {
 		c.losses.add(loss)
 	}
+}
+
+// late tells of a release that takes its time. The coordinator calls it.
+func (c *Client) late(claim *coordinator.Claim) {
+	c.options.logger.Warn("dlock: release not confirmed yet; it goes on in the background",
+		"class", claim.Class.String(), "name", quote(c.name(claim.Name)), "backend", c.backend)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
 	"sync"
 	"time"
 
@@ -28,8 +29,8 @@ func Example() {
 }
 
 // open returns a client for the other examples.
-func open() *dlock.Client {
-	locks, err := dlock.Open(context.Background(), "memory:")
+func open(opts ...dlock.Option) *dlock.Client {
+	locks, err := dlock.Open(context.Background(), "memory:", opts...)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -129,6 +130,40 @@ func ExampleSemaphore() {
 	done.Wait()
 	fmt.Println("all done")
 	// Output: all done
+}
+
+// Who holds a lock, and why, is there for all to see.
+func ExampleClient_Inspect() {
+	ctx := context.Background()
+	locks := open(dlock.WithReason("nightly export"))
+	defer locks.Close(ctx)
+	mu := locks.Mutex("table/orders")
+	mu.Lock()
+	defer mu.Unlock()
+
+	found, err := locks.Inspect(ctx, "table/orders")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range found.Holders {
+		fmt.Println(p.Class, "held for the", p.Reason, "by us:", p.PID == os.Getpid())
+	}
+	// Output: mutex held for the nightly export by us: true
+}
+
+// Users of Lock hear of a loss by a handler.
+func ExampleWithLossHandler() {
+	locks := open(dlock.WithLossHandler(func(l dlock.Loss) {
+		log.Printf("%s %q is lost: %v", l.Class, l.Name, l.Err)
+		os.Exit(1) // What this process does under the lock must not go on.
+	}))
+	defer locks.Close(context.Background())
+
+	mu := locks.Mutex("leader")
+	mu.Lock()
+	defer mu.Unlock()
+	fmt.Println("leading")
+	// Output: leading
 }
 
 // Several locks are taken as one, in an order that cannot deadlock.

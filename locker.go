@@ -49,11 +49,13 @@ func (s *side) acquire(ctx context.Context, try bool) (*coordinator.Claim, error
 	return s.obtain(ctx, try)
 }
 
+// obtain submits claims until one is granted. With an error it returns the claim
+// that failed.
 func (s *side) obtain(ctx context.Context, try bool) (*coordinator.Claim, error) {
 	for {
 		c := coordinator.NewClaim(s.class, s.client.key(s.name), s.limit, s.mode, try)
 		if err := s.client.coordinator.Acquire(ctx, c); err != nil {
-			return nil, err
+			return c, err
 		}
 		if c.Ended() == nil {
 			return c, nil

@@ -56,6 +56,9 @@ func (s *side) traceAcquire(ctx context.Context, try bool) (*coordinator.Claim, 
 	ctx, span := s.trace(ctx, spanAcquire, attrTry.Bool(try))
 	defer span.End()
 	c, err := s.obtain(ctx, try)
+	if c != nil {
+		span.SetAttributes(attrPosition.Int(c.Ahead()))
+	}
 	if err != nil {
 		outcome := outcomeOf(err)
 		span.SetAttributes(attrOutcome.String(outcome))
@@ -65,7 +68,7 @@ func (s *side) traceAcquire(ctx context.Context, try bool) (*coordinator.Claim, 
 		}
 		return nil, err
 	}
-	span.SetAttributes(attrOutcome.String("granted"), attrVia.String(vias[c.Via]), attrPosition.Int(c.Position))
+	span.SetAttributes(attrOutcome.String("granted"), attrVia.String(vias[c.Via]))
 	if c.Token != 0 {
 		span.SetAttributes(attrToken.String(fmt.Sprint(c.Token))) // More than an int64 may hold.
 	}

@@ -101,7 +101,9 @@ func TestTrace(t *testing.T) {
 	if err := b.RWMutex("x").LockContext(short); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}
-	want("dlock.acquire", "timeout", codes.Error)
+	if attrs := want("dlock.acquire", "timeout", codes.Error); attrs["dlock.position"] != "0" {
+		t.Errorf("the position of one who gave up is %q", attrs["dlock.position"])
+	}
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
 	if err := b.RWMutex("x").LockContext(gone); !errors.Is(err, context.Canceled) {

@@ -34,10 +34,9 @@ type Claim struct {
 
 	// Set by the coordinator before it sends on ready, and not changed before
 	// the next message of the claim's goroutine.
-	Err      error  // why the claim was refused, or its release not confirmed
-	Token    uint64 // the fencing token, or 0
-	Via      Via    // how it was granted
-	Position int    // how many claims of this process waited for the same when it came
+	Err   error  // why the claim was refused, or its release not confirmed
+	Token uint64 // the fencing token, or 0
+	Via   Via    // how it was granted
 
 	// lease is what the hold depends on. The coordinator sets it with the grant
 	// and may put another one in its place later.
@@ -47,6 +46,7 @@ type Claim struct {
 	// here. The machine sets it on the holder, as a hint. gaveUp is set by the
 	// claim's own goroutine before Acquire returns without a grant.
 	heir   atomic.Pointer[Claim]
+	ahead  atomic.Int32 // see Ahead; set by the machine
 	gaveUp atomic.Bool
 
 	// Owned by the machine.
@@ -95,6 +95,10 @@ type loss struct {
 func NewClaim(class backend.Class, name string, limit uint32, mode backend.Mode, try bool) *Claim {
 	return &Claim{Class: class, Mode: mode, Try: try, Limit: limit, Name: name}
 }
+
+// Ahead returns how many claims of this process waited for the same when this one
+// came, as far as it has come to the coordinator by now.
+func (c *Claim) Ahead() int { return int(c.ahead.Load()) }
 
 // Ended returns why the hold is over although its holder did not release it, and
 // nil otherwise. It looks at the deadline itself and does not wait for anybody's

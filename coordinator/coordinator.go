@@ -29,6 +29,9 @@ type Config struct {
 	Logger  *slog.Logger
 	// OnLoss is called for each claim that was lost. It must not block.
 	OnLoss func(c *Claim, err error)
+	// OnLate is called for each claim whose release the store has not confirmed
+	// when its holder is not to wait any longer. It must not block.
+	OnLate func(c *Claim)
 }
 
 // A Coordinator arbitrates between the claims of one client. It is safe for
@@ -394,6 +397,9 @@ func (c *Coordinator) tell(now time.Time) {
 			c.counters.granted(e.Via, now.Sub(e.Claim.since))
 			e.Claim.answer()
 		case Refuse, Freed:
+			if e.Late {
+				c.config.OnLate(e.Claim)
+			}
 			e.Claim.Err = e.Err
 			e.Claim.answer()
 		case Move:

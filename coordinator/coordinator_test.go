@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,8 @@ type rig struct {
 
 	mu     sync.Mutex
 	losses []error
+
+	late atomic.Int32 // releases
 }
 
 const ttl = 9 * time.Second
@@ -53,6 +56,7 @@ func (r *rig) client() *coordinator.Coordinator {
 			defer r.mu.Unlock()
 			r.losses = append(r.losses, err)
 		},
+		OnLate: func(*coordinator.Claim) { r.late.Add(1) },
 	})
 }
 
@@ -225,6 +229,9 @@ func TestSilentStore(t *testing.T) {
 		r.release(c)
 		if d := since(); d < 5*time.Second || d > 6*time.Second {
 			t.Errorf("a release waited %v", d)
+		}
+		if n := r.late.Load(); n != 1 {
+			t.Errorf("%d releases were late, want 1", n)
 		}
 		r.free(false)
 		time.Sleep(hang)

@@ -71,6 +71,7 @@ type Effect struct {
 	Lease backend.Lease
 	Token uint64
 	Via   Via
+	Late  bool // of Freed: the release goes on, but nobody is to wait for it
 	Err   error
 }
 
@@ -121,7 +122,8 @@ func (m *Machine) Submit(c *Claim, now time.Time) {
 	case c.Try:
 		m.wait(c, &m.tries)
 	default:
-		c.lock, c.Position = l, l.waiters(c.Mode).len
+		c.lock = l
+		c.ahead.Store(int32(l.waiters(c.Mode).len))
 		m.wait(c, l.waiters(c.Mode))
 		m.announce(l)
 		m.touch(l)
@@ -280,7 +282,7 @@ func (m *Machine) Down(why error) {
 	m.releases = m.releases[:0]
 	for owner, e := range m.entries {
 		delete(m.entries, owner)
-		m.freed(e, why)
+		m.freed(e, Effect{Err: why})
 		m.freeEntry(e)
 	}
 }
@@ -300,7 +302,7 @@ func (m *Machine) Overdue(since time.Time, why error) bool {
 		}
 	}
 	for m.leaving.len > 0 && m.leaving.first.since.Before(since) {
-		m.freed(m.leaving.first.entry, nil)
+		m.freed(m.leaving.first.entry, Effect{Late: true})
 	}
 	return m.Impatient()
 }
@@ -309,7 +311,7 @@ func (m *Machine) Overdue(since time.Time, why error) bool {
 func (m *Machine) Impatient() bool { return m.tries.len+m.asking.len+m.leaving.len > 0 }
 
 // freed answers the claim that waits for an entry's release, if there is one.
-func (m *Machine) freed(e *entry, why error) {
+func (m *Machine) freed(e *entry, answer Effect) {
 	c := e.leaver
 	if c == nil {
 		return
@@ -317,7 +319,8 @@ func (m *Machine) freed(e *entry, why error) {
 	e.leaver, c.entry = nil, nil
 	m.leaving.remove(c)
 	c.state = ended
-	m.effect(Effect{Kind: Freed, Claim: c, Err: why})
+	answer.Kind, answer.Claim = Freed, c
+	m.effect(answer)
 }
 
 // Unreachable takes a failed attempt to open a session: those who cannot wait

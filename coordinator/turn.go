@@ -271,7 +271,7 @@ func (m *Machine) released(e *entry, why error) {
 	if e.state != releasing {
 		return
 	}
-	m.freed(e, why)
+	m.freed(e, Effect{Err: why})
 	m.freeEntry(e)
 }
 

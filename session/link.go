@@ -62,11 +62,13 @@ type Link struct {
 
 	// Owned by run.
 	again    []backend.Op // of unknown outcome, to be sent again in this order
+	why      error        // what the driver said of one of them, or nil
 	batch    []backend.Op // what Apply gets of a batch when there is something to send again
 	answer   Report       // to a batch: the coordinator is done with it when it sends the next one
 	reopen   backoff.BackOff
 	resend   backoff.BackOff
-	failures int
+	failures int  // to open a session, in a row
+	lost     bool // a session was, and none has been opened since
 	taken    int  // batches received
 	leased   bool // the session has leases
 }
@@ -173,10 +175,10 @@ func (l *Link) open() backend.Session {
 	s, err := l.backend.Open(ctx, l.ttl, l.party)
 	cancel()
 	if err == nil {
-		if l.failures > 0 {
-			l.logger.Info("dlock: store reached again", "backend", l.backend.String(), "attempts", l.failures+1)
+		if l.failures > 0 || l.lost {
+			l.logger.Info("dlock: session reopened", "backend", l.backend.String(), "attempts", l.failures+1)
 		}
-		l.failures = 0
+		l.failures, l.lost = 0, false
 		l.reopen.Reset()
 		return s
 	}
@@ -210,6 +212,7 @@ func (l *Link) drive(s backend.Session) bool {
 	}
 	// The losses are told before the session is closed: that can take its time.
 	<-received
+	l.lost = true
 	l.logger.Warn("dlock: session lost", "backend", l.backend.String(), "error", err)
 	l.report(&Report{Kind: Down, Err: err, Taken: l.taken})
 	parted, done := context.WithTimeout(context.Background(), min(parting, l.ttl))
@@ -255,7 +258,10 @@ func (l *Link) serve(ctx context.Context, s backend.Session) error {
 			return err
 		}
 		if len(l.again) > 0 {
-			l.pulse.end(l.resend.NextBackOff())
+			pause := l.resend.NextBackOff()
+			l.logger.Info("dlock: no answer; operations are sent again", "backend", l.backend.String(),
+				"error", l.why, "operations", len(l.again), "retry_in", pause)
+			l.pulse.end(pause)
 		} else {
 			l.pulse.end(l.interval(queued))
 		}
@@ -301,6 +307,7 @@ func (l *Link) apply(ctx context.Context, s backend.Session, ops []backend.Op, b
 	for i := range results {
 		if results[i].State == backend.Unknown {
 			l.again = append(l.again, ops[i])
+			l.why = results[i].Err
 			unknown++
 			continue
 		}
