@@ -2,8 +2,11 @@
 
 # What the tests need beside Go, as a command to look for, a colon, and the Debian
 # packages that bring it, with commas between. The race detector needs a C
-# compiler. A driver that is tested against a server adds it here.
-NEEDS := $(firstword $(shell go env CC)):gcc,libc6-dev
+# compiler, the drivers the servers that they are for.
+NEEDS := $(firstword $(shell go env CC)):gcc,libc6-dev redis-server:redis-server postgres:postgresql pgbouncer:pgbouncer
+
+# Where Debian keeps servers that are not on everybody's PATH.
+SERVERS := /usr/sbin $(wildcard /usr/lib/postgresql/*/bin)
 
 # It is run by its version and not from go.mod, which is for what programs link.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -68,14 +71,21 @@ fuzz: ## run each fuzz test for FUZZTIME
 		done; \
 	done
 
+# A policy that refuses keeps Debian from starting the servers that it installs.
 .PHONY: needs
 needs: ## install what the tests need, on Debian as root, or say what is missing
-	@missing=; for need in $(NEEDS); do \
-		command -v "$${need%%:*}" >/dev/null || missing="$$missing $$(echo "$${need#*:}" | tr , ' ')"; \
+	@missing=; path="$$PATH:$$(echo $(SERVERS) | tr ' ' :)"; for need in $(NEEDS); do \
+		PATH="$$path" command -v "$${need%%:*}" >/dev/null || missing="$$missing $$(echo "$${need#*:}" | tr , ' ')"; \
 	done; \
 	if [ -z "$$missing" ]; then \
 		:; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		set -e; \
+		policy=/usr/sbin/policy-rc.d; \
+		if [ ! -e $$policy ]; then \
+			trap "rm -f $$policy" EXIT; \
+			printf '#!/bin/sh\nexit 101\n' >$$policy; chmod +x $$policy; \
+		fi; \
 		apt-get -qq update; \
 		DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $$missing; \
 	else \
