@@ -12,9 +12,18 @@ type Instant int64
 var origin = time.Now()
 
 // Now returns the present Instant.
-func Now() Instant { return At(time.Now(), slept()) }
+func Now() Instant {
+	now := time.Now()
+	return At(now, slept(now))
+}
 
 // At returns the Instant of t, given how long the machine had slept by then.
 func At(t time.Time, slept time.Duration) Instant {
 	return Instant(t.Sub(origin) + slept)
+}
+
+// step is how far the wall clock has run ahead of the monotonic one since the
+// start of the process: by the sleep of the machine, and by what it was set.
+func step(now time.Time) time.Duration {
+	return now.Round(0).Sub(origin.Round(0)) - now.Sub(origin)
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,13 +13,27 @@ const jitter = 10 * time.Millisecond
 
 var sleptAtStart = bootAhead()
 
+// found is what slept has found out last, and when in terms of the wall clock.
+var found atomic.Pointer[finding]
+
+type finding struct{ step, slept time.Duration }
+
 // slept returns how long the machine has been suspended since the start of the
 // process, never too little.
-func slept() time.Duration {
+//
+// The clock that counts sleep costs system calls. But the wall clock goes on
+// during a sleep as well, and the monotonic one is slewed as it is: as long as
+// they keep their distance the machine has not slept.
+func slept(now time.Time) time.Duration {
+	s := step(now)
+	if f := found.Load(); f != nil && (s-f.step).Abs() < time.Millisecond {
+		return f.slept
+	}
 	d := bootAhead() - sleptAtStart
 	if d < jitter {
-		return 0
+		d = 0
 	}
+	found.Store(&finding{s, d})
 	return d
 }
 

@@ -171,7 +171,7 @@ func (l *Link) run() {
 // attempt.
 func (l *Link) open() backend.Session {
 	ctx, cancel := context.WithTimeout(l.opening, l.ttl)
-	l.asleep.Store(int64(slept()))
+	l.asleep.Store(int64(slept(time.Now())))
 	s, err := l.backend.Open(ctx, l.ttl, l.party)
 	cancel()
 	if err == nil {
@@ -284,7 +284,7 @@ func (l *Link) apply(ctx context.Context, s backend.Session, ops []backend.Op, b
 	}
 	asleep := time.Duration(l.asleep.Load())
 	if l.leased {
-		asleep = slept()
+		asleep = slept(time.Now())
 		l.asleep.Store(int64(asleep))
 	}
 	results, leases, err := s.Apply(ctx, ops)

@@ -1,0 +1,23 @@
+package session
+
+import (
+	"testing"
+	"time"
+)
+
+// The clock that counts sleep is read again when the wall clock has made a step,
+// and only then.
+func TestSleptIsLookedUpAfterAStep(t *testing.T) {
+	defer found.Store(nil)
+	now := time.Now()
+	found.Store(&finding{step(now), time.Minute})
+	if d := slept(now); d != time.Minute {
+		t.Errorf("without a step the machine has slept %v", d)
+	}
+	found.Store(&finding{step(now) - time.Second, time.Minute})
+	for range 2 {
+		if d := slept(now); d > time.Second {
+			t.Errorf("after a step the machine has slept %v", d)
+		}
+	}
+}
