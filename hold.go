@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -95,6 +96,25 @@ func (h *Hold) Err() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.over
+}
+
+// Deadline returns when the hold is lost unless the store is heard from before.
+// It moves on with every renewal, so who acts on it looks again: a deadline that
+// comes near means that the store has not answered for that long, and leaves the
+// time until then to come to an orderly end. The time is one of this process, with
+// a monotonic reading, and before that at which the store may grant the lock to
+// somebody else. ok is false where the store works without leases, and once the
+// hold is over.
+func (h *Hold) Deadline() (deadline time.Time, ok bool) {
+	if h.Err() != nil {
+		return time.Time{}, false
+	}
+	for _, p := range h.parts {
+		if d, has := p.claim.Deadline(); has && (!ok || d.Before(deadline)) {
+			deadline, ok = d, true
+		}
+	}
+	return deadline, ok
 }
 
 // Token returns the fencing token of the hold. No two holds of a lock have the

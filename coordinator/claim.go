@@ -112,6 +112,20 @@ func (c *Claim) Ended() error {
 	return c.loss.err
 }
 
+// Deadline returns when the hold will be over unless its lease is renewed by then.
+// ok is false when there is no such time.
+func (c *Claim) Deadline() (deadline time.Time, ok bool) {
+	l := c.lease.Load()
+	if l == nil {
+		return time.Time{}, false
+	}
+	until, ok := l.Until()
+	if !ok {
+		return time.Time{}, false
+	}
+	return time.Now().Add(time.Duration(until - session.Now())), true
+}
+
 // Notify has tell called once, when the hold ends without its holder's doing, or
 // at once when it has. tell must not block.
 func (c *Claim) Notify(tell func(error)) {
