@@ -1,14 +1,14 @@
 package file
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/dlock-go/dlock/backend"
 )
@@ -27,13 +27,16 @@ type clock struct {
 	local bool
 	h     handle
 	id    identity
-	word  *atomic.Uint64 // the mapped word, or nil when it is read and written
+	mem   mapping
+	word  *atomic.Uint64 // what mem is, or nil when it is read and written
 	last  uint64         // the greatest reading of this session
 }
 
 // clockWait bounds the wait for the lock of a clock that is not mapped, which
 // others hold for a read and a write.
 const clockWait = 2 * time.Second
+
+const wordSize = int(unsafe.Sizeof(atomic.Uint64{}))
 
 // maxReading is where readings end: in the year 2112, or when somebody has written
 // something else into the file.
@@ -63,7 +66,9 @@ func (c *clock) open() error {
 	}
 	if c.local {
 		// Without a mapping it works all the same, if more slowly.
-		c.word, _ = mapWord(h)
+		if c.mem, err = mapFile(h, wordSize); err == nil {
+			c.word = (*atomic.Uint64)(unsafe.Pointer(unsafe.SliceData(c.mem)))
+		}
 	}
 	return nil
 }
@@ -142,30 +147,15 @@ func (c *clock) advance(floor uint64) (n uint64, err error) {
 		})
 		return n, err
 	}
-	// Touching a mapping whose file was cut short is a fault, and would end the
-	// process: it is to be this lock's failure alone.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			fault, ok := r.(interface {
-				runtime.Error
-				Addr() uintptr
-			})
-			if !ok {
-				panic(r)
+	fault := guard(func() {
+		for {
+			last := c.word.Load()
+			if n, err = after(last, floor); err != nil || c.word.CompareAndSwap(last, n) {
+				return
 			}
-			err = fmt.Errorf("mapping: %w", fault)
 		}
-	}()
-	for {
-		last := c.word.Load()
-		if n, err = after(last, floor); err != nil {
-			return 0, err
-		}
-		if c.word.CompareAndSwap(last, n) {
-			return n, nil
-		}
-	}
+	})
+	return n, cmp.Or(err, fault)
 }
 
 // after returns the reading that follows last and is not below floor.
@@ -188,7 +178,7 @@ func (c *clock) check() {
 
 func (c *clock) close() {
 	if c.word != nil {
-		unmapWord(c.word)
+		c.mem.unmap()
 		c.word = nil
 	}
 	if c.h != noHandle {

@@ -1,0 +1,32 @@
+package file
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+// A mapping is the beginning of a file in memory, shared with all who map it, and
+// with those who read the file. It begins on a page, hence is fit for atomics.
+type mapping []byte
+
+// guard runs f, which touches a mapping. When the file was cut short, or the disk
+// that backs it is full, that is a fault, and would end the process: it is to be
+// an error of this use alone.
+func guard(f func()) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			fault, ok := r.(interface {
+				runtime.Error
+				Addr() uintptr
+			})
+			if !ok {
+				panic(r)
+			}
+			err = fmt.Errorf("mapping: %w", fault)
+		}
+	}()
+	f()
+	return nil
+}
