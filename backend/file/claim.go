@@ -2,6 +2,7 @@ package file
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/dlock-go/dlock/backend"
 )
@@ -22,6 +23,9 @@ type claim struct {
 	ticket *ticket // while it waits
 	alarm  alarm   // while it waits
 	ended  bool    // it was released
+
+	since time.Time // when it was granted the lock or began to wait
+	slot  int       // on the session's board, or 0
 }
 
 // acquire answers an Acquire.
@@ -120,7 +124,8 @@ func (s *session) attempt(c *claim) (bool, error) {
 		c.hold.abandon()
 		return false, err
 	}
-	c.held, c.grant = true, backend.Grant{Ordinal: ordinal}
+	c.held, c.grant, c.since = true, backend.Grant{Ordinal: ordinal}, s.now
+	s.board.show(c)
 	if c.ticket != nil {
 		s.promote(c)
 	}
@@ -159,7 +164,8 @@ func (s *session) enqueue(c *claim) error {
 		return err
 	}
 	t.watch, t.heard = s.attend(t.path, writers, subject{claim: c})
-	c.ticket = t
+	c.ticket, c.since = t, s.now
+	s.board.show(c)
 	s.schedule(c)
 	return nil
 }
@@ -188,6 +194,7 @@ func (s *session) drop(c *claim) {
 	delete(s.claims, c.owner)
 	l.detach(c)
 	c.ended = true
+	s.board.show(c) // before the lock is free, lest two seem to hold it
 	rouse := true
 	switch {
 	case c.ticket != nil:
@@ -221,6 +228,7 @@ func (s *session) rouse(l *lock) {
 // lose tells that a hold is no longer one.
 func (s *session) lose(c *claim) {
 	c.lost = true
+	s.board.show(c)
 	s.pending = append(s.pending, backend.Event{
 		Kind: backend.EventLost, Owner: c.owner, Err: lostError(c.hold.file.path),
 	})

@@ -10,7 +10,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	caps := backend.Caps{Queue: true, Notify: runtime.GOOS == "linux", Fencing: true, Processes: true}
+	caps := backend.Caps{Queue: true, Notify: runtime.GOOS == "linux", Fencing: true, Processes: true, Inspect: true}
 	t.Run("local", func(t *testing.T) {
 		backendtest.Run(t, backendtest.Harness{
 			New: func(t *testing.T) func() backend.Backend {

@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file"
 )
 
 func TestKilledHolder(t *testing.T) {
@@ -126,5 +128,47 @@ func TestIdleWait(t *testing.T) {
 	t.Logf("3 s of waiting cost %d µs of CPU", used)
 	if used > 25_000 {
 		t.Errorf("3 s of waiting cost %d µs of CPU", used)
+	}
+}
+
+// Who was killed is told no more; who is only stopped still holds.
+func TestInspectKilled(t *testing.T) {
+	dir := t.TempDir()
+	a, b := start(t, dir, "locker"), start(t, dir, "locker")
+	ordinal := a.lock()
+	b.queue()
+	inspect := func() (holders, waiters []backend.Standing) {
+		t.Helper()
+		holders, waiters, err := file.New(dir).Inspect(t.Context(), backend.Mutex, "x")
+		must(t, err)
+		return holders, waiters
+	}
+	must(t, a.cmd.Process.Signal(syscall.SIGSTOP))
+	if h, w := inspect(); len(h) != 1 || h[0].Ordinal != ordinal || len(w) != 1 {
+		t.Errorf("%+v, %+v", h, w)
+	}
+	a.kill()
+	ordinal = b.granted()
+	if h, w := inspect(); len(h) != 1 || h[0].Ordinal != ordinal || len(w) > 0 {
+		t.Errorf("%+v, %+v", h, w)
+	}
+	b.kill()
+	for late := time.After(soon); ; {
+		h, w := inspect()
+		if len(h)+len(w) == 0 {
+			break
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-late:
+			t.Fatalf("%+v, %+v", h, w)
+		}
+	}
+	// What they left goes with the next who comes.
+	p := open(t, dir)
+	p.apply()
+	boards, err := filepath.Glob(filepath.Join(dir, ".dlock", "*.session"))
+	if must(t, err); len(boards) != 1 {
+		t.Errorf("%q", boards)
 	}
 }

@@ -3,9 +3,12 @@
 package file_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -117,5 +120,64 @@ func TestFlockOfSemaphore(t *testing.T) {
 	f.Close()
 	if err := a.wait(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Who holds a lock by flock(1) is told, with its process, and is told from ours.
+func TestInspectFlock(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("this system does not tell who has locked a file")
+	}
+	dir := t.TempDir()
+	p := open(t, dir)
+	host, _ := os.Hostname()
+	for _, test := range []struct {
+		class backend.Class
+		args  []string
+		mode  backend.Mode
+	}{
+		{backend.Mutex, nil, backend.Exclusive},
+		{backend.RWMutex, []string{"-s"}, backend.Shared},
+	} {
+		path := file.Path(dir, test.class, "x")
+		cmd := flock(t, append(test.args, path, "sh", "-c", "echo locked; read x; true")...)
+		in, _ := cmd.StdinPipe()
+		out, _ := cmd.StdoutPipe()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, len("locked\n"))); err != nil {
+			t.Fatal(err)
+		}
+		holders, waiters, err := file.New(dir).Inspect(t.Context(), test.class, "x")
+		must(t, err)
+		if len(holders) != 1 || len(waiters) > 0 || holders[0] != (backend.Standing{
+			Party: backend.Party{Host: host, PID: cmd.Process.Pid}, Mode: test.mode,
+		}) {
+			t.Errorf("%v: %+v, %+v", test.class, holders, waiters)
+		}
+		in.Close()
+		must(t, cmd.Wait())
+		if holders, _, err = file.New(dir).Inspect(t.Context(), test.class, "x"); len(holders) > 0 || err != nil {
+			t.Errorf("%v: %+v, %v", test.class, holders, err)
+		}
+	}
+
+	// A session that has just locked the file, and not yet said so, is none of them.
+	p.lock(t, mutex("y"))
+	boards, err := filepath.Glob(filepath.Join(dir, ".dlock", "*.session"))
+	must(t, err)
+	for _, b := range boards {
+		text, err := os.ReadFile(b)
+		must(t, err)
+		f, err := os.OpenFile(b, os.O_WRONLY, 0)
+		must(t, err)
+		defer f.Close()
+		head := int64(bytes.IndexByte(text, '\n') + 1)
+		_, err = f.WriteAt(make([]byte, len(text)-int(head)), head)
+		must(t, err)
+	}
+	if holders, _, err := file.New(dir).Inspect(t.Context(), backend.Mutex, "y"); len(boards) != 1 || len(holders) > 0 || err != nil {
+		t.Errorf("%d boards: %+v, %v", len(boards), holders, err)
 	}
 }

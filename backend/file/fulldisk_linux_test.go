@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,4 +80,42 @@ func TestFullDisk(t *testing.T) {
 		must(t, os.Remove(path))
 	}
 	p.lock(t, mutex("y")).release()
+}
+
+// Locks do not depend on what is written for people.
+func TestFullDiskInspect(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("dlock", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skipf("cannot mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	p := open(t, dir)
+	ballast := filepath.Join(dir, "ballast")
+	f, err := os.Create(ballast)
+	must(t, err)
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	f.Close()
+	const n = 200 // more than the board has room for
+	for i := range n {
+		p.try(mutex(strconv.Itoa(i))).is(t, backend.Granted)
+	}
+	must(t, os.Remove(ballast))
+	for late := time.After(soon); ; {
+		told := 0
+		for i := range n {
+			holders, _, err := file.New(dir).Inspect(t.Context(), backend.Mutex, strconv.Itoa(i))
+			must(t, err)
+			told += len(holders)
+		}
+		if told == n {
+			break
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-late:
+			t.Fatalf("%d of %d are told", told, n)
+		}
+	}
 }

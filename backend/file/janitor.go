@@ -35,7 +35,7 @@ func (j *janitor) work(now time.Time) {
 			return
 		}
 		j.next = now.Add(sweepEvery)
-		j.todo = []string{j.dir, filepath.Join(j.dir, internalDir)}
+		j.todo = []string{filepath.Join(j.dir, internalDir), j.dir} // the smaller one first
 	}
 	if j.open == nil {
 		dir, err := os.Open(j.todo[0])
@@ -47,8 +47,11 @@ func (j *janitor) work(now time.Time) {
 	}
 	entries, err := j.open.ReadDir(sweepFiles)
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && idle(info.ModTime(), now) {
-			sweep(filepath.Join(j.open.Name(), e.Name()), now)
+		path := filepath.Join(j.open.Name(), e.Name())
+		if isBoard(e.Name()) {
+			alive(path) // at any age
+		} else if info, err := e.Info(); err == nil && idle(info.ModTime(), now) {
+			sweep(path, now)
 		}
 	}
 	if err != nil { // io.EOF, as a rule

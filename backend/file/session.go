@@ -23,6 +23,7 @@ type session struct {
 	closed   bool
 	now      time.Time // about when the current op or event is dealt with
 	clock    *clock
+	board    *board
 	claims   map[uint64]*claim
 	locks    map[key]*lock
 	recent   [keep]*lock // a ring of locks that stay open when not used
@@ -42,12 +43,13 @@ type subject struct {
 	claim *claim
 }
 
-func newSession(dir string, clock *clock, w watcher) *session {
+func newSession(dir string, clock *clock, board *board, w watcher) *session {
 	s := &session{
 		dir:      dir,
 		watch:    w,
 		now:      time.Now(),
 		clock:    clock,
+		board:    board,
 		claims:   make(map[uint64]*claim),
 		locks:    make(map[key]*lock),
 		subjects: make(map[watch]subject),
@@ -236,6 +238,7 @@ func (s *session) Close(ctx context.Context) error {
 		q.remove()
 	}
 	s.upkeep.end()
+	s.board.close()
 	s.clock.close()
 	s.watch.close()
 	return nil

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -130,13 +131,26 @@ func TestTraces(t *testing.T) {
 			t.Error("the session remembers what has ended")
 		}
 	}
-	var left []string
+	base := filepath.Base(Path(dir, backend.Mutex, "x"))
+	boards := []string{".dlock/" + filepath.Base(s.board.path), ".dlock/" + filepath.Base(other.board.path)}
+	left(t, dir, append(boards, ".dlock", ".dlock/clock", base)...)
+	s.Close(t.Context())
+	other.Close(t.Context())
+	left(t, dir, ".dlock", ".dlock/clock", base)
+}
+
+// left fails unless exactly these files and directories are in dir.
+func left(t *testing.T, dir string, want ...string) {
+	t.Helper()
+	var got []string
 	fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		left = append(left, path)
+		if path != "." {
+			got = append(got, path)
+		}
 		return err
 	})
-	want := []string{".", ".dlock", ".dlock/clock", filepath.Base(Path(dir, backend.Mutex, "x"))}
-	if len(left) != len(want) {
-		t.Errorf("left: %q, want %q", left, want)
+	slices.Sort(got)
+	if slices.Sort(want); !slices.Equal(got, want) {
+		t.Errorf("left: %q, want %q", got, want)
 	}
 }

@@ -7,7 +7,9 @@
 //
 // The directory must be shared by all who are to exclude each other. Lock files
 // appear in it by and by and are removed when they have been idle for an hour;
-// its subdirectory .dlock holds the queues and the counter of fencing tokens.
+// its subdirectory .dlock holds the queues, the counter of fencing tokens, and for
+// each session a file that says what it holds and awaits, by which [Store.Inspect]
+// tells who holds a lock.
 // Whoever deletes or replaces the file of a lock that is held takes the lock
 // away: its holder is told so. Nothing else may be done to the directory while
 // it is in use.
@@ -21,9 +23,7 @@ package file
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -86,18 +86,14 @@ func (s *Store) Caps() backend.Caps {
 		Notify:    canNotify && s.isLocal(),
 		Fencing:   true,
 		Processes: true,
+		Inspect:   true,
 	}
-}
-
-// Inspect is not supported yet.
-func (s *Store) Inspect(context.Context, backend.Class, string) (holders, waiters []backend.Standing, err error) {
-	return nil, nil, backend.ErrUnsupported
 }
 
 // Open creates the directory if it is missing, makes sure that files in it can
 // be made and locked, and starts a session. Sessions have no leases: what they
 // hold lasts until it is released, its file is replaced, or the process ends.
-func (s *Store) Open(ctx context.Context, _ time.Duration, _ backend.Party) (backend.Session, error) {
+func (s *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (backend.Session, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -108,37 +104,14 @@ func (s *Store) Open(ctx context.Context, _ time.Duration, _ backend.Party) (bac
 	if err := os.MkdirAll(internal, 0o777); err != nil {
 		return nil, err
 	}
-	if err := probe(s.dir); err != nil {
-		return nil, err
-	}
 	clock, err := openClock(filepath.Join(internal, "clock"), s.isLocal())
 	if err != nil {
 		return nil, err
 	}
-	return newSession(s.dir, clock, newWatcher(s.isLocal())), nil
-}
-
-// probe finds out at once what would otherwise fail with the first lock: a
-// directory that is not writable, and a file system that has no locks.
-func probe(dir string) error {
-	f, err := os.CreateTemp(dir, probePrefix+"*")
+	board, err := newBoard(s.dir, s.isLocal(), who, clock, time.Now())
 	if err != nil {
-		return err
+		clock.close()
+		return nil, err
 	}
-	path := f.Name()
-	f.Close()
-	defer os.Remove(path)
-	h, err := open(path, openExisting)
-	if err != nil {
-		return &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer h.close()
-	switch ok, err := h.tryLock(backend.Exclusive); {
-	case err != nil:
-		return lockError(path, err)
-	case !ok:
-		// Nobody knows this file: a system that answers so does not keep locks.
-		return lockError(path, errors.ErrUnsupported)
-	}
-	return nil
+	return newSession(s.dir, clock, board, newWatcher(s.isLocal())), nil
 }

@@ -77,7 +77,8 @@ func (t *ticket) remove() {
 	t.h.close()
 }
 
-// alive reports whether the ticket at path has an owner, and removes it if not.
+// alive reports whether the ticket, or the board, at path has an owner, and removes
+// it if not.
 func alive(path string) bool { return inspect(path, openToRead) }
 
 // ring wakes the owner of the ticket at path, and reports whether it has one: a

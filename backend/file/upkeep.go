@@ -1,6 +1,9 @@
 package file
 
-import "time"
+import (
+	"path/filepath"
+	"time"
+)
 
 // An upkeep is what a session does in its heartbeats beside living on.
 type upkeep struct {
@@ -32,6 +35,7 @@ func (s *session) tend() {
 	}
 	u.last = s.now
 	s.clock.check()
+	s.repost()
 	s.inspect()
 	for q, since := range s.deserted {
 		if s.now.Sub(since) >= desertedFor {
@@ -69,4 +73,19 @@ func (s *session) inspect() {
 	}
 	clear(u.unseen[n:])
 	u.unseen = u.unseen[:n]
+}
+
+// repost makes another board when there is none, or its file was removed.
+func (s *session) repost() {
+	if s.board.stands() {
+		return
+	}
+	s.board.close()
+	if makeDir(filepath.Join(s.dir, internalDir)) != nil || s.board.open(s.clock, s.now) != nil {
+		return
+	}
+	for _, c := range s.claims {
+		c.slot = 0
+		s.board.show(c)
+	}
 }

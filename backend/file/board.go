@@ -1,0 +1,207 @@
+package file
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A board is the file in which a session tells people who it is, and what it
+// holds and awaits; see [Store.Inspect]. No lock depends on it: what goes wrong
+// with it is left to the next heartbeat, which makes another one.
+//
+// Its first line is the [backend.Party], the rest are records, one for each claim
+// in no order. The session keeps it locked, so that a crash takes back what it
+// says. It is locked before it gets its name, and nobody else locks it but to learn
+// whether its session is dead: so that disturbs nobody, and who can lock it may
+// remove it.
+type board struct {
+	dir   string // of the store
+	local bool
+	head  []byte // the first line
+
+	path string
+	h    handle // noHandle while there is no board
+	id   identity
+	mem  mapping          // of the whole file, or nil when it is written by system calls
+	free []int            // slots, counted from 1, that were used and are free again
+	used int              // slots that are used or free
+	text [recordSize]byte // for show, that it need not be allocated
+}
+
+const (
+	boardSuffix = ".session"
+	// maxReason is where reasons are cut, in bytes.
+	maxReason = 1024
+	// boardPage is what the size of a mapped board is a multiple of.
+	boardPage = 4096
+)
+
+func isBoard(name string) bool {
+	stem, ok := strings.CutSuffix(name, boardSuffix)
+	_, err := strconv.ParseUint(stem, 16, 64)
+	return ok && err == nil
+}
+
+// newBoard makes a board. That finds out at once what would otherwise fail with
+// the first lock, and is an error then: a directory in which no files can be made,
+// and a file system that has no locks.
+func newBoard(dir string, local bool, who backend.Party, c *clock, now time.Time) (*board, error) {
+	if len(who.Reason) > maxReason {
+		who.Reason = strings.ToValidUTF8(who.Reason[:maxReason], "")
+	}
+	head, err := json.Marshal(who)
+	if err != nil {
+		return nil, err
+	}
+	b := &board{dir: dir, local: local, head: append(head, '\n'), h: noHandle}
+	return b, b.open(c, now)
+}
+
+// open makes the board's file. When it can be made and locked, but not written,
+// there is no board, and no error.
+func (b *board) open(c *clock, now time.Time) error {
+	for range patience {
+		number, err := c.next(now)
+		if err != nil {
+			return err
+		}
+		name := strconv.FormatUint(number, 16)
+		temporary := filepath.Join(b.dir, probePrefix+name)
+		h, err := open(temporary, openNew)
+		if errors.Is(err, fs.ErrExist) { // the clock has been lost
+			continue
+		}
+		if err != nil {
+			return &fs.PathError{Op: "open", Path: temporary, Err: err}
+		}
+		b.path, b.h, b.used, b.free = temporary, h, 0, nil
+		switch ok, err := h.tryLock(backend.Exclusive); {
+		case err != nil:
+			b.close()
+			return lockError(temporary, err)
+		case !ok:
+			// Nobody knows this file: a system that answers so does not keep locks.
+			b.close()
+			return lockError(temporary, errors.ErrUnsupported)
+		}
+		path := filepath.Join(b.dir, internalDir, name+boardSuffix)
+		if b.begin() != nil || os.Rename(temporary, path) != nil {
+			b.close()
+			return nil
+		}
+		b.path = path
+		return nil
+	}
+	return &fs.PathError{Op: "open", Path: b.dir, Err: errRestless}
+}
+
+// begin writes the first line.
+func (b *board) begin() (err error) {
+	if b.id, _, err = b.h.identity(); err != nil {
+		return err
+	}
+	if b.local {
+		if err := b.grow(len(b.head)); err != nil {
+			return err
+		}
+	}
+	return b.write(b.head, 0)
+}
+
+// grow makes room for size bytes in a board that is mapped.
+func (b *board) grow(size int) error {
+	old := len(b.mem)
+	size = (max(size, 2*old) + boardPage - 1) / boardPage * boardPage
+	// A hole would do for reading, but on a full disk a write to its mapping would
+	// be a fault.
+	for off := old; off < size; off += boardPage {
+		if _, err := b.h.writeAt(make([]byte, boardPage), int64(off)); err != nil {
+			return err
+		}
+	}
+	if b.mem != nil {
+		b.mem.unmap()
+	}
+	var err error
+	if b.mem, err = mapFile(b.h, size); err != nil {
+		b.local = false // it is written by system calls from now on
+	}
+	return nil
+}
+
+func (b *board) write(p []byte, off int) error {
+	if end := off + len(p); b.local && end > len(b.mem) {
+		if err := b.grow(end); err != nil {
+			return err
+		}
+	}
+	if b.local {
+		return guard(func() { copy(b.mem[off:], p) })
+	}
+	_, err := b.h.writeAt(p, int64(off))
+	return err
+}
+
+// show makes the board say what has become of a claim.
+func (b *board) show(c *claim) {
+	over := c.ended || c.lost
+	if b.h == noHandle || over && c.slot == 0 {
+		return
+	}
+	if b.text = ([recordSize]byte{}); !over {
+		recordOf(c).encode(&b.text)
+	}
+	if c.slot == 0 {
+		c.slot = b.slot()
+	}
+	if b.write(b.text[:], len(b.head)+(c.slot-1)*recordSize) != nil {
+		b.close()
+		return
+	}
+	if over {
+		b.free = append(b.free, c.slot)
+		c.slot = 0
+	}
+}
+
+// slot returns one that is not in use.
+func (b *board) slot() int {
+	if n := len(b.free); n > 0 {
+		slot := b.free[n-1]
+		b.free = b.free[:n-1]
+		return slot
+	}
+	b.used++
+	return b.used
+}
+
+// stands reports whether there is a board and its path still names it.
+func (b *board) stands() bool {
+	if b.h == noHandle {
+		return false
+	}
+	id, err := identityAt(b.path)
+	return err != nil || id == b.id
+}
+
+// close removes the board.
+func (b *board) close() {
+	if b.h == noHandle {
+		return
+	}
+	if b.mem != nil {
+		b.mem.unmap()
+		b.mem = nil
+	}
+	_ = os.Remove(b.path)
+	b.h.close()
+	b.h = noHandle
+}

@@ -1,0 +1,190 @@
+package file
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// Inspect tells who holds a lock and who waits for it, from what the sessions
+// say on their boards. It locks nothing that anybody waits for.
+//
+// A program that holds the file of a mutex or of a reader-writer lock without
+// dlock is told on Linux: its process, if the system shows that to the caller.
+func (s *Store) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+	if s.err != nil {
+		return nil, nil, s.err
+	}
+	if class < backend.Mutex || class > backend.Semaphore {
+		return nil, nil, fmt.Errorf("%w: lock class %d", backend.ErrUnsupported, class)
+	}
+	k := keyOf(class, name)
+	base := fileName(k, name)
+	internal := filepath.Join(s.dir, internalDir)
+	names, err := namesIn(internal)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, &fs.PathError{Op: "read", Path: internal, Err: err}
+	}
+	var found standings
+	var boards []identity
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		if !isBoard(name) {
+			continue
+		}
+		id, err := found.read(filepath.Join(internal, name), k)
+		if err != nil {
+			return nil, nil, err
+		}
+		boards = append(boards, id)
+	}
+	holders, waiters = found.holders(), found.waiters(queue{filepath.Join(internal, base+queueSuffix)})
+	if len(holders) == 0 && class != backend.Semaphore {
+		holders = strangers(filepath.Join(s.dir, base), boards)
+	}
+	return holders, waiters, nil
+}
+
+// A standing is one record, and who says it.
+type standing struct {
+	record
+	who backend.Party
+}
+
+func (s *standing) tell(ordinal uint64) backend.Standing {
+	return backend.Standing{Party: s.who, Mode: s.mode, Since: s.since, Ordinal: ordinal}
+}
+
+type standings []standing
+
+// read appends what a board says of one lock, and returns which file it is: none
+// when its session is dead.
+func (f *standings) read(path string, k key) (identity, error) {
+	h, err := open(path, openToRead)
+	if os.IsNotExist(err) {
+		return identity{}, nil
+	}
+	if err != nil {
+		return identity{}, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer h.close()
+	// Shared, so that those who inspect do not take each other for the session.
+	if dead, err := h.tryLock(backend.Shared); err != nil {
+		return identity{}, lockError(path, err)
+	} else if dead {
+		return identity{}, nil
+	}
+	text, err := readAll(h)
+	if err != nil {
+		return identity{}, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	head, records, _ := bytes.Cut(text, []byte("\n"))
+	var s standing
+	if err := json.Unmarshal(head, &s.who); err != nil {
+		return identity{}, fmt.Errorf("%s says nothing of use: %w", path, err)
+	}
+	for off := 0; off+recordSize <= len(records); off += recordSize {
+		b := (*[recordSize]byte)(records[off:])
+		for n := 0; keyOfRecord(b) == k && n < patience; n++ {
+			if s.decode(b) {
+				*f = append(*f, s)
+				break
+			}
+			if _, err := h.readAt(b[:], int64(len(head)+1+off)); err != nil { // it was being written
+				break
+			}
+		}
+	}
+	id, _, err := h.identity()
+	return id, err
+}
+
+// readAll returns what is in a file.
+func readAll(h handle) ([]byte, error) {
+	text := make([]byte, 0, 2*boardPage)
+	for {
+		n, err := h.readAt(text[len(text):cap(text)], int64(len(text)))
+		if text = text[:len(text)+n]; n == 0 || err != nil {
+			return text, err
+		}
+		if len(text) == cap(text) {
+			text = slices.Grow(text, 1)
+		}
+	}
+}
+
+// holders returns those who hold the lock, in the order of their grants.
+func (f standings) holders() []backend.Standing {
+	var held standings
+	for _, s := range f {
+		if s.held {
+			held = append(held, s)
+		}
+	}
+	slices.SortFunc(held, func(a, b standing) int { return cmp.Compare(a.number, b.number) })
+	// Boards are read one after another. So one who gave the lock back and one who
+	// took it after that may both be found to hold it: the last one does, and those
+	// before whom it lets in beside itself.
+	first := len(held)
+	for first > 0 && held[first-1].fits(held[first:]) {
+		first--
+	}
+	var told []backend.Standing
+	for _, s := range held[first:] {
+		told = append(told, s.tell(s.number))
+	}
+	return told
+}
+
+// fits reports whether s may hold a lock beside those who took it after s did.
+func (s *standing) fits(later standings) bool {
+	switch {
+	case len(later) == 0:
+		return true
+	case s.key.class == backend.RWMutex:
+		return s.mode == backend.Shared && later[0].mode == backend.Shared
+	}
+	return len(later) < int(later[0].limit)
+}
+
+// waiters returns those who wait for the lock, in the order in which the queue is
+// to be served.
+func (f standings) waiters(q queue) []backend.Standing {
+	var waiting standings
+	var places []place
+	for _, s := range f {
+		if !s.held {
+			waiting = append(waiting, s)
+			places = append(places, place{mode: s.mode})
+		}
+	}
+	until := q.turnOfReaders(places)
+	rank := func(s standing) int {
+		switch {
+		case s.mode == backend.Exclusive:
+			return 1
+		case s.number < until:
+			return 0
+		}
+		return 2
+	}
+	slices.SortFunc(waiting, func(a, b standing) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.number, b.number))
+	})
+	var told []backend.Standing
+	for _, s := range waiting {
+		told = append(told, s.tell(0))
+	}
+	return told
+}
