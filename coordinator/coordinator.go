@@ -72,6 +72,7 @@ type Coordinator struct {
 	sent     int                       // batches since the beginning
 	ops      []backend.Op              // the next batch, and then the one on its way
 	openers  []chan<- error            // of those who wait for a session; each has room for one
+	told     chan<- struct{}           // closed when the effects of a session's end are told, or nil
 	farewell context.Context           // of Close, once it was called
 	cut      bool                      // farewell has ended
 }
@@ -246,6 +247,10 @@ func (c *Coordinator) drain() {
 				m.claim.answer()
 			case open:
 				m.opened <- ErrClosed
+			case reported:
+				if m.report.Told != nil {
+					close(m.report.Told)
+				}
 			}
 		default:
 			return
@@ -376,6 +381,7 @@ func (c *Coordinator) take(r *session.Report, now time.Time) {
 		c.machine.Down(r.Err)
 		clear(c.leases)
 		c.lapse.Stop()
+		c.told = r.Told
 	}
 	c.link.Await(c.machine.Awaiting())
 }
@@ -411,6 +417,10 @@ func (c *Coordinator) tell(now time.Time) {
 				c.config.OnLoss(e.Claim, e.Err)
 			}
 		}
+	}
+	if c.told != nil {
+		close(c.told)
+		c.told = nil
 	}
 }
 

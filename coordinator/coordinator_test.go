@@ -314,6 +314,73 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// A session that is given up is closed after its holders were told: closing it
+// frees what they hold.
+func TestLossBeforeClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var claims []*coordinator.Claim
+		store := &closing{Backend: memory.New(), close: func() {
+			for i, c := range claims {
+				if c.Ended() == nil {
+					t.Errorf("the session is closed, and holder %d does not know that its lock is lost", i)
+				}
+			}
+		}}
+		c := coordinator.New(coordinator.Config{
+			Backend: store,
+			TTL:     ttl,
+			Logger:  slog.New(slog.DiscardHandler),
+			OnLoss:  func(*coordinator.Claim, error) { time.Sleep(time.Second) }, // The others have to wait.
+		})
+		for _, name := range []string{"x", "y", "z"} {
+			claim := coordinator.NewClaim(backend.Mutex, name, 1, backend.Exclusive, false)
+			if err := c.Acquire(context.Background(), claim); err != nil {
+				t.Fatal(err)
+			}
+			claims = append(claims, claim)
+		}
+		store.dead.Store(true)
+		time.Sleep(ttl)
+		if err := c.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if !store.closed.Load() {
+			t.Error("the session was not closed")
+		}
+	})
+}
+
+// A closing store has sessions that die when it is told so, and tells when they
+// are closed.
+type closing struct {
+	backend.Backend
+	dead, closed atomic.Bool
+	close        func()
+}
+
+func (b *closing) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+	s, err := b.Backend.Open(ctx, ttl, who)
+	return &closingSession{s, b}, err
+}
+
+type closingSession struct {
+	backend.Session
+	store *closing
+}
+
+func (s *closingSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {
+	if s.store.dead.Load() {
+		return nil, nil, backendtest.ErrInjected
+	}
+	return s.Session.Apply(ctx, ops)
+}
+
+func (s *closingSession) Close(ctx context.Context) error {
+	s.store.close()
+	s.store.closed.Store(true)
+	return s.Session.Close(ctx)
+}
+
 func TestLoseOne(t *testing.T) {
 	inBubble(t, backendtest.Plan{}, func(r *rig) {
 		c := r.acquire()

@@ -210,11 +210,14 @@ func (l *Link) drive(s backend.Session) bool {
 		<-received
 		return false
 	}
-	// The losses are told before the session is closed: that can take its time.
+	// The losses are told before the session is closed: that can take its time, and
+	// frees what holders would still believe to have.
 	<-received
 	l.lost = true
 	l.logger.Warn("dlock: session lost", "backend", l.backend.String(), "error", err)
-	l.report(&Report{Kind: Down, Err: err, Taken: l.taken})
+	told := make(chan struct{})
+	l.report(&Report{Kind: Down, Err: err, Taken: l.taken, Told: told})
+	<-told
 	parted, done := context.WithTimeout(context.Background(), min(parting, l.ttl))
 	defer done()
 	l.close(parted, s)

@@ -38,8 +38,9 @@ type Report struct {
 	Asleep  time.Duration // how long the machine had slept before the leases were asked for
 	Unknown int           // of an Answer: operations without an outcome
 	Events  []backend.Event
-	Taken   int           // of Down: how many batches were received since the beginning
-	Attempt int           // of OpenFailed
-	Pause   time.Duration // of OpenFailed
+	Taken   int             // of Down: how many batches were received since the beginning
+	Told    chan<- struct{} // of Down: to be closed when all holders know; the link waits for that and then closes the session
+	Attempt int             // of OpenFailed
+	Pause   time.Duration   // of OpenFailed
 	Err     error
 }
