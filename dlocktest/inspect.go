@@ -69,8 +69,9 @@ func checkInspect(f *fixture) {
 		c.inspected(name, "nobody is left", func(i dlock.Inspection) bool { return len(i.Holders)+len(i.Waiters) == 0 })
 	})
 	f.step("all locks of a name", func(f *fixture) {
-		f.take(readLock{a.RWMutex(f.name("n"))})
-		f.take(b.Semaphore(f.name("n"), 2))
+		// Held until the end, or they might be garbage before they are looked for.
+		defer f.release(f.take(readLock{a.RWMutex(f.name("n"))}))
+		defer f.release(f.take(b.Semaphore(f.name("n"), 2)))
 		found, err := c.Inspect(f.patient(), f.name("n"))
 		if err != nil {
 			f.Fatal(err)
@@ -84,7 +85,7 @@ func checkInspect(f *fixture) {
 func checkInspectNamespace(f *fixture) {
 	f.needs(f.caps.Inspect, "Inspect")
 	a, b := f.party(dlock.WithNamespace("x")), f.party()
-	f.take(a.Mutex(f.name("a")))
+	defer f.release(f.take(a.Mutex(f.name("a"))))
 	a.inspected("a", "the holder is told", func(i dlock.Inspection) bool { return len(i.Holders) == 1 })
 	b.inspected("a", "a holder elsewhere is not", func(i dlock.Inspection) bool { return len(i.Holders) == 0 })
 }
