@@ -6,12 +6,28 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/dlock-go/dlock"
 )
 
-// find returns the command that argv names, ready to be started.
-func find(argv []string) (*exec.Cmd, exit) {
+// The variables that the command finds in its environment. TRACEPARENT is there
+// if it was in that of dlock: the command is a child of the same span, for dlock
+// exports none of its own that could stand between.
+const (
+	nameVariable  = "DLOCK_NAME"
+	tokenVariable = "DLOCK_TOKEN"
+)
+
+// longestGlance is the longest time between two looks at a deadline. The timers
+// of a process stand still while the machine sleeps, and the deadline does not.
+const longestGlance = time.Second
+
+// lookUp returns the command that argv names, ready to be started.
+func lookUp(argv []string) (*exec.Cmd, exit) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	if cmd.Err != nil {
 		return nil, unusable(cmd.Err)
@@ -23,48 +39,117 @@ func find(argv []string) (*exec.Cmd, exit) {
 // unusable is the exit of dlock when the command cannot be started because of err.
 func unusable(err error) exit {
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return exit{exitNotFound, err}
+		return exit{code: exitNotFound, err: err}
 	}
-	return exit{exitNotExecutable, err}
+	return exit{code: exitNotExecutable, err: err}
+}
+
+// environment returns the environment of the command.
+func (j *job) environment(hold *dlock.Hold) []string {
+	// One dlock may run another, which may have no token.
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, tokenVariable+"=") })
+	env = append(env, nameVariable+"="+j.name)
+	if token, ok := hold.Token(); ok {
+		env = append(env, tokenVariable+"="+strconv.FormatUint(token, 10))
+	}
+	return env
 }
 
 // guard runs a command while hold stands. Signals go to the command, and when the
 // lock is lost, so is the command's right to go on.
-func guard(cmd *exec.Cmd, hold *dlock.Hold, signals <-chan os.Signal) exit {
-	tie(cmd)
-	if err := cmd.Start(); err != nil {
-		return unusable(err)
+func (j *job) guard(cmd *exec.Cmd, hold *dlock.Hold, signals chan os.Signal) exit {
+	cmd.Env = j.environment(hold)
+	p, e := startProcess(cmd, signals, j.onLost != onLostIgnore)
+	if p == nil {
+		return e
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-
-	// What came until now came perhaps before there was a command to have it:
-	// better twice than not at all.
-	for missed := true; missed; {
-		select {
-		case sig := <-signals:
-			_ = cmd.Process.Signal(sig)
-		default:
-			missed = false
-		}
-	}
+	defer p.close()
+	w := watch{job: j, hold: hold, process: p, loss: loss{action: j.onLost, grace: j.grace}}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	lost := hold.Lost()
 	for {
 		select {
-		case err := <-ended:
-			if cmd.ProcessState == nil {
-				return exit{exitFailure, err}
+		case <-p.changed:
+			if e, ended := p.look(); ended {
+				return w.end(e)
 			}
-			return byState(cmd.ProcessState)
+			continue
 		case sig := <-signals:
-			if !reachedAll(sig) {
-				_ = cmd.Process.Signal(sig) // It fails when there is nobody left to tell.
-			}
+			p.pass(sig)
+			continue
 		case <-lost:
 			lost = nil
-			// First things first: standard error may block or be closed.
-			_ = terminate(cmd.Process)
-			say(fmt.Errorf("%w; the command is told to end", hold.Err()))
+		case <-timer.C:
+		}
+		timer.Stop()
+		if pause, ok := w.look(); ok {
+			timer.Reset(pause)
 		}
 	}
+}
+
+// A watch acts on what becomes of the lock while the command runs.
+type watch struct {
+	job     *job
+	hold    *dlock.Hold
+	process *process
+	loss    loss
+	told    bool // the command has been told to end, or been killed
+}
+
+// look does what is to be done now, and returns when to look again.
+func (w *watch) look() (pause time.Duration, again bool) {
+	now := time.Now()
+	deadline, leased := w.hold.Deadline()
+	err := w.hold.Err()
+	verdict, next := w.loss.judge(now, deadline, err != nil)
+	// First things first: standard error may block or be closed.
+	switch verdict {
+	case tell:
+		w.told = true
+		w.process.terminate()
+		if err != nil {
+			say(fmt.Errorf("%w; the command is told to end", err))
+		} else {
+			say(fmt.Sprintf("the lock %s could not be renewed and ends in %v; the command is told to end",
+				brief(w.job.name), deadline.Sub(now).Round(time.Millisecond)))
+		}
+	case renewed:
+		say(fmt.Sprintf("the lock %s was renewed after all, but the command had been told to end", brief(w.job.name)))
+	case kill:
+		w.process.kill()
+		if err == nil {
+			err = fmt.Errorf("the lock %s has ended", brief(w.job.name))
+		}
+		say(fmt.Errorf("%w; the command is killed", err))
+		w.told = true
+	case report:
+		say(fmt.Errorf("%w; the command goes on without it", err))
+	}
+	if leased {
+		next = earlier(next, now.Add(longestGlance))
+	}
+	return time.Until(next), !next.IsZero()
+}
+
+// earlier returns the earlier of two times, of which a may be zero.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// end is the exit of dlock after a command that ended with e.
+func (w *watch) end(e exit) exit {
+	if w.told {
+		// Its children were told too, and may need the rest of the grace.
+		w.process.linger(w.loss.killAt)
+		return exit{code: exitLost}
+	}
+	if err := w.hold.Err(); err != nil && w.job.onLost != onLostIgnore {
+		return exit{code: exitLost, err: fmt.Errorf("%w, before the command ended", err)}
+	}
+	return e
 }

@@ -26,55 +26,111 @@ func (j *job) take(ctx context.Context) (*held, exit) {
 	defer cancel()
 	var least slog.LevelVar
 	least.Set(slog.LevelError) // what fails now is an error below
-	client, err := dlock.Open(opening, j.url, dlock.WithLogger(slog.New(messenger{least: &least})))
+	client, err := dlock.Open(opening, j.url, dlock.WithTTL(j.ttl), dlock.WithReason(j.reason),
+		dlock.WithLogger(slog.New(messenger{least: &least})))
 	if err != nil {
-		return nil, exit{exitUnavailable, err}
+		return nil, exit{code: exitUnavailable, err: err}
 	}
-	least.Set(slog.LevelWarn)
-	mu := client.Mutex(j.name)
-	acquire := mu.Acquire
-	if j.try {
-		acquire = mu.TryAcquire
+	switch {
+	case j.verbose:
+		least.Set(slog.LevelInfo)
+	case !j.quiet:
+		least.Set(slog.LevelWarn)
 	}
 	if j.wait > 0 {
 		ctx, cancel = context.WithTimeout(ctx, j.wait)
 		defer cancel()
 	}
-	hold, err := acquire(ctx)
+	b := j.issue(client)
+	hold, err := j.acquire(ctx, client)
+	b.stop()
 	if err != nil {
+		e := j.refused(err, client)
 		closeInTime(client)
-		return nil, j.refused(err)
+		return nil, e
+	}
+	if j.verbose {
+		say(fmt.Sprintf("have %s after %v", brief(j.name), time.Since(b.begin).Round(time.Millisecond)))
 	}
 	return &held{client, hold}, exit{}
 }
 
-// refused is the exit of a job that did not get its lock because of err.
-func (j *job) refused(err error) exit {
+func (j *job) acquire(ctx context.Context, client *dlock.Client) (*dlock.Hold, error) {
+	rw := client.RWMutex(j.name)
+	var lock interface {
+		Acquire(context.Context) (*dlock.Hold, error)
+		TryAcquire(context.Context) (*dlock.Hold, error)
+	} = rw
 	switch {
-	case errors.Is(err, dlock.ErrBusy):
-		return exit{exitBusy, err}
-	case errors.Is(err, context.DeadlineExceeded):
-		return exit{exitBusy, fmt.Errorf("mutex %q was not to be had within %v", j.name, j.wait)}
-	case errors.Is(err, dlock.ErrName):
-		return exit{exitUsage, err}
-	default:
-		return exit{exitUnavailable, err}
+	case j.shared && j.try:
+		return rw.TryAcquireRead(ctx)
+	case j.shared:
+		return rw.AcquireRead(ctx)
+	case j.slots > 0:
+		lock = client.Semaphore(j.name, j.slots)
+	case j.mutex:
+		lock = client.Mutex(j.name)
 	}
+	if j.try {
+		return lock.TryAcquire(ctx)
+	}
+	return lock.Acquire(ctx)
 }
 
-// giveBack frees the lock.
-func (h *held) giveBack() {
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
+// refused is the exit of a job that did not get its lock because of err.
+func (j *job) refused(err error, client *dlock.Client) exit {
+	e := exit{code: exitBusy}
+	switch {
+	case errors.Is(err, dlock.ErrBusy):
+		e.err = fmt.Errorf("%s is busy%s", brief(j.name), j.blame(client))
+	case errors.Is(err, context.DeadlineExceeded):
+		e.err = fmt.Errorf("%s was not to be had within %v%s", brief(j.name), j.wait, j.blame(client))
+	default:
+		return failed(err)
+	}
+	if j.conflict != nil {
+		e.code = *j.conflict
+	}
+	if j.quiet {
+		e.err = nil
+	}
+	return e
+}
+
+// failed is the exit of dlock when the store answered with err.
+func failed(err error) exit {
+	if errors.Is(err, dlock.ErrName) || errors.Is(err, dlock.ErrLimit) {
+		return exit{code: exitUsage, err: err}
+	}
+	return exit{code: exitUnavailable, err: err}
+}
+
+// blame tells who has the lock that was not to be had, if the store says so.
+func (j *job) blame(client *dlock.Client) string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	// A loss has been reported when it happened.
-	if err := h.hold.Release(ctx); err != nil && !errors.Is(err, dlock.ErrLost) {
+	found, err := client.Inspect(ctx, j.name)
+	if s := describeHolders(of(j.class(), found.Holders)); err == nil && s != "" {
+		return ": " + s
+	}
+	return ""
+}
+
+// giveBack frees the lock. It returns ErrLost if that was lost; any other error
+// is said here.
+func (h *held) giveBack() error {
+	ctx, cancel := context.WithTimeout(context.Background(), parting)
+	defer cancel()
+	err := h.hold.Release(ctx)
+	if err != nil && !errors.Is(err, dlock.ErrLost) {
 		say(err)
 	}
 	closeInTime(h.client)
+	return err
 }
 
 func closeInTime(client *dlock.Client) {
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	ctx, cancel := context.WithTimeout(context.Background(), parting)
 	defer cancel()
 	if err := client.Close(ctx); err != nil {
 		say(err)

@@ -16,11 +16,18 @@ type messenger struct {
 	attrs []slog.Attr
 }
 
+// lossMessage is what the library logs of a loss. Who runs a command says it in
+// his own words, and what follows from it.
+const lossMessage = "dlock: lock lost"
+
 func (m messenger) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= m.least.Level()
 }
 
 func (m messenger) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == lossMessage {
+		return nil
+	}
 	var b strings.Builder
 	b.WriteString(r.Message)
 	add := func(a slog.Attr) bool {

@@ -1,70 +1,117 @@
-// Dlock runs commands under locks that hold across processes and machines.
+// Dlock runs commands under locks that hold across processes and machines, and
+// tells who holds them.
 //
-//	dlock run [--url URL] [-n] [-w DURATION] NAME -- COMMAND…
+//	dlock run NAME -- COMMAND…
+//	dlock status NAME
+//	dlock inspect NAME
 //
-// It takes the mutex NAME, runs COMMAND, gives the mutex back and exits as the
-// command did. See dlock help for the rest.
+// See dlock help for the rest. All that it says of itself stands in manual.go.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
 )
 
-const help = `dlock runs commands under locks that hold across processes and machines.
-
-  dlock run [--url URL] [-n] [-w DURATION] NAME -- COMMAND…
-      Wait for the mutex NAME, run COMMAND while holding it, give it back.
-
-      --url URL     the store that keeps the lock: file:///DIR, file:RELATIVE/DIR
-                    or, for trying things out, memory:. Without it $DLOCK_URL,
-                    and without that .local/state/dlock in the user's home
-                    directory (AppData\Local\dlock on Windows)
-      -n            do not wait: exit 75 if the mutex is held
-      -w DURATION   wait at most that long, such as 500ms, 10s or 5m, then exit 75
-
-  dlock help        print this text
-  dlock version     print the version
-
-Signals that ask dlock to end (INT, TERM, HUP, QUIT) or tell it something (USR1,
-USR2) reach the command; while dlock still waits they end it. If the lock is lost
-while the command runs, or dlock is killed on Linux, the command gets TERM.
-
-The exit code is the command's own, 128 + N if signal N ended it, or
-  64   dlock was called wrongly        126  the command cannot be executed
-  69   the store is out of reach       127  the command was not found
-  75   the mutex is busy or was not had in time
-`
-
 func main() {
 	e := dispatch(os.Args[1:])
 	if e.err != nil {
 		say(e.err)
 	}
-	os.Exit(e.code)
+	e.leave()
 }
 
 func dispatch(args []string) exit {
 	if len(args) == 0 {
 		return usage("there is no subcommand")
 	}
-	switch verb, rest := args[0], args[1:]; verb {
-	case "run":
-		return run(rest)
-	case "help", "-h", "-help", "--help":
-		return printHelp()
-	case "version", "-version", "--version":
-		fmt.Printf("dlock %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-		return exit{}
-	default:
-		return usage("%q is not a subcommand", verb)
+	switch args[0] {
+	case "-h", "-help", "--help":
+		args[0] = "help"
+	case "-version", "--version":
+		args[0] = "version"
+	case guardName:
+		return standGuard(os.Stdin)
 	}
+	c, ok := find(args[0])
+	if !ok {
+		return usage("%q is not a subcommand", args[0])
+	}
+	e := c.call(args[1:])
+	if errors.Is(e.err, errHelp) {
+		fmt.Print(c.helpText())
+		return exit{}
+	}
+	return e
 }
 
-func printHelp() exit {
-	fmt.Print(help)
+// call runs the subcommand.
+func (c *subcommand) call(args []string) exit {
+	switch c.name {
+	case "run", "status", "inspect":
+		j, err := c.parseJob(args)
+		if err != nil {
+			return usage("%w", err)
+		}
+		store, e := j.resolve()
+		if store == nil {
+			return e
+		}
+		switch c.name {
+		case "run":
+			return j.run()
+		case "status":
+			return j.status(store)
+		}
+		return j.inspect(store)
+	}
+	operands, command, err := c.parse(new(job), args)
+	if err == nil && (command != nil || len(operands) > 1) {
+		err = fmt.Errorf("%s takes no more than one argument", c.name)
+	}
+	if err != nil {
+		return usage("%w", err)
+	}
+	operand := ""
+	if len(operands) > 0 {
+		operand = operands[0]
+	}
+	switch c.name {
+	case "completion":
+		return complete(operand)
+	case "help":
+		return printHelp(operand)
+	}
+	if operand != "" {
+		return usage("version takes no argument")
+	}
+	fmt.Printf("dlock %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return exit{}
+}
+
+func printHelp(topic string) exit {
+	switch c, ok := find(topic); {
+	case topic == "":
+		fmt.Print(overviewText())
+	case topic == "man":
+		fmt.Print(manPage())
+	case ok:
+		fmt.Print(c.helpText())
+	default:
+		return usage("there is no help on %q", topic)
+	}
+	return exit{}
+}
+
+func complete(shell string) exit {
+	script, ok := shells[shell]
+	if !ok {
+		return usage("completion needs a shell: bash, zsh or fish")
+	}
+	fmt.Print(script())
 	return exit{}
 }
 

@@ -1,37 +1,32 @@
 //go:build unix
 
-package main_test
+package main
 
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"testing"
 )
 
-// binary is the dlock that the tests run.
+// binary is the dlock that the tests run: the test's own binary, which is dlock
+// when asDlock is set, and knows the stores of the tests beside the usual ones.
 var binary string
 
-func TestMain(m *testing.M) {
-	os.Exit(runTests(m))
-}
+const asDlock = "DLOCK_TEST_AS_DLOCK"
 
-func runTests(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "dlock-test-")
-	if err != nil {
+func TestMain(m *testing.M) {
+	if os.Getenv(asDlock) != "" {
+		main()
+	}
+	var err error
+	if binary, err = os.Executable(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		os.Exit(1)
 	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "dlock")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
-		return 1
-	}
-	os.Unsetenv("DLOCK_URL")
+	os.Setenv(asDlock, "yes")
+	os.Unsetenv(urlVariable)
 	// Whoever started the tests in the background may have had these ignored, and
 	// what is ignored is inherited. What is caught is not.
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
@@ -39,5 +34,5 @@ func runTests(m *testing.M) int {
 			signal.Notify(make(chan os.Signal, 1), sig)
 		}
 	}
-	return m.Run()
+	os.Exit(m.Run())
 }

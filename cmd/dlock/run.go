@@ -3,52 +3,39 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
+	"fmt"
 	"os"
 	"time"
 
-	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock"
 )
 
-// grace is how long dlock goes on for the sake of an orderly end: a store that
+// parting is how long dlock goes on for the sake of an orderly end: a store that
 // does not answer by then frees by itself what a dead process held.
-const grace = 5 * time.Second
+const parting = 5 * time.Second
 
 // run is the subcommand.
-func run(args []string) exit {
-	j, err := parseJob(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return printHelp()
-	case err != nil:
-		return usage("%w", err)
-	}
-	if j.url == "" {
-		if j.url, err = defaultURL(); err != nil {
-			return exit{exitUnavailable, err}
-		}
-	}
-	// It does not connect: its errors are those of the URL, and the caller's.
-	if _, err := backend.FromURL(j.url); err != nil {
-		return exit{exitUsage, err}
-	}
-	cmd, e := find(j.command)
+func (j *job) run() exit {
+	cmd, e := lookUp(j.command)
 	if cmd == nil {
 		return e // now, and not after an hour of waiting
 	}
-
 	signals := catch()
 	lock, e := j.await(signals)
 	if lock == nil {
 		return e
 	}
-	defer lock.giveBack()
 	select {
 	case sig := <-signals:
+		lock.giveBack()
 		return bySignal(sig)
 	default:
-		return guard(cmd, lock.hold, signals)
 	}
+	e = j.guard(cmd, lock.hold, signals)
+	if err := lock.giveBack(); errors.Is(err, dlock.ErrLost) && e.code != exitLost && j.onLost != onLostIgnore {
+		return exit{code: exitLost, err: fmt.Errorf("%w, before the command ended", err)}
+	}
+	return e
 }
 
 // await takes the lock. A signal ends the wait.
@@ -76,7 +63,7 @@ func (j *job) await(signals <-chan os.Signal) (*held, exit) {
 			if a.lock != nil {
 				a.lock.giveBack()
 			}
-		case <-time.After(grace):
+		case <-time.After(parting):
 		}
 		return nil, bySignal(sig)
 	}

@@ -1,19 +1,15 @@
 //go:build unix
 
-package main_test
+package main
 
 import (
+	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/dlock-go/dlock/backend"
-	"github.com/dlock-go/dlock/backend/file"
 )
 
 func TestStandardStreamsPassThrough(t *testing.T) {
@@ -57,9 +53,34 @@ func TestWrongUse(t *testing.T) {
 		{"run demo more -- true", "more"},
 		{"run --frob demo -- true", "frob"},
 		{"run -w soon demo -- true", "soon"},
-		{"run -w 5 demo -- true", "10s"},
+		{"run -w 5x demo -- true", "10s"},
 		{"run -w -1s demo -- true", "-1s"},
+		{"run -w 0 demo -- true", "-w 0"},
+		{"run -w", "-w DURATION"},
 		{"run -n -w 1s demo -- true", "exclude"},
+		{"run -s --slots 2 demo -- true", "exclude"},
+		{"run -s --mutex demo -- true", "exclude"},
+		{"run --mutex --slots=2 demo -- true", "exclude"},
+		{"run --slots 0 demo -- true", "2147483647"},
+		{"run --slots 2147483648 demo -- true", "2147483647"},
+		{"run --shared=yes demo -- true", "--shared takes no value"},
+		{"run -E 3 demo -- true", "-E"},
+		{"run -n -E 256 demo -- true", "255"},
+		{"run --ttl 99ms demo -- true", "100ms"},
+		{"run --on-lost=pray demo -- true", "ignore"},
+		{"run --grace 1s --on-lost kill demo -- true", "--on-lost=kill"},
+		{"run --grace 6s demo -- true", "--ttl"},
+		{"run --ttl 1s --grace 501ms demo -- true", "--ttl"},
+		{"run -qv demo -- true", "exclude"},
+		{"run --reason " + strings.Repeat("x", 1025) + " demo -- true", "1024"},
+		{"status", "name"},
+		{"status demo more", "one name"},
+		{"status -n demo", "-n"},
+		{"inspect demo -- true", "one name"},
+		{"completion", "zsh"},
+		{"completion tcsh", "zsh"},
+		{"help walk", "walk"},
+		{"version 2", "version"},
 		{"run --url nonsense demo -- true", "scheme"},
 		{"run --url gopher://x demo -- true", "gopher"},
 		{"run --url file://host/dir demo -- true", "host"},
@@ -191,61 +212,32 @@ func TestWaitEndsInTime(t *testing.T) {
 		t.Errorf("gave up after %v", took)
 	}
 	s.waiting(0)
-	third := s.sh("echo mine", "-w", "1h")
+	third := s.sh("echo mine", "-w3600")
 	s.waiting(1)
 	first.enter("")
 	first.exits(0, "done\n")
 	third.exits(0, "mine\n")
 }
 
-func TestKilledHolderMakesRoom(t *testing.T) {
-	s := newStore(t)
-	gone := filepath.Join(t.TempDir(), "gone")
-	first := s.sh("trap 'echo >" + gone + "; exit' TERM; echo held; sleep 60 & wait")
-	first.expect("held")
-	second := s.sh("echo mine")
-	s.waiting(1)
-	first.signal(syscall.SIGKILL)
-	second.exits(0, "mine\n")
-	if runtime.GOOS != "linux" {
-		return
-	}
-	// Its command has been told that it is alone no more.
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if _, err := os.Stat(gone); err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the command of a killed dlock goes on")
-		}
-	}
-}
-
-func TestLostLockEndsTheCommand(t *testing.T) {
-	s := newStore(t)
-	p := s.sh("trap 'echo told; exit 3' TERM; echo held; sleep 60 >/dev/null & wait")
-	p.expect("held")
-	path := file.Path(s.dir, backend.Mutex, "demo")
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	p.exits(3, "told\n")
-	for _, want := range []string{"lost", path, "told to end"} {
-		if !strings.Contains(p.errors(), want) {
-			t.Errorf("standard error is %q, want it to say %q", p.errors(), want)
-		}
-	}
-}
-
 func TestHelpAndVersion(t *testing.T) {
-	for _, args := range []string{"help", "-h", "--help", "run --help", "run -h demo -- true"} {
-		out, err := exec.Command(binary, strings.Fields(args)...).Output()
-		if err != nil || !strings.Contains(string(out), "dlock run [--url URL]") {
+	for args, want := range map[string]string{
+		"help": "dlock help SUBCOMMAND", "-h": "dlock help SUBCOMMAND", "--help": "dlock help SUBCOMMAND",
+		"run --help": "--on-lost", "run -h demo -- true": "--on-lost", "run -nh": "--on-lost", "help run": "--on-lost",
+		"help help": "man page", "help -h": "man page", "version -h": "Print the version",
+	} {
+		p := start(t, strings.Fields(args)...)
+		out, err := io.ReadAll(p.stdout)
+		if err != nil || !strings.Contains(string(out), want) {
 			t.Errorf("%s: %v, printed %q", args, err, out)
 		}
+		p.exits(0, "")
 	}
-	out, err := exec.Command(binary, "version").Output()
-	if err != nil || !strings.HasPrefix(string(out), "dlock ") || !strings.Contains(string(out), runtime.Version()) {
-		t.Errorf("version: %v, printed %q", err, out)
+	for _, args := range []string{"version", "--version"} {
+		p := start(t, args)
+		out, err := io.ReadAll(p.stdout)
+		if err != nil || !strings.HasPrefix(string(out), "dlock ") || !strings.Contains(string(out), runtime.Version()) {
+			t.Errorf("version: %v, printed %q", err, out)
+		}
+		p.exits(0, "")
 	}
 }

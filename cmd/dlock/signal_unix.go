@@ -6,43 +6,46 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// catch returns a channel of the signals that are meant for the command, or for
-// dlock as long as there is none. Those among them that end a process would
-// otherwise end dlock and leave the command behind without the lock.
-func catch() <-chan os.Signal {
-	signals := make(chan os.Signal, 16)
-	for _, sig := range []os.Signal{
-		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
-	} {
-		// What is ignored stays so for dlock and the command, as under nohup.
+// endings are the signals that are meant for the command, or for dlock as long as
+// there is none. Those among them that end a process would otherwise end dlock
+// and leave the command behind without the lock.
+var endings = []os.Signal{
+	syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
+}
+
+// tidings are the signals that are passed on besides, once there is a command.
+var tidings = []os.Signal{syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGWINCH}
+
+// catch returns a channel of the signals that end the wait and then go to the
+// command.
+func catch() chan os.Signal {
+	signals := make(chan os.Signal, 64)
+	listen(signals, endings...)
+	// A message that nobody reads any more must not end dlock.
+	listen(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return signals
+}
+
+// listen has signals sent to a channel. What is ignored stays so for dlock and
+// the command, as under nohup.
+func listen(signals chan<- os.Signal, sigs ...os.Signal) {
+	for _, sig := range sigs {
 		if !signal.Ignored(sig) {
 			signal.Notify(signals, sig)
 		}
 	}
-	return signals
 }
 
-// reachedAll reports whether the command has heard sig already. A terminal sends
-// what is typed, such as Ctrl-C, to its whole foreground process group, which the
-// command shares with dlock; and to many programs a second interrupt means to
-// drop everything. Who sends INT to dlock alone from elsewhere, while it is in the
-// foreground, cannot be told from that; TERM always passes.
-func reachedAll(sig os.Signal) bool {
-	if sig != syscall.SIGINT && sig != syscall.SIGQUIT {
-		return false
-	}
-	terminal, err := os.Open("/dev/tty")
-	if err != nil {
-		return false // there is none
-	}
-	defer terminal.Close()
-	foreground, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPGRP)
-	return err == nil && foreground == unix.Getpgrp()
+// interruptGroup does to dlock's process group what the terminal's interrupt
+// would have done, had the command not had the terminal: a script of which dlock
+// is one line ends, too.
+func interruptGroup() {
+	signal.Reset(syscall.SIGINT)
+	_ = unix.Kill(0, unix.SIGINT)
+	time.Sleep(time.Second) // It comes to another thread, if it does not come at once.
 }
-
-// terminate asks a process to end.
-func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }

@@ -1,9 +1,10 @@
 //go:build unix
 
-package main_test
+package main
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -19,22 +20,22 @@ func newStore(t *testing.T) *store { return &store{t, t.TempDir()} }
 // url names the store for --url.
 func (s *store) url() string { return "file://" + s.dir }
 
-// sh starts a script under the mutex "demo", with flags for dlock before it.
+// sh starts a script under the lock "demo", with flags for dlock before it.
 func (s *store) sh(script string, flags ...string) *program {
 	s.t.Helper()
 	args := append([]string{"run", "--url", s.url()}, flags...)
 	return start(s.t, append(args, "demo", "--", "sh", "-c", script)...)
 }
 
-// holder starts a command that holds the mutex until a line is entered.
-func (s *store) holder() *program {
+// holder starts a command that holds the lock until a line is entered.
+func (s *store) holder(flags ...string) *program {
 	s.t.Helper()
-	p := s.sh("echo held; read line; echo done")
+	p := s.sh("echo held; read line; echo done", flags...)
 	p.expect("held")
 	return p
 }
 
-// waiting waits until n wait for the mutex.
+// waiting waits until n wait for the lock.
 func (s *store) waiting(n int) {
 	s.t.Helper()
 	deadline := time.Now().Add(patience)
@@ -53,5 +54,6 @@ func (s *store) waiters() int {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return len(tickets)
+	// Beside them stands how many writers have passed the readers.
+	return len(slices.DeleteFunc(tickets, func(path string) bool { return filepath.Base(path) == "turn" }))
 }

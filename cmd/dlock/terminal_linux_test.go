@@ -1,4 +1,4 @@
-package main_test
+package main
 
 import (
 	"bufio"
@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal returns the two ends of a pseudo-terminal.
-func openTerminal(t *testing.T) (keys, screen *os.File) {
+// openPTY returns the two ends of a pseudo-terminal.
+func openPTY(t *testing.T) (keys, screen *os.File) {
 	t.Helper()
 	keys, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -39,7 +39,7 @@ func openTerminal(t *testing.T) (keys, screen *os.File) {
 // Ctrl-C is sent to the command by the terminal; a second one from dlock would
 // make many programs drop everything.
 func TestInterruptOfATerminalComesOnce(t *testing.T) {
-	keys, screen := openTerminal(t)
+	keys, screen := openPTY(t)
 	s := newStore(t)
 	cmd := exec.Command(binary, "run", "--url", s.url(), "demo", "--", "sh", "-c", tattler)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = screen, screen, screen

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dlock-go/dlock"
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A listing is what inspect says in JSON.
+type listing struct {
+	Name    string  `json:"name"`
+	Store   string  `json:"store"`
+	Holders []party `json:"holders"`
+	Waiters []party `json:"waiters"`
+}
+
+// A party is a dlock.Party in JSON.
+type party struct {
+	Class  string     `json:"class"`
+	Shared bool       `json:"shared"`
+	Host   string     `json:"host,omitempty"`
+	PID    int        `json:"pid,omitempty"`
+	Since  *time.Time `json:"since,omitempty"`
+	Token  string     `json:"token,omitempty"`
+	Reason string     `json:"reason,omitempty"`
+}
+
+// inspect is the subcommand.
+func (j *job) inspect(store backend.Backend) exit {
+	found, e := j.survey(store)
+	if e.err != nil {
+		return e
+	}
+	if j.json {
+		return printJSON(listing{j.name, store.String(), list(found.Holders), list(found.Waiters)}, e)
+	}
+	if len(found.Holders)+len(found.Waiters) == 0 {
+		fmt.Printf("%s: free\n", plain(j.name))
+		return e
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "LOCK\tSTATE\tHOST\tPROCESS\tFOR\tTOKEN\tREASON")
+	for _, l := range locks {
+		for _, p := range of(l.class, found.Holders) {
+			row(table, l.label, "holds", p)
+		}
+		for _, p := range of(l.class, found.Waiters) {
+			row(table, l.label, "waits", p)
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return exit{code: exitFailure, err: err}
+	}
+	return e
+}
+
+func row(table io.Writer, label, state string, p dlock.Party) {
+	if p.Shared {
+		state += " shared"
+	}
+	const unknown = "-"
+	pid, since, token := unknown, unknown, unknown
+	if p.PID != 0 {
+		pid = strconv.Itoa(p.PID)
+	}
+	if !p.Since.IsZero() {
+		since = age(p.Since)
+	}
+	if p.Token != 0 {
+		token = strconv.FormatUint(p.Token, 10)
+	}
+	fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", label, state, cmp.Or(plain(p.Host), unknown), pid, since, token, plain(p.Reason))
+}
+
+func list(parties []dlock.Party) []party {
+	out := make([]party, 0, len(parties)) // not null in JSON
+	for _, p := range parties {
+		q := party{Class: p.Class, Shared: p.Shared, Host: p.Host, PID: p.PID, Reason: p.Reason}
+		if !p.Since.IsZero() {
+			q.Since = &p.Since
+		}
+		if p.Token != 0 {
+			q.Token = strconv.FormatUint(p.Token, 10)
+		}
+		out = append(out, q)
+	}
+	return out
+}

@@ -1,0 +1,205 @@
+package main
+
+// The manual is the one place that says what dlock can do. The parser reads it,
+// and so do the help, the man page, the completions and the tables of the README.
+
+// A subcommand is the first argument of dlock.
+type subcommand struct {
+	name     string
+	operands string // as in a synopsis
+	text     []string
+	options  []option
+	examples []example
+}
+
+// An option is a flag. What it sets is nil for a switch of help.
+type option struct {
+	short  string // one letter, or ""
+	long   string
+	value  string   // what it is called in a synopsis, or "" for a switch
+	values []string // what it may be, if that is a few words
+	text   string   // its first sentence serves alone where there is little room
+	set    func(j *job, value string) error
+}
+
+// An example is a command line and what it is for.
+type example struct{ line, text string }
+
+// A status is an exit code.
+type status struct{ code, text string }
+
+const (
+	tagline  = "runs commands under locks that hold across processes and machines"
+	overview = "A lock has a name and is kept by a store: a directory, or a server. Whoever names the same lock in the same store waits for the others, first come, first served."
+)
+
+var urlOption = option{
+	long: "url", value: "URL",
+	text: "The store that keeps the lock. file:///DIR and file:RELATIVE/DIR are directories, and memory: is the process itself, for trying things out; redis:// and postgres:// are servers, where dlock is built with their drivers. Without the flag $DLOCK_URL names the store, and without that it is .local/state/dlock in the user's home directory (AppData\\Local\\dlock on Windows).",
+	set:  (*job).setURL,
+}
+
+var jsonOption = option{
+	long: "json",
+	text: "Print JSON. Tokens are strings in it, for they are greater than many readers' numbers.",
+	set:  func(j *job, _ string) error { j.json = true; return nil },
+}
+
+var helpOption = option{
+	short: "h", long: "help",
+	text: "Print what the subcommand does.",
+	set:  func(*job, string) error { return errHelp },
+}
+
+var subcommands = []subcommand{{
+	name:     "run",
+	operands: "[FLAG…] NAME -- COMMAND…",
+	text: []string{
+		"Wait for the lock NAME, run COMMAND while holding it, give it back, and exit as COMMAND did.",
+		"Without -s the lock is exclusive. The lock, the slots (--slots) and the mutex (--mutex) of one name are three locks that have nothing to do with each other. They are the RWMutex, the Semaphore and the Mutex of that name in Go programs that use the dlock library.",
+		"COMMAND has a process group of its own, the terminal if dlock has it, and in its environment DLOCK_NAME and DLOCK_TOKEN, the fencing token: a number that grows with each exclusive holder, by which a resource can refuse those whose time is over. TRACEPARENT is passed on as it is.",
+		"INT, TERM, HUP, QUIT, USR1, USR2, TSTP, CONT and WINCH go to the process group of COMMAND; what a terminal sends comes once. While dlock still waits they do what they always do, and its place in the queue is free.",
+		"When the lock is lost, or cannot be renewed, the process group is told to end before somebody else can have the lock: see --on-lost. Where dlock itself is killed, also by KILL, what is left of the process group is killed at once, unless --on-lost is ignore. On Windows COMMAND then goes on without the lock. Processes that have left the process group are on their own, and so are those that COMMAND leaves behind when it ends.",
+	},
+	options: []option{
+		urlOption,
+		{
+			short: "s", long: "shared",
+			text: "Share the lock with all who take it with -s. It is the read lock: while somebody waits for the lock without -s, no new one comes in.",
+			set:  func(j *job, _ string) error { j.shared = true; return nil },
+		},
+		{
+			long: "slots", value: "N",
+			text: "Take one of N slots. At most N commands run at a time; all who use the slots of NAME have to agree on N.",
+			set:  (*job).setSlots,
+		},
+		{
+			long: "mutex",
+			text: "Take the mutex. It is for sharing with Go programs that use Mutex(NAME) of the library.",
+			set:  func(j *job, _ string) error { j.mutex = true; return nil },
+		},
+		{
+			short: "n", long: "nonblock",
+			text: "Do not wait. Exit with 75 when the lock is held or others wait for it.",
+			set:  func(j *job, _ string) error { j.try = true; return nil },
+		},
+		{
+			short: "w", long: "timeout", value: "DURATION",
+			text: "Wait no longer than that. It is written 500ms, 10s or 1h30m, and a bare number is in seconds. Then exit with 75.",
+			set:  func(j *job, s string) error { return setDuration(&j.wait, s) },
+		},
+		{
+			short: "E", long: "conflict-exit-code", value: "N",
+			text: "Exit with N in place of 75. It needs -n or -w.",
+			set:  (*job).setConflict,
+		},
+		{
+			long: "ttl", value: "DURATION",
+			text: "How long the store keeps the lock when it hears nothing of dlock. It matters in stores with leases, such as Redis; the default is 10s, the least 100ms.",
+			set:  (*job).setTTL,
+		},
+		{
+			long: "on-lost", value: "ACTION", values: []string{"term", "kill", "ignore"},
+			text: "What is done to the command when the lock is lost. term, the default, sends TERM, and KILL when the grace is over; kill sends KILL at once; ignore only says so. In a store with leases term acts before the loss, when the lease has not been renewed: TERM comes the grace before the deadline, and KILL at the deadline. After term and kill dlock exits with 121.",
+			set:  (*job).setOnLost,
+		},
+		{
+			long: "grace", value: "DURATION",
+			text: "The time between TERM and KILL when the lock is lost. The default is a third of --ttl, and the most is a half of it: between renewals less of a lease may be left.",
+			set:  func(j *job, s string) error { return setDuration(&j.grace, s) },
+		},
+		{
+			long: "reason", value: "TEXT",
+			text: "What others are told of why the lock is held or awaited.",
+			set:  (*job).setReason,
+		},
+		{
+			short: "q", long: "quiet",
+			text: "Say nothing but errors. That the lock was not to be had, the exit code tells.",
+			set:  func(j *job, _ string) error { j.quiet = true; return nil },
+		},
+		{
+			short: "v", long: "verbose",
+			text: "Say what goes on. That is whom dlock waits for, which on a terminal it says anyway, and when it has the lock.",
+			set:  func(j *job, _ string) error { j.verbose = true; return nil },
+		},
+		helpOption,
+	},
+	examples: []example{
+		{"dlock run backup -- ./backup.sh", "one at a time"},
+		{"dlock run -n --reason 'nightly export' export -- ./export", "or not at all"},
+		{"dlock run -w 10s -E 0 cleanup -- ./cleanup", "give up after ten seconds, and call that a success"},
+		{"dlock run --slots 3 encode -- ffmpeg -i in.mov out.mp4", "three at a time"},
+		{"dlock run -s site -- ./publish", "together with other readers, but not with a writer"},
+	},
+}, {
+	name:     "status",
+	operands: "[--url URL] [--json] NAME",
+	text: []string{
+		"Say in a line whether the lock NAME is free, or who holds it and how many wait. The mutex and the slots of that name have lines of their own when they are in use.",
+		"It exits with 0 when all of them are free and with 75 when one is held or awaited. That is out of date at once: what is to happen under the lock needs dlock run -n.",
+	},
+	options: []option{urlOption, jsonOption, helpOption},
+	examples: []example{
+		{"dlock status backup && echo nobody is at it", "by the exit code"},
+	},
+}, {
+	name:     "inspect",
+	operands: "[--url URL] [--json] NAME",
+	text: []string{
+		"List all who hold the locks of NAME and all who wait for them, in order: host, process, for how long, fencing token, and the reason that they gave. Who takes part without dlock, as by flock(1), may have no more than a line.",
+		"It exits with 0 whether there is somebody or not.",
+	},
+	options: []option{urlOption, jsonOption, helpOption},
+	examples: []example{
+		{"dlock inspect --json backup | jq -r '.holders[].host'", "for programs"},
+	},
+}, {
+	name:     "completion",
+	operands: "bash|zsh|fish",
+	text: []string{
+		"Print a script by which the shell completes subcommands and flags of dlock, and the command that it runs.",
+	},
+	options: []option{helpOption},
+	examples: []example{
+		{"source <(dlock completion bash)", "in ~/.bashrc"},
+		{"source <(dlock completion zsh)", "in ~/.zshrc, after compinit"},
+		{"dlock completion fish >~/.config/fish/completions/dlock.fish", "once"},
+	},
+}, {
+	name:     "help",
+	operands: "[SUBCOMMAND|man]",
+	text: []string{
+		"Print an overview, what a subcommand does, or the whole manual as a man page.",
+	},
+	options: []option{helpOption},
+	examples: []example{
+		{"dlock help man | man -l -", "to read"},
+	},
+}, {
+	name:    "version",
+	text:    []string{"Print the version."},
+	options: []option{helpOption},
+}}
+
+var statuses = []status{
+	{"that of the command", "it ran"},
+	{"1", "dlock failed in another way than these"},
+	{"64", "dlock was called wrongly, or with other --slots than those who hold some"},
+	{"69", "the store is out of reach, or cannot do what was asked"},
+	{"75", "the lock is held (-n) or was not to be had in time (-w), unless -E gives another code; of status: it is held or awaited"},
+	{"121", "the lock was lost while the command ran, or not renewed, so that the command had to end"},
+	{"126", "the command cannot be executed"},
+	{"127", "the command was not found"},
+	{"128 + N", "signal N ended the command, or dlock while it waited"},
+}
+
+// find returns the subcommand of a name.
+func find(name string) (*subcommand, bool) {
+	for i := range subcommands {
+		if subcommands[i].name == name {
+			return &subcommands[i], true
+		}
+	}
+	return nil, false
+}

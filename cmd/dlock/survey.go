@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+
+	"github.com/dlock-go/dlock"
+	"github.com/dlock-go/dlock/backend"
+)
+
+// survey finds out who is there for the locks of the job's name. It opens no
+// session: it is no party to them.
+func (j *job) survey(store backend.Backend) (dlock.Inspection, exit) {
+	client, err := dlock.New(store, dlock.WithLogger(slog.New(messenger{least: slog.LevelWarn})))
+	if err != nil {
+		return dlock.Inspection{}, failed(err)
+	}
+	defer closeInTime(client)
+	ctx, cancel := context.WithTimeout(context.Background(), reach)
+	defer cancel()
+	found, err := client.Inspect(ctx, j.name)
+	if err != nil {
+		return dlock.Inspection{}, failed(err)
+	}
+	return found, exit{}
+}
+
+// printJSON prints v and ends with e, if it can.
+func printJSON(v any, e exit) exit {
+	out := json.NewEncoder(os.Stdout)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	if err := out.Encode(v); err != nil {
+		return exit{code: exitFailure, err: err}
+	}
+	return e
+}
