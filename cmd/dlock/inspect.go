@@ -76,7 +76,7 @@ func row(table io.Writer, label, state string, p dlock.Party) {
 	if p.Token != 0 {
 		token = strconv.FormatUint(p.Token, 10)
 	}
-	fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", label, state, cmp.Or(plain(p.Host), unknown), pid, since, token, plain(p.Reason))
+	fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", label, state, cmp.Or(plain(p.Host), unknown), pid, since, token, cmp.Or(plain(p.Reason), unknown))
 }
 
 func list(parties []dlock.Party) []party {

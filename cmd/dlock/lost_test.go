@@ -94,7 +94,7 @@ func TestLostLockEndsTheCommand(t *testing.T) {
 		},
 	} {
 		s := newStore(t)
-		p := s.sh("trap 'echo told; exit 3' TERM; echo held; sleep 60 >/dev/null & wait")
+		p := s.sh("trap 'echo told; exit 3' TERM; sleep 60 >/dev/null & echo held; wait")
 		p.expect("held")
 		if err := lose(s.path()); err != nil {
 			t.Fatal(err)

@@ -26,6 +26,8 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Setenv(asDlock, "yes")
+	// The race detector would have each dlock stay for a second.
+	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	os.Unsetenv(urlVariable)
 	// Whoever started the tests in the background may have had these ignored, and
 	// what is ignored is inherited. What is caught is not.

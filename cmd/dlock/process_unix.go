@@ -19,7 +19,6 @@ import (
 type process struct {
 	group    int            // its number, and that of its group
 	changed  chan os.Signal // something has become of it: look tells what
-	signals  chan os.Signal // for the command
 	terminal *terminal      // nil without
 	lent     bool           // the group has been given the terminal, and has it when dlock would
 	guard    *guard         // nil without
@@ -27,8 +26,8 @@ type process struct {
 
 // startProcess starts a command. From then on the signals that are for it are
 // sent to signals. What is bound is killed when dlock dies.
-func startProcess(cmd *exec.Cmd, signals chan os.Signal, bound bool) (*process, exit) {
-	p := &process{changed: make(chan os.Signal, 1), signals: signals, terminal: openTerminal()}
+func startProcess(cmd *exec.Cmd, signals chan<- os.Signal, bound bool) (*process, exit) {
+	p := &process{changed: make(chan os.Signal, 1), terminal: openTerminal()}
 	signal.Notify(p.changed, syscall.SIGCHLD)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if p.terminal.ours() && !piped() {
@@ -95,6 +94,7 @@ func (p *process) pass(sig os.Signal) {
 
 // terminate asks the group to end. What is stopped hears it, too.
 func (p *process) terminate() {
+	adopt()
 	p.send(syscall.SIGTERM)
 	p.send(syscall.SIGCONT)
 }
@@ -128,9 +128,8 @@ func (p *process) suspend() bool {
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, syscall.SIGCONT)
 	defer signal.Stop(continued)
-	signal.Reset(syscall.SIGTSTP)
-	defer listen(p.signals, syscall.SIGTSTP)
-	_ = unix.Kill(0, unix.SIGTSTP)
+	// Not TSTP: the Go runtime never gives that its default action back.
+	_ = unix.Kill(0, unix.SIGTTIN)
 	select {
 	case <-continued:
 		return true
@@ -150,7 +149,13 @@ func (p *process) resume() {
 // linger waits until nobody is left in the group of a command that has ended, but
 // not beyond a deadline, and then kills the rest.
 func (p *process) linger(deadline time.Time) {
-	for unix.Kill(-p.group, 0) == nil {
+	for {
+		for ended := 1; ended > 0; {
+			ended, _ = unix.Wait4(-p.group, nil, unix.WNOHANG, nil)
+		}
+		if unix.Kill(-p.group, 0) != nil {
+			return
+		}
 		if !time.Now().Before(deadline) {
 			p.kill()
 			return

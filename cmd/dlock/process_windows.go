@@ -19,7 +19,7 @@ type process struct {
 }
 
 // startProcess starts a command.
-func startProcess(cmd *exec.Cmd, _ chan os.Signal, _ bool) (*process, exit) {
+func startProcess(cmd *exec.Cmd, _ chan<- os.Signal, _ bool) (*process, exit) {
 	if err := cmd.Start(); err != nil {
 		return nil, unusable(err)
 	}
