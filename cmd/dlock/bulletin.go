@@ -35,7 +35,7 @@ type bulletin struct {
 func (j *job) issue(client *dlock.Client) *bulletin {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &bulletin{job: j, client: client, begin: time.Now(), end: cancel, done: make(chan struct{})}
-	if _, seen := terminalWidth(os.Stderr); j.try || j.quiet || !seen && !j.verbose {
+	if _, ok := terminalWidth(os.Stderr); j.try || j.quiet || !ok && !j.verbose {
 		close(b.done)
 	} else {
 		go b.run(ctx)
@@ -59,11 +59,16 @@ func (b *bulletin) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		columns, ok := terminalWidth(os.Stderr)
+		if !b.job.verbose && (!ok || behind(os.Stderr)) {
+			pause = glance // It may come to the foreground.
+			continue
+		}
 		whom := b.job.standing(ctx, b.client)
 		if ctx.Err() != nil {
 			return
 		}
-		if columns, _ := terminalWidth(os.Stderr); columns > 0 {
+		if columns > 0 && !behind(os.Stderr) {
 			sayFleeting(fmt.Sprintf("waiting for %s for %s: %s", brief(b.job.name), round(time.Since(b.begin)), whom), columns)
 			pause = glance
 			continue

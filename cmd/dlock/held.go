@@ -105,15 +105,21 @@ func failed(err error) exit {
 	return exit{code: exitUnavailable, err: err}
 }
 
-// blame tells who has the lock that was not to be had, if the store says so.
+// blame tells why the lock was not to be had, if the store says so.
 func (j *job) blame(client *dlock.Client) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	found, err := client.Inspect(ctx, j.name)
-	if s := describeHolders(of(j.class(), found.Holders)); err == nil && s != "" {
+	if err != nil {
+		return ""
+	}
+	if s := describeHolders(of(j.class(), found.Holders)); s != "" {
 		return ": " + s
 	}
-	return ""
+	if len(of(j.class(), found.Waiters)) > 0 {
+		return ": others wait for it"
+	}
+	return "" // It has become free since.
 }
 
 // giveBack frees the lock. It returns ErrLost if that was lost; any other error

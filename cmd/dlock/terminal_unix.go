@@ -81,3 +81,9 @@ func terminalWidth(f *os.File) (columns int, ok bool) {
 	}
 	return int(size.Col), true
 }
+
+// behind reports whether f is a terminal that another process group works on.
+func behind(f *os.File) bool {
+	group := foreground(f)
+	return group != 0 && group != unix.Getpgrp()
+}
