@@ -140,3 +140,30 @@ func TestWaitOnATerminal(t *testing.T) {
 		t.Errorf("a quiet one says %q", got)
 	}
 }
+
+// Who works on a terminal is not told what a job in the background waits for,
+// before it comes to the foreground.
+func TestWaitInTheBackgroundIsSilent(t *testing.T) {
+	t.Parallel()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("no bash here")
+	}
+	s := newStore(t)
+	holder := s.holder()
+	c := newConsole(t, bash, "--norc", "--noediting", "-i")
+	c.expect("$ ")
+	c.press(`"$DLOCK" run --url ` + s.url() + " demo -- echo mi''ne &\n")
+	s.waiting(1)
+	time.Sleep(2 * shortWait)
+	if strings.Contains(c.text(), "waiting") {
+		t.Errorf("the screen has %q", c.text())
+	}
+	c.press("fg\n")
+	c.expect("dlock: waiting for ")
+	holder.enter("")
+	holder.exits(0, "done\n")
+	c.expect("mine")
+	c.press("exit\n")
+	c.exits(0)
+}

@@ -128,7 +128,7 @@ func TestGraceIsForChildrenToo(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	path := filepath.Join(t.TempDir(), "cleaned")
-	p := s.sh(`sh -c 'trap "sleep 0.2; echo >` + path + `; exit" TERM; echo held; while :; do sleep 0.05; done' & wait`)
+	p := s.sh(`sh -c 'trap "sleep 0.2; echo >` + path + `; exit" TERM; echo held; exec >&-; while :; do sleep 0.05; done' & wait`)
 	p.expect("held")
 	s.lose()
 	p.exits(121, "")
