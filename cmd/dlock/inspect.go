@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -42,10 +42,10 @@ func (j *job) inspect(store backend.Backend) exit {
 		return printJSON(listing{j.name, store.String(), list(found.Holders), list(found.Waiters)}, e)
 	}
 	if len(found.Holders)+len(found.Waiters) == 0 {
-		fmt.Printf("%s: free\n", plain(j.name))
-		return e
+		return printText(plain(j.name)+": free\n", e)
 	}
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "LOCK\tSTATE\tHOST\tPROCESS\tFOR\tTOKEN\tREASON")
 	for _, l := range locks {
 		for _, p := range of(l.class, found.Holders) {
@@ -55,10 +55,8 @@ func (j *job) inspect(store backend.Backend) exit {
 			row(table, l.label, "waits", p)
 		}
 	}
-	if err := table.Flush(); err != nil {
-		return exit{code: exitFailure, err: err}
-	}
-	return e
+	_ = table.Flush() // into memory
+	return printText(b.String(), e)
 }
 
 func row(table io.Writer, label, state string, p dlock.Party) {

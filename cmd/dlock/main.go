@@ -42,8 +42,7 @@ func dispatch(args []string) exit {
 	}
 	e := c.call(args[1:])
 	if errors.Is(e.err, errHelp) {
-		fmt.Print(c.helpText())
-		return exit{}
+		return printText(c.helpText(), exit{})
 	}
 	return e
 }
@@ -88,22 +87,19 @@ func (c *subcommand) call(args []string) exit {
 	if operand != "" {
 		return usage("version takes no argument")
 	}
-	fmt.Printf("dlock %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return exit{}
+	return printText(fmt.Sprintf("dlock %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH), exit{})
 }
 
 func printHelp(topic string) exit {
 	switch c, ok := find(topic); {
 	case topic == "":
-		fmt.Print(overviewText())
+		return printText(overviewText(), exit{})
 	case topic == "man":
-		fmt.Print(manPage())
+		return printText(manPage(), exit{})
 	case ok:
-		fmt.Print(c.helpText())
-	default:
-		return usage("there is no help on %q", topic)
+		return printText(c.helpText(), exit{})
 	}
-	return exit{}
+	return usage("there is no help on %q", topic)
 }
 
 func complete(shell string) exit {
@@ -111,8 +107,7 @@ func complete(shell string) exit {
 	if !ok {
 		return usage("completion needs a shell: bash, zsh or fish")
 	}
-	fmt.Print(script())
-	return exit{}
+	return printText(script(), exit{})
 }
 
 // version returns the version of the module, as far as the build knows it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend"
@@ -43,15 +44,16 @@ func (j *job) status(store backend.Backend) exit {
 	if j.json {
 		return printJSON(s, e)
 	}
+	var b strings.Builder
 	for _, l := range locks {
 		if line := summarize(of(l.class, found.Holders), of(l.class, found.Waiters)); line != "" {
-			fmt.Printf("%s%s: %s\n", plain(j.name), l.suffix, line)
+			fmt.Fprintf(&b, "%s%s: %s\n", plain(j.name), l.suffix, line)
 		}
 	}
 	if s.Free {
-		fmt.Printf("%s: free\n", plain(j.name))
+		fmt.Fprintf(&b, "%s: free\n", plain(j.name))
 	}
-	return e
+	return printText(b.String(), e)
 }
 
 // summarize tells of one lock in a line, or "" if nobody is there.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -141,5 +142,23 @@ func TestStatusOutOfReach(t *testing.T) {
 		p := start(t, verb, "--url", "file://"+path, "demo")
 		p.exits(69, "")
 		p.complains(path)
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no full disk here: ", err)
+	}
+	defer full.Close()
+	for _, args := range []string{"status demo", "status --json demo", "inspect demo", "help", "completion bash", "version"} {
+		cmd := exec.Command(binary, strings.Fields(args)...)
+		cmd.Env = append(os.Environ(), urlVariable+"="+s.url())
+		cmd.Stdout = full
+		if _ = cmd.Run(); cmd.ProcessState.ExitCode() != exitFailure {
+			t.Errorf("%s: exit code %d", args, cmd.ProcessState.ExitCode())
+		}
 	}
 }

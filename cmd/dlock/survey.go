@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
-	"os"
 
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend"
@@ -25,15 +23,4 @@ func (j *job) survey(store backend.Backend) (dlock.Inspection, exit) {
 		return dlock.Inspection{}, failed(err)
 	}
 	return found, exit{}
-}
-
-// printJSON prints v and ends with e, if it can.
-func printJSON(v any, e exit) exit {
-	out := json.NewEncoder(os.Stdout)
-	out.SetEscapeHTML(false)
-	out.SetIndent("", "  ")
-	if err := out.Encode(v); err != nil {
-		return exit{code: exitFailure, err: err}
-	}
-	return e
 }
