@@ -58,7 +58,7 @@ var subcommands = []subcommand{{
 		"Wait for the lock NAME, run COMMAND while holding it, give it back, and exit as COMMAND did.",
 		"Without -s the lock is exclusive. The lock, the slots (--slots) and the mutex (--mutex) of one name are three locks that have nothing to do with each other. They are the RWMutex, the Semaphore and the Mutex of that name in Go programs that use the dlock library.",
 		"COMMAND has a process group of its own, the terminal if dlock has it, and in its environment DLOCK_NAME and DLOCK_TOKEN, the fencing token: a number that grows with each exclusive holder, by which a resource can refuse those whose time is over. TRACEPARENT is passed on as it is.",
-		"INT, TERM, HUP, QUIT, USR1, USR2, TSTP, CONT and WINCH go to the process group of COMMAND; what a terminal sends comes once. While dlock still waits they do what they always do, and its place in the queue is free.",
+		"INT, TERM, HUP, QUIT, USR1, USR2, TSTP, CONT and WINCH go to the process group of COMMAND; what is typed on a terminal comes once. While dlock still waits they do what they always do, and its place in the queue is free.",
 		"When the lock is lost, or cannot be renewed, the process group is told to end before somebody else can have the lock: see --on-lost. Where dlock itself is killed, also by KILL, what is left of the process group is killed at once, unless --on-lost is ignore. Processes that have left the process group are on their own, and so are those that COMMAND leaves behind when it ends. Nor can a dlock act that is itself stopped by STOP.",
 		"On Windows the process group is a job object. There is no way to ask it to end, so term does what kill does, and the console itself sends its events to COMMAND.",
 	},

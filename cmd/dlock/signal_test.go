@@ -62,3 +62,10 @@ func TestIgnoredSignalStaysIgnored(t *testing.T) {
 	p.enter("still here")
 	p.exits(0, "still here\n")
 }
+
+func TestSignalsReachTheWholeGroup(t *testing.T) {
+	p := newStore(t).sh(`trap : USR1; sh -c 'trap "echo usr1; exit" USR1; echo ready; while :; do sleep 0.01; done' & wait; wait; exit 4`)
+	p.expect("ready")
+	p.signal(syscall.SIGUSR1)
+	p.exits(4, "usr1\n")
+}
