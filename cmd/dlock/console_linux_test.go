@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,11 +40,30 @@ func newConsole(t *testing.T, path string, args ...string) *console {
 	screen.Close()
 	go c.read()
 	t.Cleanup(func() {
-		_ = c.cmd.Process.Kill() // The session's leader: all others in the foreground are hung up.
+		killSession(c.cmd.Process.Pid)
 		_ = c.cmd.Wait()
 		<-c.done
 	})
 	return c
+}
+
+// killSession kills all processes of a session. Not all of them hear of the end of
+// its leader, least of all one that is stopped.
+func killSession(leader int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // It has ended since.
+		}
+		var state string
+		var parent, group, session int
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if _, bad := fmt.Sscan(rest, &state, &parent, &group, &session); err == nil && bad == nil && session == leader {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // read ends when nobody has the terminal open any more.
