@@ -112,6 +112,23 @@ func (c *console) press(keys string) {
 	}
 }
 
+// interrupt presses Ctrl-C until the program ends. A shell that is interrupted
+// just before it starts another program waits for that.
+func (c *console) interrupt() {
+	c.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		_, _ = c.keys.Write([]byte(ctrlC)) // It fails when nobody has the terminal any more.
+		select {
+		case <-c.done:
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("it does not end; the screen has %q", c.text())
+		}
+	}
+}
+
 // exits waits for the end.
 func (c *console) exits(code int) {
 	c.t.Helper()

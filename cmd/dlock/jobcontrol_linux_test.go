@@ -45,9 +45,7 @@ func TestInterruptEndsTheScript(t *testing.T) {
 		s := newStore(t)
 		c := newConsole(t, shell, "-c", `"$DLOCK" run --url `+s.url()+` demo -- sh -c 'echo re""ady; sleep 60'; echo not reached`)
 		c.expect("ready")
-		c.press(ctrlC)
-		_ = c.cmd.Wait()
-		<-c.done
+		c.interrupt()
 		if strings.Contains(c.text(), "not reached") {
 			t.Errorf("%s goes on: %q", shell, c.text())
 		}
