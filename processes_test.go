@@ -14,11 +14,15 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock"
-	_ "github.com/dlock-go/dlock/backend/file"
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file"
 )
 
 // roleVariable makes the test binary act as one of several processes.
 const roleVariable = "DLOCK_TEST_ROLE"
+
+// processMutex is the name of the mutex of the children.
+const processMutex = "name"
 
 func TestMain(m *testing.M) {
 	switch role := os.Getenv(roleVariable); role {
@@ -33,19 +37,19 @@ func TestMain(m *testing.M) {
 }
 
 // act is what a child does. It says what it has done, and goes on when told to.
-func act(role, url, file string) error {
+func act(role, url, path string) error {
 	ctx := context.Background()
 	locks, err := dlock.Open(ctx, url)
 	if err != nil {
 		return err
 	}
 	in := bufio.NewScanner(os.Stdin)
-	mu := locks.Mutex("name")
+	mu := locks.Mutex(processMutex)
 	fmt.Println("ready")
 	in.Scan()
 	if role == "count" {
 		for range 500 {
-			if err := mu.Do(ctx, func(context.Context) error { return increment(file) }); err != nil {
+			if err := mu.Do(ctx, func(context.Context) error { return increment(path) }); err != nil {
 				return err
 			}
 		}
@@ -60,8 +64,8 @@ func act(role, url, file string) error {
 }
 
 // increment adds 1 to the number in a file, as unsafely as can be.
-func increment(file string) error {
-	b, err := os.ReadFile(file)
+func increment(path string) error {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -69,7 +73,7 @@ func increment(file string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, []byte(strconv.Itoa(n+1)), 0o644)
+	return os.WriteFile(path, []byte(strconv.Itoa(n+1)), 0o644)
 }
 
 // A child is another process.
@@ -187,19 +191,21 @@ func TestProcessesInOrder(t *testing.T) {
 	}
 }
 
-// queued waits until n processes queue for the only contended lock of dir.
+// queued waits until n processes stand in the queue for the mutex that they hold
+// in turns.
 func queued(t *testing.T, dir string, n int) {
 	t.Helper()
+	var waiters []backend.Standing
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		tickets, err := filepath.Glob(filepath.Join(dir, ".dlock", "*.q", "*.exclusive"))
-		if err != nil {
+		var err error
+		if _, waiters, err = file.New(dir).Inspect(t.Context(), backend.Mutex, processMutex); err != nil {
 			t.Fatal(err)
 		}
-		if len(tickets) == n {
+		if len(waiters) == n {
 			return
 		}
 	}
-	t.Fatalf("not %d in the queue", n)
+	t.Fatalf("%d in the queue, not %d", len(waiters), n)
 }
 
 // Eight processes increment a number in a file, 500 times each.

@@ -3,10 +3,11 @@
 package main
 
 import (
-	"path/filepath"
-	"slices"
 	"testing"
 	"time"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file"
 )
 
 // A store is a directory with locks.
@@ -47,13 +48,17 @@ func (s *store) waiting(n int) {
 	}
 }
 
-// waiters counts the tickets in the queues of the store.
+// waiters counts those who wait for a lock "demo". Who is told to wait has his
+// place and stands there.
 func (s *store) waiters() int {
 	s.t.Helper()
-	tickets, err := filepath.Glob(filepath.Join(s.dir, ".dlock", "*.q", "*"))
-	if err != nil {
-		s.t.Fatal(err)
+	n := 0
+	for class := backend.Mutex; class <= backend.Semaphore; class++ {
+		_, waiters, err := file.New(s.dir).Inspect(s.t.Context(), class, "demo")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		n += len(waiters)
 	}
-	// Beside them stands how many writers have passed the readers.
-	return len(slices.DeleteFunc(tickets, func(path string) bool { return filepath.Base(path) == "turn" }))
+	return n
 }
