@@ -139,7 +139,7 @@ func TestProcessesInOrder(t *testing.T) {
 	for _, kill := range []bool{false, true} {
 		t.Run(fmt.Sprintf("kill=%v", kill), func(t *testing.T) {
 			dir := t.TempDir()
-			url := "file://" + filepath.ToSlash(dir)
+			url := file.New(dir).String()
 			const n = 8
 			var children []*child
 			for range n {
@@ -211,7 +211,7 @@ func queued(t *testing.T, dir string, n int) {
 // Eight processes increment a number in a file, 500 times each.
 func TestProcessesCount(t *testing.T) {
 	dir := t.TempDir()
-	url := "file://" + filepath.ToSlash(dir)
+	url := file.New(dir).String()
 	number := filepath.Join(dir, "number")
 	if err := os.WriteFile(number, []byte("0"), 0o644); err != nil {
 		t.Fatal(err)

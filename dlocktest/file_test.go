@@ -1,8 +1,6 @@
 package dlocktest_test
 
 import (
-	"net/url"
-	"path/filepath"
 	"testing"
 
 	"github.com/dlock-go/dlock/backend"
@@ -14,6 +12,6 @@ func TestFile(t *testing.T) {
 	dir := t.TempDir()
 	dlocktest.Run(t, dlocktest.Harness{
 		Backend: func(*testing.T) backend.Backend { return file.New(dir) },
-		URL:     (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String(),
+		URL:     file.New(dir).String(),
 	})
 }

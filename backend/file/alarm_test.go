@@ -66,7 +66,11 @@ func TestBackOff(t *testing.T) {
 		}
 		polls++
 	}
-	if polls > 70 {
+	limit := 70
+	if !s.claims[2].ticket.heard { // it is its turn, and nobody can ring
+		limit = 610
+	}
+	if polls > limit {
 		t.Errorf("%d polls a minute", polls)
 	}
 	if a := s.claims[2].alarm; a.at.Sub(s.now) > time.Second {

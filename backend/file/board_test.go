@@ -101,7 +101,7 @@ func TestBoardGrows(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := b.(*session)
-		const n = 1000
+		const n = 300
 		owner := uint64(0)
 		for range 3 {
 			ordinals := make(map[string]uint64)
@@ -131,7 +131,7 @@ func TestBoardIsMadeAnew(t *testing.T) {
 		name  string
 		spoil func(s *session) error
 	}{
-		{"removed", func(s *session) error { return os.Remove(s.board.path) }},
+		{"removed", func(s *session) error { return unlink(s.board.path) }},
 		{"removed with its directory", func(s *session) error { return os.RemoveAll(filepath.Join(s.dir, internalDir)) }},
 		{"cut short", func(s *session) error { return os.Truncate(s.board.path, 0) }},
 	} {
@@ -203,7 +203,7 @@ func TestLostIsNotTold(t *testing.T) {
 	s := openSession(t, dir)
 	r := s.do1(t, acquire(1, "x"))
 	told(t, dir, "x", r.Grant.Ordinal)
-	if err := os.Remove(Path(dir, backend.Mutex, "x")); err != nil {
+	if err := unlink(Path(dir, backend.Mutex, "x")); err != nil {
 		t.Fatal(err)
 	}
 	s.mu.Lock()

@@ -1,5 +1,8 @@
 package file
 
+// Unlink removes a file that is in use.
+var Unlink = unlink
+
 // Remote makes a store behave as on a network file system: it polls and does not
 // map its clock.
 func Remote(s *Store) *Store {

@@ -4,6 +4,7 @@ package file
 
 import (
 	"errors"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -113,6 +114,9 @@ func identityAt(path string) (identity, error) {
 		}
 	}
 }
+
+// unlink removes a file that others may have open.
+func unlink(path string) error { return os.Remove(path) }
 
 // exhausted reports whether err says that too many files are open.
 func exhausted(err error) bool {

@@ -3,6 +3,7 @@ package file
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -130,6 +131,18 @@ func identityAt(path string) (identity, error) {
 	defer windows.CloseHandle(h)
 	id, _, err := handle(h).identity()
 	return id, err
+}
+
+// unlink removes a file that others may have open. FAT, network drives and older
+// systems keep the name of a removed file until all have closed it, and let nobody
+// make another in its place: so it is moved out of the way first.
+func unlink(path string) error {
+	dir, name := filepath.Split(path)
+	aside := dir + probePrefix + name // the janitors know it
+	if err := os.Rename(path, aside); err != nil {
+		return err
+	}
+	return os.Remove(aside)
 }
 
 // exhausted reports whether err says that too many files are open.

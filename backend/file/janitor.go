@@ -98,6 +98,6 @@ func removeIdle(path string, now time.Time) {
 		return
 	}
 	if current, err := identityAt(path); err == nil && current == id {
-		_ = os.Remove(path)
+		_ = unlink(path)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -48,7 +49,7 @@ func TestRemovalRaces(t *testing.T) {
 		{
 			name:   "of the file after each use",
 			rounds: 500,
-			after:  func(dir string) { os.Remove(file.Path(dir, backend.Mutex, "x")) },
+			after:  func(dir string) { file.Unlink(file.Path(dir, backend.Mutex, "x")) },
 		},
 		{
 			name:   "of the directory",
@@ -67,6 +68,9 @@ func TestRemovalRaces(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "locks")
+			if test.remove != nil && runtime.GOOS == "windows" {
+				t.Skip("Windows keeps a directory as long as its files are open")
+			}
 			w := witness{inside: make(map[*acquisition]bool)}
 			rounds := test.rounds
 			if testing.Short() {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -45,8 +46,12 @@ func TestLockError(t *testing.T) {
 	f := s.lockOf(backend.Mutex, "x").file
 	f.spare.close()
 	f.spare = handle(1 << 20) // no such descriptor
+	wrong := syscall.EBADF
+	if runtime.GOOS == "windows" {
+		wrong = 6 // ERROR_INVALID_HANDLE
+	}
 	r := s.do1(t, acquire(2, "x"))
-	if e, ok := errors.AsType[*fs.PathError](r.Err); r.State != backend.Failed || !ok || e.Path != f.path || !errors.Is(r.Err, syscall.EBADF) {
+	if e, ok := errors.AsType[*fs.PathError](r.Err); r.State != backend.Failed || !ok || e.Path != f.path || !errors.Is(r.Err, wrong) {
 		t.Errorf("%+v", r)
 	}
 	if len(s.claims) != 0 {
@@ -74,7 +79,7 @@ func TestReplacedSpare(t *testing.T) {
 	s.do1(t, acquire(1, "x"))
 	s.do1(t, backend.Op{Do: backend.Release, Owner: 1})
 	path := Path(dir, backend.Mutex, "x")
-	if err := os.Remove(path); err != nil {
+	if err := unlink(path); err != nil {
 		t.Fatal(err)
 	}
 	if r := s.do1(t, acquire(2, "x")); r.State != backend.Granted {
