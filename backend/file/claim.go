@@ -20,9 +20,10 @@ type claim struct {
 	held  bool
 	lost  bool // held, but its file was replaced
 
-	ticket *ticket // while it waits
-	alarm  alarm   // while it waits
-	ended  bool    // it was released
+	ticket  *ticket // while it waits
+	alarm   alarm   // while it waits
+	invited bool    // while it waits: it was rung, and has not tried since
+	ended   bool    // it was released
 
 	since time.Time // when it was granted the lock or began to wait
 	slot  int       // on the session's board, or 0
@@ -134,35 +135,43 @@ func (s *session) attempt(c *claim) (bool, error) {
 
 // admitted reports whether the queue lets the claim try the lock.
 func (s *session) admitted(c *claim) (bool, error) {
+	l := c.lock
+	if c.invited { // by one who has just looked who is next
+		c.invited = false
+		return true, nil
+	}
 	if c.ticket != nil {
-		ok, err := c.lock.queue.admits(c.ticket.number, c.mode)
+		ok, err := l.queue.admits(c.ticket.number, c.mode)
 		s.expect(c, ok)
 		return ok, err
 	}
-	if crowd, err := c.lock.queue.exists(); !crowd || err != nil {
+	if crowd, err := l.queue.exists(); !crowd || err != nil {
 		return err == nil, err
 	}
-	return c.lock.queue.admits(newcomer, c.mode)
+	return l.queue.admits(newcomer, c.mode)
 }
 
 // promote takes a claim that was granted the lock out of the queue.
 func (s *session) promote(c *claim) {
-	s.leave(c)
+	l := c.lock
+	s.park(l, s.withdraw(c))
 	switch {
-	case c.lock.key.class == backend.Semaphore:
+	case l.key.class == backend.Semaphore:
 		// Several tickets that were given back may have rung this claim alone.
-		c.lock.queue.ring()
-	case c.lock.key.class == backend.RWMutex && c.mode == backend.Exclusive:
-		c.lock.queue.pass(s.clock, s.now)
+		l.queue.ring()
+	case l.key.class == backend.RWMutex && c.mode == backend.Exclusive:
+		l.queue.pass(s.clock, s.now)
 	}
 }
 
 // enqueue gives a claim a place at the end of the queue.
 func (s *session) enqueue(c *claim) error {
-	t, err := c.lock.queue.join(s.clock, s.now, c.mode)
+	t, err := s.newPlace(c.lock, c.mode)
 	if err != nil {
 		return err
 	}
+	// The watch is a new one, also of a ticket that has served before: what is
+	// still to be heard of that time is not about this claim.
 	t.watch, t.heard = s.attend(t.path, writers, subject{claim: c})
 	c.ticket, c.since = t, s.now
 	s.board.show(c)
@@ -170,15 +179,19 @@ func (s *session) enqueue(c *claim) error {
 	return nil
 }
 
-// leave gives a claim's place in the queue up.
-func (s *session) leave(c *claim) {
-	if c.ticket.heard {
-		s.ignore(c.ticket.watch)
+// withdraw parts a claim from its ticket, and nobody listens for it any more.
+func (s *session) withdraw(c *claim) *ticket {
+	t := c.ticket
+	if t.heard {
+		s.ignore(t.watch)
 	}
-	c.ticket.remove()
-	c.ticket = nil
+	c.ticket, c.invited = nil, false
 	s.alarms.cancel(&c.alarm)
+	return t
 }
+
+// leave gives a claim's place in the queue up.
+func (s *session) leave(c *claim) { s.withdraw(c).remove() }
 
 // release answers a Release.
 func (s *session) release(owner uint64) backend.Result {

@@ -15,6 +15,7 @@ type lock struct {
 	file   *lockfile // that Path names
 	claims []*claim  // of this session
 	kept   bool      // it is among the session's recent locks
+	parked *ticket   // for the next of them that waits, or nil
 
 	pool pool // of a semaphore
 }
@@ -61,6 +62,7 @@ func (s *session) retire(l *lock) {
 	if out := *slot; out != nil {
 		out.kept = false
 		if len(out.claims) == 0 {
+			s.unpark(out)
 			out.forget()
 			delete(s.locks, out.key)
 		}

@@ -139,6 +139,101 @@ func TestDeadTickets(t *testing.T) {
 	a.want(t, waiting(1, "x"), backend.Granted)
 }
 
+// The ticket of one who was served stands in nobody's way, and serves again.
+func TestParkedTicket(t *testing.T) {
+	dir := t.TempDir()
+	a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
+	q := a.lockOf(backend.Mutex, "x").queue
+	inode := func() identity {
+		places, err := q.places()
+		if err != nil || len(places) == 0 {
+			t.Fatal(places, err)
+		}
+		id, err := identityAt(places[len(places)-1].path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	a.want(t, acquire(1, "x"), backend.Granted)
+	b.want(t, waiting(1, "x"), backend.Queued)
+	ticket := inode()
+	a.want(t, releaseOf(1), backend.Released)
+	b.want(t, waiting(1, "x"), backend.Granted)
+	if places, _ := q.places(); len(places) != 1 || alive(places[0].path) {
+		t.Errorf("%v: still waits", places)
+	}
+	b.want(t, releaseOf(1), backend.Released)
+	c.want(t, acquire(1, "x"), backend.Granted)
+
+	a.want(t, waiting(2, "x"), backend.Queued)
+	b.want(t, waiting(2, "x"), backend.Queued) // with its old ticket, behind a
+	if inode() != ticket {
+		t.Error("the parked ticket was not used")
+	}
+	c.want(t, releaseOf(1), backend.Released)
+	b.want(t, waiting(2, "x"), backend.Queued)
+	a.want(t, waiting(2, "x"), backend.Granted)
+	// When it is gone there is a new one.
+	a.want(t, releaseOf(2), backend.Released)
+	b.want(t, waiting(2, "x"), backend.Granted)
+	if err := unlink(b.lockOf(backend.Mutex, "x").parked.path); err != nil {
+		t.Fatal(err)
+	}
+	c.want(t, waiting(2, "x"), backend.Queued)
+	b.want(t, waiting(3, "x"), backend.Queued)
+	b.want(t, releaseOf(2), backend.Released)
+	b.want(t, waiting(3, "x"), backend.Queued)
+	c.want(t, waiting(2, "x"), backend.Granted)
+	c.want(t, releaseOf(2), backend.Released)
+	b.want(t, waiting(3, "x"), backend.Granted)
+}
+
+// Who is rung may try the lock without looking who else waits; but not when it is
+// an earlier wait with the same ticket that was rung.
+func TestLateRing(t *testing.T) {
+	dir := t.TempDir()
+	a, b := openSession(t, dir), openSession(t, dir)
+	if !b.watch.exact() {
+		t.Skip("this system does not notify")
+	}
+	listen := func() {
+		t.Helper()
+		b.watch.until(time.Now().Add(10 * time.Second))
+		notices, err := b.watch.wait()
+		if err != nil || len(notices) == 0 {
+			t.Fatal(notices, err)
+		}
+		for _, n := range notices {
+			b.notice(n)
+		}
+	}
+	a.want(t, acquire(1, "x"), backend.Granted)
+	b.want(t, waiting(1, "x"), backend.Queued)
+	ticket := b.claims[1].ticket
+	ring(ticket.path)
+	listen()
+	if !b.claims[1].invited {
+		t.Error("rung, and not told")
+	}
+	b.want(t, waiting(1, "x"), backend.Queued)
+	ring(ticket.path)
+	a.want(t, releaseOf(1), backend.Released)
+	b.want(t, waiting(1, "x"), backend.Granted)
+	a.want(t, waiting(2, "x"), backend.Queued)
+	b.want(t, releaseOf(1), backend.Released)
+	b.want(t, waiting(2, "x"), backend.Queued)
+	if b.claims[2].ticket != ticket {
+		t.Fatal("the parked ticket was not used")
+	}
+	listen()
+	if b.claims[2].invited {
+		t.Error("invited by a ring that was for somebody else")
+	}
+	b.want(t, waiting(2, "x"), backend.Queued)
+	a.want(t, waiting(2, "x"), backend.Granted)
+}
+
 // A place that was cleared away is taken anew.
 func TestPlaceGone(t *testing.T) {
 	dir := t.TempDir()

@@ -33,6 +33,7 @@ type session struct {
 	pending  []backend.Event // for Recv, found out by Apply
 	upkeep   upkeep
 	deserted map[queue]time.Time // queues that were found empty, and when
+	parked   map[*lock]time.Time // locks that have a parked ticket, and since when
 }
 
 var _ backend.Session = (*session)(nil)
@@ -54,6 +55,7 @@ func newSession(dir string, clock *clock, board *board, w watcher) *session {
 		locks:    make(map[key]*lock),
 		subjects: make(map[watch]subject),
 		deserted: make(map[queue]time.Time),
+		parked:   make(map[*lock]time.Time),
 	}
 	s.upkeep = newUpkeep(dir)
 	s.tend()
@@ -180,6 +182,7 @@ func (s *session) notice(n notice) {
 	switch about := s.subjects[n.watch]; {
 	case about.claim != nil:
 		// Rung, or the ticket has been removed.
+		about.claim.invited = about.claim.invited || n.kind == closed
 		s.restart(about.claim, 0)
 		about.claim.alarm.delay = s.pace(about.claim)
 	case about.file != nil:
@@ -229,6 +232,7 @@ func (s *session) Close(ctx context.Context) error {
 		}
 	}
 	for _, l := range s.locks {
+		s.unpark(l)
 		if l.pool.joined {
 			l.leavePool()
 		}

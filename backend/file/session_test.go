@@ -117,22 +117,20 @@ func TestTraces(t *testing.T) {
 	dir := t.TempDir()
 	s, other := openSession(t, dir), openSession(t, dir)
 	s.do1(t, acquire(1, "x"))
-	op := acquire(1, "x")
-	op.Wait = true
-	if r := other.do1(t, op); r.State != backend.Queued {
-		t.Fatalf("%+v", r)
-	}
-	other.do1(t, backend.Op{Do: backend.Release, Owner: 1})
-	s.do1(t, backend.Op{Do: backend.Release, Owner: 1})
-	for _, s := range []*session{s, other} {
-		if len(s.deserted) != 1 {
-			t.Errorf("%d deserted queues", len(s.deserted))
-		}
+	other.want(t, waiting(1, "x"), backend.Queued)
+	other.want(t, waiting(2, "x"), backend.Queued)
+	other.want(t, releaseOf(2), backend.Released)
+	s.want(t, releaseOf(1), backend.Released)
+	other.want(t, waiting(1, "x"), backend.Granted)
+	other.want(t, releaseOf(1), backend.Released)
+	for _, s := range []*session{other, s} {
 		s.mu.Lock()
-		s.now = time.Now().Add(time.Hour)
-		s.tend()
+		for range 2 { // one removes the parked ticket, another the queue
+			s.now = s.now.Add(time.Minute)
+			s.tend()
+		}
 		s.mu.Unlock()
-		if len(s.deserted)+len(s.alarms)+len(s.claims) != 0 {
+		if len(s.deserted)+len(s.parked)+len(s.alarms)+len(s.claims) != 0 || len(s.subjects) > 1 {
 			t.Error("the session remembers what has ended")
 		}
 	}

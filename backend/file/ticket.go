@@ -12,6 +12,10 @@ import (
 
 // A ticket is a place in a queue: a file whose name tells the place, and which
 // its owner keeps locked, so that a crash gives it up.
+//
+// When its owner has been served, it is parked: the file says so, and is kept for
+// the next time, when it is renamed. To remove it and make another costs more, on
+// a disk, than all the rest of handing a lock over.
 type ticket struct {
 	number uint64
 	path   string
@@ -71,18 +75,43 @@ func newTicket(dir string, number uint64, mode backend.Mode) (*ticket, bool, err
 	return t, true, nil
 }
 
+// What a ticket's file says. An empty one belongs to somebody who waits.
+const (
+	waitsText  = "w"
+	parkedText = "p"
+)
+
+func (t *ticket) write(text string) error {
+	_, err := t.h.writeAt([]byte(text), 0)
+	return err
+}
+
+// park takes the ticket out of the queue.
+func (t *ticket) park() error { return t.write(parkedText) }
+
+// reuse puts a parked ticket at the end of the queue.
+func (t *ticket) reuse(number uint64, mode backend.Mode) error {
+	path := filepath.Join(filepath.Dir(t.path), ticketName(number, mode))
+	// It waits only once it stands at the end, lest it overtake.
+	if err := os.Rename(t.path, path); err != nil {
+		return err
+	}
+	t.number, t.path = number, path
+	return t.write(waitsText)
+}
+
 // remove gives the place up.
 func (t *ticket) remove() {
 	_ = os.Remove(t.path) // before it is unlocked, lest it be found dead
 	t.h.close()
 }
 
-// alive reports whether the ticket, or the board, at path has an owner, and removes
-// it if not.
+// alive reports whether the owner of the ticket, or the board, at path lives, and
+// waits. What belonged to a dead one it removes.
 func alive(path string) bool { return inspect(path, openToRead) }
 
-// ring wakes the owner of the ticket at path, and reports whether it has one: a
-// file that was open for writing and is closed is an event for those who watch.
+// ring wakes the owner of the ticket at path, and reports whether it waits: a file
+// that was open for writing and is closed is an event for those who watch.
 func ring(path string) bool { return inspect(path, openExisting) }
 
 func inspect(path string, how int) bool {
@@ -97,9 +126,11 @@ func inspect(path string, how int) bool {
 	}
 	defer h.close()
 	// Shared, so that those who inspect do not take each other for the owner.
-	dead, _ := h.tryLock(backend.Shared)
-	if dead {
+	if dead, _ := h.tryLock(backend.Shared); dead {
 		_ = os.Remove(path)
+		return false
 	}
-	return !dead
+	var text [1]byte
+	_, _ = h.readAt(text[:], 0)
+	return string(text[:]) != parkedText
 }

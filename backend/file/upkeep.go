@@ -37,6 +37,11 @@ func (s *session) tend() {
 	s.clock.check()
 	s.repost()
 	s.inspect()
+	for l, since := range s.parked {
+		if s.now.Sub(since) >= parkedFor {
+			s.unpark(l)
+		}
+	}
 	for q, since := range s.deserted {
 		if s.now.Sub(since) >= desertedFor {
 			delete(s.deserted, q)
