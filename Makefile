@@ -22,14 +22,14 @@ BENCH := .
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the command as bin/dlock
 	go build -trimpath -o bin/dlock ./cmd/dlock
 
 .PHONY: test
-test: needs format vet staticcheck race platforms ## run all checks and all tests
+test: needs format vet staticcheck race test-windows platforms ## run all checks and all tests
 
 .PHONY: format
 format: ## check that the code is formatted
@@ -48,6 +48,10 @@ staticcheck: ## run staticcheck
 .PHONY: race
 race: ## run the tests under the race detector
 	CGO_ENABLED=1 go test -race ./...
+
+.PHONY: test-windows
+test-windows: ## run the tests of the core and of file as Windows programs, where wine is
+	@internal/wine/test.sh . ./coordinator ./session ./backend ./backend/memory ./backend/file ./dlocktest
 
 .PHONY: platforms
 platforms: ## vet and build for the other systems

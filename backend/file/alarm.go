@@ -40,15 +40,18 @@ func (s *session) schedule(c *claim) {
 
 // pace is the first delay of a claim of whose situation nothing new is known.
 func (s *session) pace(c *claim) time.Duration {
-	if c.ticket.heard {
+	if s.hears(c) {
 		return calmPoll
 	}
 	return firstPoll
 }
 
+// hears reports whether the claim is sure to hear when it is rung.
+func (s *session) hears(c *claim) bool { return c.ticket.heard && s.watch.exact() }
+
 func (s *session) restart(c *claim, delay time.Duration) {
 	c.alarm.delay, c.alarm.limit = delay, lastPoll
-	if !c.ticket.heard {
+	if !s.hears(c) {
 		c.alarm.limit = deafPoll
 	}
 	c.alarm.at = s.now.Add(delay)
@@ -59,7 +62,7 @@ func (s *session) restart(c *claim, delay time.Duration) {
 // not heard, the one whose turn it is looks more often.
 func (s *session) expect(c *claim, admitted bool) {
 	a := &c.alarm
-	if c.ticket.heard || !admitted || a.limit == turnPoll {
+	if s.hears(c) || !admitted || a.limit == turnPoll {
 		return
 	}
 	a.limit, a.delay, a.at = turnPoll, firstPoll, s.now.Add(firstPoll)

@@ -67,7 +67,7 @@ func TestBackOff(t *testing.T) {
 		polls++
 	}
 	limit := 70
-	if !s.claims[2].ticket.heard { // it is its turn, and nobody can ring
+	if !s.hears(s.claims[2]) { // it is its turn, and nobody can ring
 		limit = 610
 	}
 	if polls > limit {

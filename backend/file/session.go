@@ -182,7 +182,7 @@ func (s *session) notice(n notice) {
 	switch about := s.subjects[n.watch]; {
 	case about.claim != nil:
 		// Rung, or the ticket has been removed.
-		about.claim.invited = about.claim.invited || n.kind == closed
+		about.claim.invited = about.claim.invited || n.kind == closed && s.watch.exact()
 		s.restart(about.claim, 0)
 		about.claim.alarm.delay = s.pace(about.claim)
 	case about.file != nil:

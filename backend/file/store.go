@@ -14,8 +14,15 @@
 // away: its holder is told so. Nothing else may be done to the directory while
 // it is in use.
 //
-// On a network file system, and on systems other than Linux, waiters find out by
-// polling that it is their turn; there [backend.Caps].Notify is false.
+// On Linux waiters are told when it is their turn. Elsewhere they find out by polling,
+// at first each millisecond and at last ten times a second; [backend.Caps].Notify
+// is false. On macOS and FreeBSD rings by kqueue are to hasten that, but have not
+// been tested.
+//
+// On a network file system, which is detected, they poll too, and all depends on
+// what its flock promises: that it excludes other machines, and how soon a crashed
+// one is noticed. Loss is looked for in heartbeats alone, and [Store.Inspect] may
+// lag behind by as long as the machines keep what they write to themselves.
 //
 // Importing the package registers the URL scheme "file": file:///var/lock/app
 // is an absolute directory and file:locks one relative to the working directory.

@@ -79,6 +79,7 @@ func newTicket(dir string, number uint64, mode backend.Mode) (*ticket, bool, err
 const (
 	waitsText  = "w"
 	parkedText = "p"
+	knockAt    = len(waitsText) // where the rest is without meaning
 )
 
 func (t *ticket) write(text string) error {
@@ -131,6 +132,11 @@ func inspect(path string, how int) bool {
 		return false
 	}
 	var text [1]byte
-	_, _ = h.readAt(text[:], 0)
-	return string(text[:]) != parkedText
+	if _, _ = h.readAt(text[:], 0); string(text[:]) == parkedText {
+		return false
+	}
+	if how == openExisting {
+		h.knock()
+	}
+	return true
 }

@@ -23,7 +23,8 @@ type watcher interface {
 	// wait blocks until there is something to notice or its time has come. It
 	// returns backend.ErrClosed after close.
 	wait() ([]notice, error)
-	// exact reports whether watches can be relied on at all.
+	// exact reports whether watches can be relied on. If not they may hasten what
+	// polls find out in any case.
 	exact() bool
 	close()
 }
@@ -36,7 +37,8 @@ type watch int
 type attention int
 
 const (
-	// writers: somebody closed the file after having opened it for writing.
+	// writers: somebody closed the file after having opened it for writing, or
+	// has knocked at it.
 	writers attention = iota + 1
 	// everybody: somebody closed the file, or died with it open.
 	everybody
@@ -51,7 +53,7 @@ type notice struct {
 type happening int
 
 const (
-	// closed: somebody closed the file.
+	// closed: somebody closed the file, or has knocked at it.
 	closed happening = iota + 1
 	// moved: the file may have been removed, renamed or replaced.
 	moved
