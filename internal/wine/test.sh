@@ -40,9 +40,9 @@ printf '{"Replace": {"%s": "%s"}}' "$windows" "$scratch/at_windows.go" >"$scratc
 hoards='TestHugeLimit|TestConformance/.*/semaphore/a_large_limit|TestFile/name/any_bytes/drained_semaphore|TestFile/semaphore/the_greatest_limit'
 # Windows has no go command to list what is imported.
 sources='TestImports|TestContractNeeds|TestRootReaches|TestEveryPackage'
-# Where all poll, eight processes take minutes for 4000 turns. And without push
+# Where all poll, thousands of turns take minutes. And without push
 # there is one way to wait, which the local run has.
-polls='TestProcessesCount|TestConformance/remote'
+polls='TestProcessesCount|TestRemovalRaces|TestConformance/remote'
 # Eight agree on a limit within 6 ms, in which wine opens a few files.
 slow='TestNewLimit'
 
