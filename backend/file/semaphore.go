@@ -46,7 +46,7 @@ func (l *lock) joinPool(limit uint32) (bool, error) {
 		l.leavePool()
 	}
 	var found uint32
-	for pause := settle; pause < 100*settle; pause *= 2 {
+	for pause := settle; pause < 1000*settle; pause *= 2 {
 		base, ok, err := l.file.try(backend.Shared)
 		if err != nil {
 			return false, err
