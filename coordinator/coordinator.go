@@ -65,6 +65,7 @@ type Coordinator struct {
 	leases   map[uint32]*session.Lease // of the open session, those that have lapsed too
 	asleep   time.Duration             // how long the machine had slept when the last report's leases were asked for
 	lapse    *time.Timer               // looks at the leases when the next of them lapses
+	watch    bool                      // a lease was told of for which lapse is not set
 	nudge    *time.Timer               // looks for those who are not to wait for ever
 	nudging  bool                      // nudge is set
 	open     bool                      // the link has a session
@@ -269,6 +270,10 @@ func (c *Coordinator) run() {
 		c.work(now)
 		c.counters.present(c.machine)
 		c.tell(now)
+		if c.watch {
+			c.checkLeases()
+			c.tell(now)
+		}
 	}
 	c.lapse.Stop()
 	c.nudge.Stop()
@@ -369,7 +374,7 @@ func (c *Coordinator) take(r *session.Report, now time.Time) {
 			for _, l := range r.Leases {
 				c.lease(l)
 			}
-			c.checkLeases()
+			c.watch = true
 		}
 		c.machine.Answered(r.Ops, r.Results, now)
 	case session.News:
@@ -431,6 +436,7 @@ func (c *Coordinator) lease(given backend.Lease) *session.Lease {
 	if l == nil {
 		l = session.NewLease()
 		c.leases[given.ID] = l
+		c.watch = true
 	}
 	if !given.Until.IsZero() {
 		l.Extend(session.At(given.Until, c.asleep))
@@ -441,6 +447,7 @@ func (c *Coordinator) lease(given backend.Lease) *session.Lease {
 // checkLeases ends what depends on a lease that has lapsed, and sets the timer to
 // the next lease.
 func (c *Coordinator) checkLeases() {
+	c.watch = false
 	var next session.Instant
 	for id, l := range c.leases {
 		if l.Lapsed() {

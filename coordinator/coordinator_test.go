@@ -350,6 +350,51 @@ func TestLossBeforeClose(t *testing.T) {
 	})
 }
 
+// A lease that is told with a grant is watched, though no answer lists it: its
+// holders hear of its end without having asked.
+func TestLeaseOfAGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := backendtest.Faulty(memory.New(), backendtest.Plan{Lease: ttl, Linger: time.Second, Delay: 2 * ttl})
+		lost := make(chan error, 1)
+		c := coordinator.New(coordinator.Config{
+			Backend: &terse{faults},
+			TTL:     3 * ttl,
+			Logger:  slog.New(slog.DiscardHandler),
+			OnLoss:  func(_ *coordinator.Claim, err error) { lost <- err },
+		})
+		if err := c.Acquire(context.Background(), mutex(false)); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		faults.FailNext(backendtest.DelayBefore, 1) // the next heartbeat
+		if err := <-lost; !errors.Is(err, coordinator.ErrLapsed) {
+			t.Error(err)
+		}
+		if d := time.Since(start); d != ttl {
+			t.Errorf("lost after %v, by a lease of %v", d, ttl)
+		}
+		if err := c.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		faults.Bury()
+	})
+}
+
+// A terse store tells of leases only in grants.
+type terse struct{ backend.Backend }
+
+func (b *terse) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+	s, err := b.Backend.Open(ctx, ttl, who)
+	return &terseSession{s}, err
+}
+
+type terseSession struct{ backend.Session }
+
+func (s *terseSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {
+	results, _, err := s.Session.Apply(ctx, ops)
+	return results, nil, err
+}
+
 // A closing store has sessions that die when it is told so, and tells when they
 // are closed.
 type closing struct {
