@@ -3,6 +3,7 @@ package dlocktest
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/dlock-go/dlock"
@@ -40,7 +41,8 @@ func checkCloseEnds(f *fixture) {
 		held := f.take(a.lock(k, "a"))
 		ctx, lost := held.Context(), held.Lost()
 		a.lock(k, "locked").Lock()
-		f.take(b.lock(k.rival(), "b"))
+		other := f.take(b.lock(k.rival(), "b"))
+		defer runtime.KeepAlive(other) // A hold that is garbage is released.
 		local, remote := f.waiter(a.lock(k.rival(), "a")), f.waiter(a.lock(k, "b"))
 		elsewhere := f.waiter(rival)
 		b.queued(k.rival().class, "a", 1)

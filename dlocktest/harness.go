@@ -37,6 +37,10 @@ type Harness struct {
 	// Caps.Processes, and then the binary's TestMain has to call Main.
 	URL string
 
+	// Vague is set for a store whose Inspect does not know, of those who hold a lock,
+	// since when and with what token. What the store does not know is left zero.
+	Vague bool
+
 	// Options are applied to every client, before those of a test.
 	Options []dlock.Option
 

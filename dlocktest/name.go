@@ -2,6 +2,7 @@ package dlocktest
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 
 	"github.com/dlock-go/dlock"
@@ -66,8 +67,9 @@ func checkClasses(f *fixture) {
 		for _, other := range exclusives[i:3] {
 			f.free(other.value(b.Client, name))
 		}
-		f.take(k.value(a.Client, name))
+		h := f.take(k.value(a.Client, name))
 		f.busy(k.value(b.Client, name))
+		runtime.KeepAlive(h) // A hold that is garbage is released.
 	}
 }
 
@@ -91,8 +93,9 @@ func checkNamespaces(f *fixture) {
 	})
 	f.step("errors tell the name without it", func(f *fixture) {
 		a, b := f.party(dlock.WithNamespace(f.prefix)), f.party(dlock.WithNamespace(f.prefix))
-		f.take(a.Mutex("a"))
+		h := f.take(a.Mutex("a"))
 		_, err := b.Mutex("a").TryAcquire(f.patient())
+		runtime.KeepAlive(h) // A hold that is garbage is released.
 		want := dlock.Error{Op: "tryacquire", Class: backend.Mutex.String(), Name: "a"}
 		if e, ok := errors.AsType[*dlock.Error](err); !ok || e.Op != want.Op || e.Class != want.Class || e.Name != want.Name || e.Backend != a.ledger.String() {
 			f.Errorf("the error is %#v", err)

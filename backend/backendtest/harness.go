@@ -35,6 +35,11 @@ type Harness struct {
 	// in silence.
 	Caps backend.Caps
 
+	// Vague is set for a store whose Inspect knows which sessions hold a lock, but
+	// not in what order, with what ordinal, or for how many owners, and not always
+	// since when somebody holds or waits. What the store does not know is left zero.
+	Vague bool
+
 	// TTL is the time to live that sessions are opened with. The suite waits
 	// for some of them to end. 0 stands for 2 s.
 	TTL time.Duration
