@@ -1,0 +1,146 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// answer takes the server's answer to a request that was sent at before. s.mu is
+// held.
+func (b *bucket) answer(r *request, v any, before time.Time) {
+	c := r.claim
+	n, ok := v.(int64)
+	var result backend.Result
+	switch text, _ := v.(string); {
+	case r.kind == release: // An error says that there was nothing to release.
+		result.State = backend.Released
+		b.session.forget(c)
+	case r.kind == touch:
+		if c.state != held {
+			break
+		}
+		if !ok || n == gone {
+			b.lose(c, errors.New("its key was taken away"))
+			break
+		}
+		c.touched = before
+		b.held.move(c)
+	case !ok && text == wrongLimit:
+		result = backend.Result{State: backend.Failed, Err: backend.ErrLimit}
+		b.refused(r)
+	case !ok:
+		result = backend.Result{State: backend.Failed, Err: fmt.Errorf("redis: %.200s", text)}
+		b.refused(r)
+	case n == busy:
+		result.State = backend.Busy
+		b.session.forget(c)
+	case n == waits:
+		result.State = backend.Queued
+		if c.state != held {
+			c.state, c.touched = queued, before
+			b.queued.move(c)
+		}
+	default:
+		result = backend.Result{State: backend.Granted, Grant: b.grant(max(n, -n), n < 0)}
+		known := c.state == held
+		b.hold(c, before)
+		if r.result == nil && !known {
+			b.session.tell(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: result.Grant})
+		}
+	}
+	if r.result != nil {
+		*r.result = result
+	}
+}
+
+// refused takes the failure of an Acquire. One that nobody asked for is told by
+// having its owner ask. s.mu is held.
+func (b *bucket) refused(r *request) {
+	if r.result != nil {
+		b.session.forget(r.claim)
+		return
+	}
+	b.session.tell(backend.Event{Kind: backend.EventTurn, Owner: r.claim.owner})
+}
+
+// hold notes that c is held, by a request sent at that time or a message that
+// came then. s.mu is held.
+func (b *bucket) hold(c *claim, at time.Time) {
+	c.state, c.touched = held, at
+	b.held.move(c)
+}
+
+// grant returns the terms of a grant as they are now. s.mu is held.
+func (b *bucket) grant(ordinal int64, contended bool) backend.Grant {
+	return backend.Grant{Lease: b.lease, Ordinal: uint64(ordinal), Contended: contended}
+}
+
+// lose tells that c is no longer held. s.mu is held.
+func (b *bucket) lose(c *claim, why error) {
+	c.remove()
+	c.state = lost
+	b.session.tell(backend.Event{Kind: backend.EventLost, Owner: c.owner, Err: why})
+}
+
+// news takes what a heartbeat says: how many have died, how many messages there
+// were, and those that did not arrive. s.mu is held.
+func (b *bucket) news(v any) {
+	list, _ := v.([]any)
+	if len(list) < 2 {
+		return
+	}
+	if n, ok := list[0].(int64); ok && n != b.deaths {
+		b.deaths, b.look = n, true
+	}
+	for _, text := range list[2:] {
+		if text, ok := text.(string); ok {
+			b.hear(text)
+		}
+	}
+	if n, ok := list[1].(int64); ok {
+		b.received = max(b.received, uint64(n))
+	}
+}
+
+// hear takes a message. It may come more than once. s.mu is held.
+func (b *bucket) hear(text string) {
+	if text == "" {
+		return
+	}
+	kind, rest := text[0], text[1:]
+	owner, terms, _ := strings.Cut(rest, " ")
+	n, err := strconv.ParseUint(owner, 10, 64)
+	if err != nil {
+		return
+	}
+	c := b.session.claims[n]
+	if c == nil || c.bucket != b || c.state == lost {
+		return
+	}
+	switch kind {
+	case 'C':
+		b.session.tell(backend.Event{Kind: backend.EventContended, Owner: n})
+	case 'G':
+		ordinal, contended := strings.CutSuffix(terms, " c")
+		o, err := strconv.ParseInt(ordinal, 10, 64)
+		if err != nil {
+			return
+		}
+		b.hold(c, b.lease.Until.Add(-b.session.ttl))
+		b.session.tell(backend.Event{Kind: backend.EventGranted, Owner: n, Grant: b.grant(o, contended)})
+	}
+}
+
+// forget drops a claim. s.mu is held.
+func (s *session) forget(c *claim) {
+	c.remove()
+	if s.claims[c.owner] == c {
+		delete(s.claims, c.owner)
+		c.bucket.claims--
+	}
+}

@@ -1,0 +1,255 @@
+package redis
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A bucket is a session's part in one slot bucket: a lease, and the claims that
+// depend on it. On one node there is one bucket and no slots.
+//
+// One goroutine at a time sends for it, which owns what is not guarded.
+type bucket struct {
+	// Immutable.
+	session *session
+	base    string // what keys begin with
+
+	// Owned by the sender.
+	batch    uint64    // number of the last batch sent
+	answered uint64    // number of the last batch that was answered
+	buried   uint64    // messages that the server was told were received
+	deaths   int64     // that the server has counted
+	look     bool      // somebody died, who may have held what is awaited here
+	beat     time.Time // when the last heartbeat was sent
+	old      string    // the session that fell, and is to be ended
+	begun    bool      // the server knows the session; guarded by session.mu, too
+	requests []request
+	args     []any
+
+	// Guarded by session.mu.
+	lease    backend.Lease
+	sid      string // the session's name in this bucket
+	received uint64 // messages, without a gap
+	claims   int    // of any state
+	held     claimList
+	queued   claimList
+
+	part part // on a cluster, of spread
+}
+
+func newBucket(s *session, number int) *bucket {
+	b := &bucket{session: s, base: s.engine.base(number)}
+	b.rename(uint32(number))
+	return b
+}
+
+// rename begins a new lease, which the server knows nothing of yet. s.mu is held,
+// or nobody else knows b.
+func (b *bucket) rename(lease uint32) {
+	b.lease = backend.Lease{ID: lease}
+	b.sid = b.session.id + strconv.FormatUint(uint64(lease), 10)
+	b.batch, b.answered, b.buried, b.received, b.begun = 0, 0, 0, 0, false
+}
+
+// drift is how much earlier than the server's clock ours ends a lease.
+func drift(ttl time.Duration) time.Duration { return ttl/100 + 2*time.Millisecond }
+
+// begin makes the session known to the server.
+func (b *bucket) begin(ctx context.Context) error {
+	s := b.session
+	before := time.Now()
+	why := s.who.Reason
+	if len(why) > 1<<10 {
+		why = strings.ToValidUTF8(why[:1<<10], "")
+	}
+	args := append(sessionScript.args(nil), 1, b.base+"a:"+b.sid, b.base, b.old, b.sid,
+		s.ttl.Milliseconds(), s.horizon.Milliseconds(), 1, s.who.Host, s.who.PID, why)
+	v, err := sessionScript.call(ctx, s.client, args)
+	if err != nil {
+		return err
+	}
+	b.deaths, _ = v.(int64)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.old, b.begun, b.beat = "", true, before
+	b.lease.Until = before.Add(s.ttl - drift(s.ttl))
+	return nil
+}
+
+// apply runs ops and answers them in results. It sends a heartbeat when one is
+// due. An error says that the lease has fallen.
+func (b *bucket) apply(ctx context.Context, ops []backend.Op, results []backend.Result) (backend.Lease, error) {
+	s := b.session
+	s.mu.Lock()
+	past := b.begun && !time.Now().Before(b.lease.Until)
+	if past && b.claims == 0 && s.engine.node.cluster != nil {
+		b.old, past = b.sid, false
+		b.rename(b.lease.ID + buckets)
+	}
+	if !past {
+		b.compile(ops, results)
+	}
+	s.mu.Unlock()
+	if past {
+		return backend.Lease{}, errDeadline
+	}
+	now := time.Now()
+	beat := len(ops) == 0 || now.Sub(b.beat) >= min(time.Second, s.ttl/6)
+	if beat {
+		s.mu.Lock()
+		b.renew(now)
+		s.mu.Unlock()
+	}
+	err := b.send(ctx, beat)
+	if err == nil && b.look {
+		s.mu.Lock()
+		b.requests = b.requests[:0]
+		for c := b.queued.first; c != nil; c = c.next {
+			b.ask(c)
+		}
+		s.mu.Unlock()
+		b.look = false
+		err = b.send(ctx, false)
+	}
+	if err != nil {
+		return backend.Lease{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return b.lease, nil
+}
+
+// compile makes requests of ops. s.mu is held.
+func (b *bucket) compile(ops []backend.Op, results []backend.Result) {
+	b.requests = b.requests[:0]
+	for i := range ops {
+		op := &ops[i]
+		results[i] = backend.Result{State: backend.Unknown}
+		c := b.session.claims[op.Owner]
+		switch {
+		case op.Do == backend.Release && c == nil:
+			results[i].State = backend.Released
+		case op.Do == backend.Release && c.state == lost && b.old == "":
+			results[i].State = backend.Released
+			b.session.forget(c)
+		case op.Do == backend.Release:
+			c.leaving = true
+			b.requests = append(b.requests, request{kind: release, claim: c, result: &results[i], code: c.releaseCode()})
+		case op.Do != backend.Acquire:
+			results[i] = backend.Result{State: backend.Failed, Err: backend.ErrUnsupported}
+		case c != nil && c.state == lost:
+			results[i] = backend.Result{State: backend.Failed, Err: errLost}
+		case c != nil && !c.is(op):
+			results[i] = backend.Result{State: backend.Failed, Err: errOwner}
+		default:
+			if err := check(op); err != nil {
+				results[i] = backend.Result{State: backend.Failed, Err: err}
+				continue
+			}
+			if c == nil {
+				c = &claim{
+					bucket: b,
+					owner:  op.Owner,
+					class:  op.Class,
+					mode:   op.Mode,
+					wait:   op.Wait,
+					limit:  size(op),
+					name:   op.Name,
+					key:    b.base + subject(op.Class, op.Name),
+					state:  asked,
+				}
+				b.session.claims[op.Owner] = c
+				b.claims++
+			}
+			b.requests = append(b.requests, request{kind: acquire, claim: c, result: &results[i], code: c.acquireCode()})
+		}
+	}
+}
+
+// renew appends what keeps the keys of claims from expiring: a bounded number, of
+// those that are half through. Some that wait ask again in any case, in case that
+// their lock was taken away from under them. s.mu is held.
+func (b *bucket) renew(now time.Time) {
+	const some = 8
+	half := now.Add(-b.session.horizon / 2)
+	n := max(256, b.held.len/8)
+	for c := b.held.first; c != nil && n > 0 && c.touched.Before(half); c = c.next {
+		if !c.leaving {
+			b.requests = append(b.requests, request{kind: touch, claim: c, code: c.touchCode()})
+			n--
+		}
+	}
+	n = max(256, b.queued.len/8)
+	for c, i := b.queued.first, 0; c != nil && n > 0 && (i < some || c.touched.Before(half)); c, i = c.next, i+1 {
+		b.ask(c)
+		n--
+	}
+}
+
+// ask appends the Acquire of one who waits, unless it is leaving: behind its Release
+// it would come back. s.mu is held.
+func (b *bucket) ask(c *claim) {
+	if !c.leaving {
+		b.requests = append(b.requests, request{kind: acquire, claim: c, code: c.acquireCode()})
+	}
+}
+
+// giveBack releases all claims, those first that wait, and ends the session in
+// this bucket.
+func (b *bucket) giveBack(ctx context.Context) error {
+	s := b.session
+	s.mu.Lock()
+	fallen := !b.begun || !time.Now().Before(b.lease.Until)
+	b.requests = b.requests[:0]
+	for _, waiting := range []bool{true, false} {
+		for _, c := range s.claims {
+			if c.bucket == b && c.state != lost && (c.state != held) == waiting {
+				b.requests = append(b.requests, request{kind: release, claim: c, code: c.releaseCode()})
+			}
+		}
+	}
+	s.mu.Unlock()
+	for from := 0; from < len(b.requests) && !fallen; from += chunk {
+		part := b.requests[from:min(from+chunk, len(b.requests))]
+		err := insist(ctx, func() (err error) {
+			if fallen, err = b.exchange(ctx, part, false); fallen {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	old, left := b.sid, 0
+	if !b.begun {
+		old = b.old
+	}
+	if fallen {
+		left = 1
+	}
+	if old == "" {
+		return nil
+	}
+	args := append(sessionScript.args(nil), 1, b.base+"a:"+old, b.base, old, "",
+		s.ttl.Milliseconds(), s.horizon.Milliseconds(), left)
+	return insist(ctx, func() error {
+		_, err := sessionScript.call(ctx, s.client, slices.Clone(args))
+		return err
+	})
+}
+
+// insist calls send until it succeeds, a few times: each of the connections that
+// wait to be used may have been cut.
+func insist(ctx context.Context, send func() error) error {
+	for attempt := 1; ; attempt++ {
+		if err := send(); err == nil || attempt == conns+2 || ctx.Err() != nil {
+			return err
+		}
+	}
+}

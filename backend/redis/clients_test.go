@@ -1,0 +1,37 @@
+package redis_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	client "github.com/redis/go-redis/v9"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/redis"
+	"github.com/dlock-go/dlock/dlocktest"
+	"github.com/dlock-go/dlock/internal/redistest"
+)
+
+func TestClients(t *testing.T) {
+	t.Run("node", func(t *testing.T) {
+		s := redistest.New(t)
+		c := client.NewClient(&client.Options{Addr: s.Addr()})
+		defer c.Close()
+		dlocktest.Run(t, dlocktest.Harness{
+			Backend: func(*testing.T) backend.Backend { return redis.New(c) },
+			URL:     "redis://" + s.Addr(),
+			TTL:     time.Second,
+		})
+	})
+	t.Run("cluster", func(t *testing.T) {
+		cluster := redistest.NewCluster(t, 3, 0)
+		c := client.NewClusterClient(&client.ClusterOptions{Addrs: cluster.Addrs()})
+		defer c.Close()
+		dlocktest.Run(t, dlocktest.Harness{
+			Backend: func(*testing.T) backend.Backend { return redis.New(c) },
+			URL:     "redis+cluster://" + strings.Join(cluster.Addrs(), ","),
+			TTL:     time.Second,
+		})
+	})
+}

@@ -1,0 +1,82 @@
+// Package redis keeps dlock's locks in Redis: in one node, in a Redis Cluster, in
+// the master that a Sentinel names, or in a quorum of independent nodes.
+//
+// Importing it makes dlock.Open understand these URLs; each scheme with an s
+// after redis, as in rediss://, stands for TLS, which is recommended wherever the
+// network is not one's own:
+//
+//	redis://user:password@host:6379/0            one node
+//	redis://a:6379,b:6379,c:6379/0               a quorum of independent nodes
+//	redis+cluster://a:6379,b:6379                a Redis Cluster, by some of its nodes
+//	redis+sentinel://a:26379,b:26379/0?master=m  the master m of these Sentinels
+//
+// Behind a ? they take prefix (what keys begin with), tls-ca-file, tls-cert-file,
+// tls-key-file and tls-server-name (with rediss), sentinel-user and
+// sentinel-password, and for a quorum max-ttl. [New] takes clients of go-redis instead, with the settings
+// that they have.
+//
+// # What a server has to offer
+//
+// Redis 6.2 or later, or what understands its commands, scripts and channels; a
+// maxmemory-policy of noeviction, or no maxmemory, for a server that evicts keys
+// would evict locks and is refused; and the right to call EVALSHA or EVAL,
+// SUBSCRIBE, and within scripts the commands on keys and channels that begin with
+// the prefix.
+//
+// # One node
+//
+// Processes queue at the server in the order of their arrival, and whoever gives
+// a lock back passes it on to the next, who is told by a message. All that a
+// process has to ask at one moment is one call of one script. What it holds lasts
+// as long as it renews its session, once in a third of the time to live, whatever
+// the number of its locks; a process that died loses them when the time to live
+// has passed, by the server's clock.
+//
+// A hold ends for its holder before the server can grant the lock again. Its
+// token grows from grant to grant of a name, and is the server's clock in
+// microseconds where it can: it goes on growing after FLUSHALL or a restart without
+// data, provided that the clock was not set back as well.
+//
+// A server that restarts with its data, within the time to live, keeps all locks
+// and places. One that lost data, or a replica that took over without the last
+// writes, has locks free that are held: their holders are told within a third of
+// the time to live, and may overlap with the next ones until then. So it is with
+// FLUSHALL, and with a server whose clock jumps. Where that must not be, persist
+// with appendfsync always, or use a quorum; and in any case have the resource
+// check tokens, which loses nothing then.
+//
+// # A cluster
+//
+// Locks are divided into 16 parts by their names, each in a slot of its own, and
+// a session has a lease in each part that it uses. A node that fails ends the
+// holds on its slots alone. While the keys of a slot move to another node, locks
+// in it are neither granted nor renewed; holds survive if that takes less than
+// the time to live. Of failovers the same is true as of one node's.
+//
+// # Quorum
+//
+// A quorum is an odd number of servers, three to nine, that know nothing of one another:
+// no replicas, no cluster, maxmemory-policy noeviction. Whoever has the votes of a
+// majority holds. It bears that a minority of the servers is down, hangs, or loses its
+// data, and a hold survives that all of them are restarted one by one, if each has time
+// to be asked again for its votes, which takes about a second. Without a majority
+// nothing is granted, and what is held is lost before its time to live is over.
+//
+// A server that was restarted, with its data or without, or that was flushed while it
+// was in use, gives no new votes until the longest time to live has passed
+// ([DefaultMaxTTL], [Store.WithMaxTTL], max-ttl in a URL); it takes back those of who
+// holds by the others. When a quorum is set up and all servers can be reached nobody
+// waits; a server that was out of reach then counts as one that has lost its data, and
+// the others wait until they have been running for as long.
+//
+// There is no order between processes. Servers wake whoever has waited longest, by the
+// clocks of the waiters, and keep the lock for a tenth of a second for him. At most
+// [backend.MaxWriters] writers in a row pass a waiting reader as each server counts them;
+// servers that have missed some may let a few more pass.
+//
+// Fencing tokens are times in µs that no server gives twice or in the wrong order. What
+// servers remember of them is bounded: one for each of 16384 buckets of names. They grow
+// when a minority loses its data, and, as far as the servers' clocks do not step back,
+// when all do. Not promised is exclusion when a majority loses its data at once, when
+// servers are flushed, or when a server's clock jumps.
+package redis

@@ -1,0 +1,165 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A request is a line of a batch.
+type request struct {
+	kind   requestKind
+	claim  *claim
+	result *backend.Result // to be set, or nil
+	code   string
+}
+
+type requestKind uint8
+
+const (
+	acquire requestKind = iota + 1
+	release
+	touch
+)
+
+// chunk bounds a batch: the server serves nobody else while it runs.
+const chunk = 1024
+
+// Answers of batch.lua. Others are ordinals, of grants that are contended negative
+// ones; a text says why an Acquire failed.
+const (
+	busy       = int64(0)
+	waits      = int64(1)
+	gone       = int64(4)
+	lapsed     = int64(-1)
+	late       = int64(-2)
+	ruptured   = int64(-3)
+	wrongLimit = "LIMIT"
+)
+
+var (
+	errLapsed   = errors.New("the session has lapsed at the server, or its data was lost")
+	errRuptured = errors.New("the server has lost writes that it had acknowledged")
+	errDeadline = errors.New("not renewed within its time to live")
+	errLost     = errors.New("dlock: the hold of this owner was lost")
+	errLate     = errors.New("overtaken by a later batch")
+)
+
+// send sends the requests in batches until one is not answered. The results of
+// the others remain Unknown, with the reason. An error says that the lease has
+// fallen.
+func (b *bucket) send(ctx context.Context, beat bool) error {
+	var failed error
+	if !b.begun {
+		failed = b.begin(ctx)
+	}
+	for from := 0; failed == nil && (from < len(b.requests) || from == 0 && beat); from += chunk {
+		requests := b.requests[min(from, len(b.requests)):min(from+chunk, len(b.requests))]
+		fell, err := b.exchange(ctx, requests, beat && from == 0)
+		if fell {
+			return err
+		}
+		failed = err
+	}
+	if failed != nil {
+		b.look = true // It may have been about that.
+		for i := range b.requests {
+			if r := b.requests[i].result; r != nil && r.State == backend.Unknown {
+				r.Err = failed
+			}
+		}
+		b.session.mu.Lock()
+		past := b.begun && !time.Now().Before(b.lease.Until)
+		b.session.mu.Unlock()
+		if past {
+			return fmt.Errorf("%w: %w", errDeadline, failed)
+		}
+	}
+	return nil
+}
+
+// exchange runs one batch. fell says that the lease has fallen. With an error
+// and the lease standing the outcome is unknown.
+func (b *bucket) exchange(ctx context.Context, requests []request, beat bool) (fell bool, err error) {
+	s := b.session
+	b.batch++
+	s.mu.Lock()
+	received := b.received
+	s.mu.Unlock()
+	b.args = b.arguments(requests, beat, received)
+	before := time.Now()
+	v, err := batchScript.call(ctx, s.client, b.args)
+	clear(b.args)
+	if err != nil {
+		if c, ok := s.client.(*redis.ClusterClient); ok {
+			c.ReloadState(ctx) // Another node may have taken over.
+		}
+		return false, reason(ctx, err)
+	}
+	answers, _ := v.([]any)
+	if len(answers) == 1 {
+		switch answers[0] {
+		case lapsed:
+			return true, errLapsed
+		case ruptured:
+			return true, errRuptured
+		case late:
+			return false, errLate
+		}
+	}
+	if len(answers) != 1+len(requests) {
+		return false, fmt.Errorf("malformed answer of %d parts to %d requests: %.100q", len(answers), len(requests), fmt.Sprint(v))
+	}
+	b.answered = b.batch
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !time.Now().Before(b.lease.Until) {
+		return true, errDeadline // Whoever looked in the meantime has found it dead.
+	}
+	b.lease.Until = before.Add(s.ttl - drift(s.ttl))
+	if beat {
+		b.beat, b.buried = before, received
+		b.news(answers[0])
+	}
+	for i := range requests {
+		b.answer(&requests[i], answers[i+1], before)
+	}
+	return false, nil
+}
+
+// arguments returns the command of a batch.
+func (b *bucket) arguments(requests []request, beat bool, received uint64) []any {
+	s := b.session
+	args := batchScript.args(b.args[:0])
+	keys := 1 + len(requests)
+	cluster := s.engine.node.cluster != nil
+	if cluster {
+		keys++
+	}
+	args = append(args, keys, b.base+"a:"+b.sid)
+	for i := range requests {
+		args = append(args, requests[i].claim.key)
+	}
+	if cluster {
+		args = append(args, b.base+"x")
+	}
+	args = append(args, b.base, b.sid, b.batch, b.answered, s.ttl.Milliseconds(), s.horizon.Milliseconds())
+	if beat {
+		args = append(args, "h", b.buried, received)
+	} else {
+		args = append(args, "")
+	}
+	for i := range requests {
+		r := &requests[i]
+		args = append(args, r.code, r.claim.owner)
+		if r.kind == acquire && r.claim.class == backend.Semaphore {
+			args = append(args, r.claim.limit)
+		}
+	}
+	return args
+}

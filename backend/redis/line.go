@@ -1,0 +1,321 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A line is a session's connection to one node of a quorum. It sends what is asked
+// of the node in order, in batches, one at a time, and sends a batch without an answer
+// again over the next connection. Nothing that was sent is ever taken back: a release
+// is queued behind the vote that it gives back.
+type line struct {
+	// Immutable.
+	session *quorumSession
+	index   int
+	node    *node
+	wire    *wire
+	kick    chan struct{} // holds one: sent when there is something to do, received by run
+
+	// Owned by run.
+	client     redis.UniversalClient // of conn
+	conn       *redis.Conn
+	generation uint64
+	terms      int
+	args       []any
+	listening  bool
+
+	// Guarded by session.mu.
+	state    lineState
+	err      error // why it is down
+	greeting greeting
+	greeted  bool // by this connection
+	tried    bool // has greeted or failed since the session was opened
+	term     *term
+	queue    []*ask // not sent yet, in order
+	off      int    // of queue, withdrawn
+	sent     []*ask // the batch on its way, or to be sent again
+	asked    uint64 // the number of the last ask or heartbeat
+	answered uint64 // the number up to which all have an answer
+	beat     bool   // the term is to be renewed
+	mark     uint64 // the number of the last in sent
+	marked   bool   // sent renews the term
+	began    time.Time
+	rtt      time.Duration
+	left     bool // the node has ended the term
+}
+
+type lineState uint8
+
+const (
+	lineDialing lineState = iota + 1
+	lineUp
+	lineDown
+)
+
+// asksPerBatch bounds for how long a batch keeps a server from others.
+const asksPerBatch = 512
+
+// silent reports whether an answer of the node is not to be counted on.
+func (l *line) silent(now time.Time) bool {
+	return l.state != lineUp || !l.began.IsZero() && now.Sub(l.began) > l.lag()
+}
+
+// lag is after how long an answer is late.
+func (l *line) lag() time.Duration {
+	return min(max(100*time.Millisecond, 8*l.rtt), l.session.ttl/6)
+}
+
+// add queues a request. The session's mutex is held, as in all methods but those of run.
+func (l *line) add(a *ask) {
+	l.asked++
+	a.seq = l.asked
+	if a.kind != askFree {
+		a.bid.votes[l.index].open++
+	}
+	l.queue = append(l.queue, a)
+	l.wake()
+}
+
+// renew has the term renewed by the next batch.
+func (l *line) renew() {
+	l.asked++
+	l.beat = true
+	l.wake()
+}
+
+func (l *line) wake() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// withdraw takes out a request that was not sent. A node that does not answer must not
+// make the queue grow.
+func (l *line) withdraw(a *ask) {
+	a.off = true
+	a.bid.votes[l.index].open--
+	if l.off++; l.off > len(l.queue)/2 {
+		l.queue = slices.DeleteFunc(l.queue, func(a *ask) bool { return a.off })
+		l.off = 0
+	}
+}
+
+func (l *line) run() {
+	defer l.session.running.Done()
+	pause := 10 * time.Millisecond
+	for !l.session.ending() {
+		err := l.connect()
+		if err == nil {
+			pause = 10 * time.Millisecond
+			err = l.serve()
+		}
+		l.conn.Close()
+		l.client.Close()
+		if err == nil {
+			return
+		}
+		l.session.fell(l, err)
+		select {
+		case <-time.After(pause):
+		case <-l.session.done:
+		}
+		pause = min(2*pause, time.Second, l.session.ttl/8)
+	}
+}
+
+// dial returns a client for one connection. A pool would make another without a word
+// when it breaks, and hold back attempts after those that failed.
+func (l *line) dial() redis.UniversalClient {
+	return l.node.connect(l.wire, 2, l.session.patience())
+}
+
+// connect makes a connection and has it speak for the session.
+func (l *line) connect() error {
+	ctx := l.session.life
+	l.client = l.dial()
+	l.conn = l.client.(*redis.Client).Conn()
+	if !l.listening {
+		e, err := l.subscribe(ctx)
+		if err != nil && !forbidden(err, "subscribe") {
+			return err
+		}
+		l.listening = true
+		l.session.running.Add(1)
+		go l.listen(e)
+	}
+	g, err := l.greet(ctx)
+	if err != nil {
+		return err
+	}
+	standing, err := l.session.met(l, g)
+	if err != nil {
+		return err
+	}
+	l.generation++
+	if l.terms > 0 {
+		if ok, err := l.join(g, standing, false); ok || err != nil {
+			return err
+		}
+		l.session.lostTerm(l)
+	}
+	_, err = l.join(g, standing, true)
+	return err
+}
+
+// A greeting is what a server says of itself.
+type greeting struct {
+	run    string
+	uptime time.Duration // of which as much has passed at least
+	marker string        // the run_id of the server when it was marked, or ""
+	age    time.Duration // of a quorum that was set up as new, or 0
+	peers  string        // the run_ids of its nodes at that time, or ""
+	most   time.Duration
+	err    error // why it cannot be a node
+}
+
+func (l *line) greet(ctx context.Context) (g greeting, err error) {
+	info, err := l.conn.Info(ctx).Result()
+	if err != nil {
+		return g, err
+	}
+	field := make(map[string]string)
+	for text := range strings.Lines(info) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(text), ":"); ok {
+			field[k] = v
+		}
+	}
+	g.run = field["run_id"]
+	seconds, _ := strconv.ParseInt(field["uptime_in_seconds"], 10, 64)
+	g.uptime = time.Duration(max(0, seconds-1)) * time.Second // It is rounded in both directions.
+	if g.err = fitNode(field); g.err != nil {
+		return g, nil
+	}
+	marker, err := l.conn.HMGet(ctx, l.session.quorum.prefix+"node", "run", "born", "peers", "most").Result()
+	if err != nil {
+		return g, err
+	}
+	now, err := l.conn.Time(ctx).Result()
+	if err != nil {
+		return g, err
+	}
+	g.marker, _ = marker[0].(string)
+	if born, ok := marker[1].(string); ok {
+		ms, _ := strconv.ParseInt(born, 10, 64)
+		g.age = now.Sub(time.UnixMilli(ms))
+	}
+	g.peers, _ = marker[2].(string)
+	most, _ := marker[3].(string)
+	ms, _ := strconv.ParseInt(most, 10, 64)
+	g.most = time.Duration(ms) * time.Millisecond
+	return g, nil
+}
+
+// join makes the connection speak for the present term, or begins a new one.
+func (l *line) join(g greeting, standing string, begin bool) (ok bool, err error) {
+	s := l.session
+	ttl := int64(0)
+	if begin {
+		l.terms++
+		ttl = s.ttl.Milliseconds()
+	}
+	name := s.id + "." + strconv.Itoa(l.terms)
+	args := joinScript.args(l.args[:0])
+	args = append(args, 1, s.quorum.prefix, g.run, g.uptime.Milliseconds(), standing, s.mostTTL().Milliseconds(), s.peers(),
+		name, l.generation, ttl, s.who.Host, s.who.PID, s.who.Reason)
+	before := time.Now()
+	v, err := joinScript.call(s.life, l.conn, args)
+	if err != nil {
+		return false, fmt.Errorf("joining the node: %w", err)
+	}
+	if v != int64(1) {
+		return false, nil
+	}
+	s.joined(l, name, before, begin)
+	return true, nil
+}
+
+// serve sends what there is to send, until the connection breaks or the session ends.
+func (l *line) serve() error {
+	for {
+		asks, beat, before := l.session.take(l)
+		switch {
+		case before.IsZero() && l.session.ending():
+			return l.leave()
+		case before.IsZero():
+			select {
+			case <-l.kick:
+			case <-l.session.done:
+			}
+			continue
+		}
+		if err := l.exchange(asks, beat, before); err != nil {
+			return err
+		}
+	}
+}
+
+var (
+	errStale     = errors.New("a newer connection speaks for the session")
+	errMalformed = errors.New("malformed answer of the node")
+)
+
+// exchange sends a batch and passes the answers on.
+func (l *line) exchange(asks []*ask, beat bool, before time.Time) error {
+	s := l.session
+	ttl := int64(0)
+	if beat {
+		ttl = s.ttl.Milliseconds()
+	}
+	args := voteScript.args(l.args[:0])
+	args = append(args, 1, s.quorum.prefix, l.term.name, l.generation, ttl, s.mostTTL().Microseconds())
+	for _, a := range asks {
+		args = a.args(args)
+	}
+	l.args = args
+	v, err := voteScript.call(s.life, l.conn, args)
+	if err != nil {
+		return err
+	}
+	answers, _ := v.([]any)
+	if len(answers) == 0 {
+		return errMalformed
+	}
+	switch answers[0] {
+	case "over":
+		s.lostTerm(l)
+		return errOver
+	case "stale":
+		return errStale
+	}
+	if len(answers) != len(asks)+1 {
+		return errMalformed
+	}
+	s.answer(l, asks, answers[1:], beat, before)
+	return nil
+}
+
+// errOver makes run connect again, and with that begin another term.
+var errOver = errors.New("the node does not know the session any more")
+
+// leave ends the term at the node.
+func (l *line) leave() error {
+	for {
+		v, err := leaveScript.call(l.session.life, l.conn, append(leaveScript.args(l.args[:0]), 1, l.session.quorum.prefix, l.term.name))
+		if err != nil {
+			return err
+		}
+		if v == int64(0) {
+			l.session.parted(l)
+			return nil
+		}
+	}
+}

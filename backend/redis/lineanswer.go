@@ -1,0 +1,147 @@
+package redis
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// This file is what a line takes from its session and gives to it. Each method holds
+// the session's mutex by itself, or says so.
+
+// take returns the next batch for a line and notes when it was taken; the time is
+// zero when there is nothing to send.
+func (s *quorumSession) take(l *line) (asks []*ask, beat bool, before time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(l.sent) == 0 && !l.marked {
+		if len(l.queue) == 0 && !l.beat || s.closed {
+			return nil, false, time.Time{}
+		}
+		n, bytes := 0, 0
+		for _, a := range l.queue {
+			if len(l.sent) == asksPerBatch || bytes > 1<<22 {
+				break
+			}
+			n++
+			if a.off {
+				l.off--
+				continue
+			}
+			bytes += len(a.bid.lock)
+			l.sent = append(l.sent, a)
+			l.mark = a.seq
+		}
+		if n == len(l.queue) {
+			l.mark = l.asked
+		}
+		l.queue = append(l.queue[:0], l.queue[n:]...)
+		l.marked, l.beat = l.beat, false
+		for _, a := range l.sent {
+			a.ballot, a.slot, a.round = a.bid.ballot, a.bid.slot, a.bid.round
+			if v := &a.bid.votes[l.index]; v.ask == a {
+				v.ask = nil
+				v.ballot, v.slot, v.round = a.ballot, a.slot, a.round
+			}
+		}
+	}
+	for _, a := range l.sent {
+		v := &a.bid.votes[l.index]
+		v.touched = l.term
+		if a.kind != askFree {
+			v.dirty = true
+		}
+	}
+	l.began = time.Now()
+	return l.sent, l.marked, l.began
+}
+
+// answer takes a node's answers to a batch.
+func (s *quorumSession) answer(l *line, asks []*ask, answers []any, beat bool, before time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	l.rtt += (now.Sub(before) - l.rtt) / 8
+	l.began, l.answered, l.marked = time.Time{}, max(l.answered, l.mark), false
+	if beat {
+		l.term.until = before.Add(s.ttl - drift(s.ttl))
+		s.extend(now)
+	}
+	for i, a := range asks {
+		fields, _ := answers[i].([]any)
+		s.answerOne(l, a, fields, now)
+	}
+	for _, a := range asks {
+		if a.bid.state == bidWaiting && a.bid.op.Wait {
+			s.enlist(a.bid)
+		}
+		s.weigh(a.bid, now)
+	}
+	clear(asks)
+	l.sent = l.sent[:0]
+	s.stir()
+}
+
+func (s *quorumSession) answerOne(l *line, a *ask, fields []any, now time.Time) {
+	b := a.bid
+	v := &b.votes[l.index]
+	word := func(i int) string {
+		if i < len(fields) {
+			text, _ := fields[i].(string)
+			return text
+		}
+		return ""
+	}
+	number := func(i int) uint64 {
+		n, _ := strconv.ParseUint(word(i), 10, 64)
+		return n
+	}
+	if a.kind != askFree {
+		v.open--
+	}
+	switch a.kind {
+	case askFree:
+		if v.free == a {
+			v.free = nil
+			v.freed = b.state == bidFreeing && word(0) != "error"
+		}
+		return
+	case askYield:
+		return
+	}
+	if b.state == bidFreeing || b.state == bidRefused || v.state != voteAsked || v.ballot != a.ballot || v.slot != a.slot || v.ask != nil {
+		return // It asks for something else by now.
+	}
+	v.round = max(v.round, a.round)
+	switch word(0) {
+	case "given":
+		v.state, v.term = voteGiven, l.term
+		others := len(fields) > 1 && fields[1] == int64(1)
+		v.others = others
+		switch {
+		case others && b.state == bidHolding:
+			s.contend(b)
+		case b.state == bidWaiting && !b.stays:
+			// It came too late for the round, and would only be in others' way.
+			l.add(&ask{kind: askYield, bid: b})
+			v.state = voteNone
+		}
+	case "low":
+		v.state, v.offer = voteUnfit, offer{floor: number(1)}
+	case "high":
+		v.state, v.offer = voteUnfit, offer{ceiling: number(1)}
+	case "busy":
+		v.state, v.rivals = voteBusy, v.rivals[:0]
+		for i := 1; i+1 < len(fields); i += 2 {
+			v.rivals = append(v.rivals, rival{uint32(number(i)), word(i + 1)})
+		}
+	case "kept":
+		v.state = voteKept
+	case "wait":
+		v.state, v.away = voteAway, time.Duration(number(1))*time.Millisecond
+	case "limit":
+		v.state = voteLimit
+	default:
+		v.state, v.err = voteFailed, fmt.Errorf("%.200s", word(1))
+	}
+}

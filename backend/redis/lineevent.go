@@ -1,0 +1,119 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// This file is how a line hears of what its node pushes. What it misses is made good
+// by the polls of those who wait.
+
+// An ear is a subscription with a client of its own.
+type ear struct {
+	*redis.PubSub
+	client redis.UniversalClient
+}
+
+func (e *ear) close() {
+	e.PubSub.Close()
+	e.client.Close()
+}
+
+// subscribe returns a subscription that the node has confirmed.
+func (l *line) subscribe(ctx context.Context) (*ear, error) {
+	client := l.dial()
+	e := &ear{client.Subscribe(ctx, l.session.quorum.prefix+"c:"+l.session.id), client}
+	v, err := e.ReceiveTimeout(ctx, l.session.patience())
+	if err == nil {
+		if _, ok := v.(*redis.Subscription); ok {
+			return e, nil
+		}
+		err = fmt.Errorf("unexpected answer %T", v)
+	}
+	e.close()
+	return nil, fmt.Errorf("subscribing to the channel of the session: %w", err)
+}
+
+// listen takes what the node pushes until the session ends.
+func (l *line) listen(e *ear) {
+	defer l.session.running.Done()
+	ctx := l.session.life
+	pinged := false
+	for !l.session.ending() {
+		if e == nil {
+			pinged = false
+			var err error
+			if e, err = l.subscribe(ctx); err != nil {
+				pause := min(l.session.ttl/8, 200*time.Millisecond)
+				if forbidden(err, "subscribe") {
+					pause = 30 * time.Second // It was not a fault, and polling goes on.
+				}
+				select {
+				case <-time.After(pause):
+				case <-l.session.done:
+				}
+				continue
+			}
+		}
+		// A connection that says nothing, not even to a ping, is dead.
+		v, err := e.ReceiveTimeout(ctx, l.session.patience())
+		var silence net.Error
+		switch {
+		case err == nil:
+			pinged = false
+			if m, ok := v.(*redis.Message); ok {
+				l.session.pushed(l, m.Payload)
+			}
+		case errors.As(err, &silence) && silence.Timeout() && !pinged && e.Ping(ctx) == nil:
+			pinged = true
+		default:
+			e.close()
+			e = nil
+		}
+	}
+	if e != nil {
+		e.close()
+	}
+}
+
+// pushed takes a message: words of a letter, an owner, and perhaps a slash and a slot.
+func (s *quorumSession) pushed(l *line, message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.stir()
+	now := time.Now()
+	for word := range strings.FieldsSeq(message) {
+		name, slot, _ := strings.Cut(word[1:], "/")
+		owner, err := strconv.ParseUint(name, 10, 64)
+		b := s.bids[owner]
+		if err != nil || b == nil {
+			continue
+		}
+		switch word[0] {
+		case 't':
+			s.turn(b, l, slot, now)
+		case 'c':
+			s.contend(b)
+		}
+	}
+}
+
+// contend notes that another session waits for what b has.
+func (s *quorumSession) contend(b *bid) {
+	if b.contended {
+		return
+	}
+	b.contended = true
+	if b.state == bidHolding && !b.fresh {
+		s.tell(backend.Event{Kind: backend.EventContended, Owner: b.op.Owner})
+	}
+}

@@ -1,0 +1,78 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A quorum keeps locks on an odd number of servers that know nothing of one another:
+// whoever has the votes of a majority holds.
+type quorum struct {
+	// Immutable.
+	nodes  []*node
+	prefix string        // of all keys
+	most   time.Duration // the longest time to live of a session
+}
+
+// DefaultMaxTTL is the longest time to live that sessions of a quorum may have. A
+// node that has lost its data takes no part for as long.
+const DefaultMaxTTL = 30 * time.Second
+
+// newQuorum returns the engine on several independent nodes.
+func newQuorum(nodes []*node, prefix string, most time.Duration) (engine, error) {
+	for _, n := range nodes {
+		if n.cluster != nil || n.failover != nil {
+			return nil, fmt.Errorf("%w: a quorum consists of single servers that know nothing of one another, and %s is not one", backend.ErrUnsupported, n)
+		}
+	}
+	switch {
+	case most < 0:
+		return nil, fmt.Errorf("%w: a longest time to live of %v", backend.ErrUnsupported, most)
+	case len(nodes)%2 == 0:
+		return nil, fmt.Errorf("%w: a quorum of %d nodes; the number has to be odd, as one more bears no more failures", backend.ErrUnsupported, len(nodes))
+	case len(nodes) > maxNodes:
+		return nil, fmt.Errorf("%w: a quorum of %d nodes; %d are the most", backend.ErrUnsupported, len(nodes), maxNodes)
+	}
+	if most == 0 {
+		most = DefaultMaxTTL
+	}
+	return &quorum{nodes: nodes, prefix: prefix + "q:", most: most}, nil
+}
+
+// Caps implements engine. There is no queue that all nodes agree on.
+func (q *quorum) Caps() backend.Caps {
+	return backend.Caps{Notify: true, Fencing: true, Contended: true, Processes: true, Inspect: true}
+}
+
+func (q *quorum) majority() int { return len(q.nodes)/2 + 1 }
+
+// Open implements engine. It returns when a majority of the nodes knows the session.
+func (q *quorum) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+	switch {
+	case ttl > q.most:
+		return nil, fmt.Errorf("%w: a time to live of %v; the longest that this quorum allows is %v", backend.ErrUnsupported, ttl, q.most)
+	case ttl < 50*time.Millisecond:
+		return nil, fmt.Errorf("%w: a time to live of %v; with a quorum it is 50 ms or more", backend.ErrUnsupported, ttl)
+	}
+	s := newQuorumSession(q, ttl, who)
+	if err := s.begin(ctx); err != nil {
+		s.abandon()
+		return nil, err
+	}
+	return s, nil
+}
+
+// errNodes tells that too few nodes take part. why has an entry for each node.
+func (q *quorum) errNodes(why []error) error {
+	var causes []error
+	for i, err := range why {
+		if err != nil {
+			causes = append(causes, fmt.Errorf("%s: %w", q.nodes[i], err))
+		}
+	}
+	return fmt.Errorf("no majority of the nodes: %w", errors.Join(causes...))
+}

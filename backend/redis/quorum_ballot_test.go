@@ -1,0 +1,306 @@
+package redis
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/backendtest"
+	"github.com/dlock-go/dlock/internal/redistest"
+)
+
+var ballotSchedules = flag.Int("quorum.schedules", 150, "how many schedules TestBallots plays")
+
+// A poll is nodes and those who bid for their votes, moved step by step: what reaches
+// which node when, and whose terms end, is up to a seed. Nothing runs beside it.
+type poll struct {
+	t       *testing.T
+	random  *rand.Rand
+	nodes   []*redis.Client
+	prefix  string
+	bidders []*bidder
+	highest uint64 // of all grants
+	grants  int
+}
+
+// A bidder bids under terms that may end at any moment.
+type bidder struct {
+	name    string
+	term    [3]int // count, by node
+	clock   int64  // how far its clock is off, in µs
+	owner   int
+	ballot  uint64
+	slot    string
+	votes   [3]bool
+	unasked []int // nodes
+	seen    uint64
+	holds   bool
+}
+
+func (p *poll) run(s *script, node int, args ...any) any {
+	p.t.Helper()
+	v, err := s.call(context.Background(), p.nodes[node], append(append(s.args(nil), 1, p.prefix), args...))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return v
+}
+
+func (p *poll) term(b *bidder, node int) string { return fmt.Sprint(b.name, ".", b.term[node]) }
+
+func (p *poll) join(b *bidder, node int) {
+	b.term[node]++
+	if p.run(joinScript, node, "run", 1, "new", 60000, "", p.term(b, node), 1, 600000, "host", 1, "") != int64(1) {
+		p.t.Fatal("not joined")
+	}
+}
+
+// ask has one node answer a request, and returns its answer.
+func (p *poll) ask(b *bidder, node int, kind string, limit int) []any {
+	lock := "ma"
+	if limit > 1 {
+		lock = "sa"
+	}
+	v := p.run(voteScript, node, p.term(b, node), 1, 0, 60_000_000,
+		kind, b.owner, "x", "0", b.ballot, 1, b.slot, limit, "0", lock).([]any)
+	if v[0] != "ok" {
+		p.t.Fatalf("answer %v", v)
+	}
+	return v[1].([]any)
+}
+
+// bid begins an attempt.
+func (p *poll) bid(b *bidder, limit int) {
+	b.owner++
+	b.ballot = max(uint64(time.Now().UnixMicro()+b.clock), b.seen+1, b.ballot+1)
+	b.slot = fmt.Sprint(p.random.IntN(limit))
+	b.votes = [3]bool{}
+	b.unasked = p.random.Perm(3)
+}
+
+// step moves a bidder by one message.
+func (p *poll) step(b *bidder, limit int) {
+	if len(b.unasked) > 0 {
+		node := b.unasked[0]
+		b.unasked = b.unasked[1:]
+		switch answer := p.ask(b, node, "V", limit); answer[0] {
+		case "given":
+			b.votes[node] = true
+		case "low":
+			var floor uint64
+			fmt.Sscan(answer[1].(string), &floor)
+			b.seen = max(b.seen, floor)
+		}
+		if n := b.count(); n == 2 && !b.holds {
+			p.granted(b, limit)
+		}
+		return
+	}
+	for node := range b.votes {
+		p.ask(b, node, "F", limit)
+	}
+	b.holds, b.votes = false, [3]bool{}
+	p.bid(b, limit)
+}
+
+func (b *bidder) count() int {
+	n := 0
+	for _, v := range b.votes {
+		if v {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *poll) granted(b *bidder, limit int) {
+	b.holds = true
+	p.grants++
+	if b.ballot <= p.highest && limit == 1 {
+		p.t.Fatalf("token %d was granted after %d", b.ballot, p.highest)
+	}
+	p.highest = max(p.highest, b.ballot)
+	holders := 0
+	for _, other := range p.bidders {
+		if other.holds {
+			holders++
+		}
+	}
+	if holders > limit {
+		p.t.Fatalf("%d hold, and the limit is %d", holders, limit)
+	}
+}
+
+// lapse ends the term of a bidder at a node, as if it had not been heard of.
+func (p *poll) lapse(b *bidder, node int) {
+	p.run(leaveScript, node, p.term(b, node))
+	if b.votes[node] = false; b.holds && b.count() < 2 {
+		b.holds, b.unasked = false, nil // It was told, and does not go on with what it has.
+	}
+	p.join(b, node)
+}
+
+// Tokens grow from grant to grant, and no more than the limit hold, in whatever order
+// messages arrive and leases lapse, and however far clocks are apart.
+func TestBallots(t *testing.T) {
+	random := backendtest.Rand(t)
+	var nodes []*redis.Client
+	for range 3 {
+		s := redistest.New(t)
+		c := redis.NewClient(&redis.Options{Addr: s.Addr()})
+		t.Cleanup(func() { c.Close() })
+		nodes = append(nodes, c)
+	}
+	grants := 0
+	for i := range *ballotSchedules {
+		limit := 1 + i%2
+		p := &poll{t: t, random: random, nodes: nodes, prefix: fmt.Sprint("p", i, ":")}
+		for k := range 4 {
+			b := &bidder{name: fmt.Sprint("bidder", k), clock: random.Int64N(2_000_000) - 1_000_000}
+			for node := range nodes {
+				p.join(b, node)
+			}
+			p.bid(b, limit)
+			p.bidders = append(p.bidders, b)
+		}
+		for range 80 {
+			b := p.bidders[random.IntN(len(p.bidders))]
+			if random.IntN(8) == 0 {
+				p.lapse(b, random.IntN(3))
+			} else {
+				p.step(b, limit)
+			}
+		}
+		grants += p.grants
+	}
+	if grants < *ballotSchedules {
+		t.Errorf("%d grants in %d schedules", grants, *ballotSchedules)
+	}
+	t.Logf("%d grants", grants)
+}
+
+func TestAbove(t *testing.T) {
+	now := time.UnixMicro(1_000_000)
+	for _, c := range []struct {
+		what   string
+		offers []offer
+		want   uint64
+	}{
+		{"nobody has refused", []offer{{}, {}, {}}, 1_000_000},
+		{"one refuses what is too low", []offer{{floor: 2_000_000}, {}, {}}, 2_000_001},
+		{"one was led astray", []offer{{floor: 9_000_000}, {ceiling: 3_000_000}, {ceiling: 3_000_000}}, 3_000_000},
+		{"the clock here is ahead", []offer{{ceiling: 900_000}, {ceiling: 800_000}, {ceiling: 700_000}}, 800_000},
+	} {
+		if got := new(ballots).above(c.offers, 2, 0, now); got != c.want {
+			t.Errorf("%s: %d, want %d", c.what, got, c.want)
+		}
+	}
+	// What was learned serves the next.
+	b := new(ballots)
+	b.above([]offer{{ceiling: 900_000}, {ceiling: 900_000}, {ceiling: 900_000}}, 2, 0, now)
+	if next := b.next(now); next > 900_001 {
+		t.Errorf("the next token is %d", next)
+	}
+}
+
+// Counting the holders on each node is not enough; slots are.
+func TestSlotsAreExact(t *testing.T) {
+	var nodes []*node
+	var servers []*redistest.Server
+	for range 3 {
+		s := redistest.New(t)
+		servers = append(servers, s)
+		nodes = append(nodes, &node{scheme: "redis", addr: s.Addr(), options: &redis.Options{Addr: s.Addr()}})
+	}
+	q, err := newQuorum(nodes, "t:", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	op := backend.Op{Do: backend.Acquire, Class: backend.Semaphore, Mode: backend.Exclusive, Limit: 2, Owner: 1, Name: "a"}
+	var states []string
+	for away := range 3 {
+		s, err := q.Open(t.Context(), 6*time.Second, backend.Party{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close(t.Context())
+		servers[away].Pause() // The holder has the votes of the two others.
+		r, _, err := s.Apply(t.Context(), []backend.Op{op})
+		if err != nil {
+			t.Fatal(err)
+		}
+		states = append(states, fmt.Sprint(r[0].State))
+		servers[away].Resume()
+	}
+	if got := strings.Join(states, " "); got != fmt.Sprintf("%d %d %d", backend.Granted, backend.Granted, backend.Busy) {
+		t.Errorf("states %s", got)
+	}
+}
+
+// What was sent over a connection that was given up must not be carried out after what
+// was sent over the next one.
+func TestStaleConnection(t *testing.T) {
+	s := redistest.New(t)
+	c := redis.NewClient(&redis.Options{Addr: s.Addr()})
+	t.Cleanup(func() { c.Close() })
+	p := &poll{t: t, nodes: []*redis.Client{c}, prefix: "p:"}
+	b := &bidder{name: "bidder"}
+	p.join(b, 0)
+	batch := []any{p.term(b, 0), 1, 0, 60_000_000, "V", 1, "x", "0", time.Now().UnixMicro(), 1, 0, 1, "0", "ma"}
+	if p.run(joinScript, 0, "run", 1, "lost", 60000, "", p.term(b, 0), 2, 0, "host", 1, "") != int64(1) {
+		t.Fatal("the second connection does not speak for the term")
+	}
+	if v := p.run(voteScript, 0, batch...).([]any); v[0] != "stale" {
+		t.Errorf("answer %v", v)
+	}
+	batch[1] = 2
+	if v := p.run(voteScript, 0, batch...).([]any); v[0] != "ok" || v[1].([]any)[0] != "given" {
+		t.Errorf("answer %v", v)
+	}
+}
+
+// Votes of terms that are about to end are no grant before they are renewed.
+func TestLittleLeft(t *testing.T) {
+	var nodes []*node
+	for range 3 {
+		nodes = append(nodes, &node{options: &redis.Options{Addr: "localhost:1"}})
+	}
+	q, err := newQuorum(nodes, "t:", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const ttl = 8 * time.Second
+	s := newQuorumSession(q.(*quorum), ttl, backend.Party{})
+	now := time.Now()
+	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Owner: 1, Name: "a"}, 3, now)
+	b.state, b.ballot = bidAsking, 1
+	for i, l := range s.lines {
+		l.state, l.term = lineUp, &term{until: now.Add(ttl)}
+		b.votes[i] = vote{state: voteGiven, ballot: 1, term: l.term}
+	}
+	// The deadline is that of the second longest term.
+	s.lines[0].term.until = now.Add(ttl / 10)
+	s.lines[1].term.until = now.Add(ttl / 10)
+	if s.weigh(b, now); b.state != bidAsking {
+		t.Errorf("state %d with a tenth of the time to live left", b.state)
+	}
+	s.lines[1].term.until = now.Add(ttl / 2)
+	s.extend(now)
+	if s.weigh(b, now); b.state != bidHolding || !b.footing.until.Equal(now.Add(ttl/2)) {
+		t.Errorf("state %d", b.state)
+	}
+	// Once past its deadline it does not come back.
+	late := now.Add(ttl)
+	s.lines[1].term.until = now.Add(2 * ttl)
+	s.lines[0].term.until = now.Add(2 * ttl)
+	if s.extend(late); !b.footing.ended(late) {
+		t.Error("a lease came back")
+	}
+}

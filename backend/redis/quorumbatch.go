@@ -1,0 +1,313 @@
+package redis
+
+import (
+	"context"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A quorumBatch is the ops of one Apply. Ops on one lock run in their order, all
+// others at the same time.
+type quorumBatch struct {
+	ops     []backend.Op
+	results []backend.Result
+	bids    []*bid // by op; nil while it has not begun, or when nothing is awaited
+	waiting int    // ops without an answer
+	marks   [maxNodes]uint64
+	later   bool            // some ops have not begun
+	unknown map[uint64]bool // owners of whom an op is Unknown: what they ask for later is, too
+	leases  []backend.Lease
+}
+
+// Apply implements [backend.Session].
+func (s *quorumSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {
+	began := time.Now()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, nil, backend.ErrClosed
+	}
+	for _, l := range s.lines {
+		l.renew()
+	}
+	s.start(ops, began)
+	s.upkeep(began)
+	s.stir()
+	s.mu.Unlock()
+
+	tick := time.NewTicker(min(50*time.Millisecond, s.ttl/20))
+	defer tick.Stop()
+	var grace <-chan time.Time // for nodes that a majority has overtaken
+	limit := began.Add(s.ttl/3 - s.ttl/50)
+	for {
+		over, all, err := s.look(time.Now(), limit)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case over && all:
+			return s.finish()
+		case over && grace == nil:
+			grace = time.After(patienceForOthers(time.Since(began)))
+		}
+		select {
+		case <-s.moved:
+		case <-tick.C:
+		case <-grace:
+			return s.finish()
+		case <-ctx.Done():
+			return s.finish()
+		case <-s.done:
+		}
+	}
+}
+
+// patienceForOthers is for how long nodes that answer are waited for after a majority
+// took that long: what all of them know saves later attempts, but nobody waits for the
+// slowest.
+func patienceForOthers(majority time.Duration) time.Duration {
+	return min(max(majority, time.Millisecond), 10*time.Millisecond)
+}
+
+// start begins a batch. s.mu is held.
+func (s *quorumSession) start(ops []backend.Op, now time.Time) {
+	b := &s.batch
+	b.ops = ops
+	b.results = append(b.results[:0], make([]backend.Result, len(ops))...)
+	b.bids = append(b.bids[:0], make([]*bid, len(ops))...)
+	b.waiting, b.later = len(ops), len(ops) > 0
+	clear(s.deciding)
+	clear(b.unknown)
+	s.proceed(now)
+	s.marks()
+}
+
+// marks notes what has been asked of the nodes by now.
+func (s *quorumSession) marks() {
+	for i, l := range s.lines {
+		s.batch.marks[i] = l.asked
+	}
+}
+
+// proceed begins the ops that can begin. s.mu is held.
+func (s *quorumSession) proceed(now time.Time) {
+	q := &s.batch
+	if !q.later {
+		return
+	}
+	q.later = false
+	var behind map[string]bool // locks with an op that has not begun
+	for i := range q.ops {
+		op := &q.ops[i]
+		if q.bids[i] != nil || q.results[i].State != 0 {
+			continue
+		}
+		b := s.bids[op.Owner]
+		lock := string(rune(op.Class)) + op.Name
+		if behind[lock] || op.Do == backend.Release && b != nil && s.deciding[b] {
+			// A Release takes effect after its Acquire, whose outcome is to be told.
+			if behind == nil {
+				behind = make(map[string]bool)
+			}
+			behind[lock], q.later = true, true
+			continue
+		}
+		switch {
+		case q.unknown[op.Owner]:
+			q.results[i] = backend.Result{State: backend.Unknown}
+		case op.Do == backend.Acquire:
+			q.bids[i], q.results[i] = s.acquire(op, now)
+		case op.Do == backend.Release:
+			q.bids[i], q.results[i] = s.release(b, now)
+		default:
+			q.results[i] = backend.Result{State: backend.Failed, Err: backend.ErrUnsupported}
+		}
+		if q.results[i].State != 0 {
+			q.waiting--
+		}
+	}
+}
+
+// acquire begins an Acquire, or finds out what has become of it.
+func (s *quorumSession) acquire(op *backend.Op, now time.Time) (*bid, backend.Result) {
+	if err := check(op); err != nil {
+		return nil, backend.Result{State: backend.Failed, Err: err}
+	}
+	b := s.bids[op.Owner]
+	switch {
+	case b == nil:
+		b = newBid(op, len(s.lines), now)
+		s.bids[op.Owner] = b
+		s.attempt(b, now)
+	case b.op.Class != op.Class || b.op.Name != op.Name || b.op.Mode != op.Mode || b.places() != max(1, size(op)):
+		return nil, backend.Result{State: backend.Failed, Err: errOwner}
+	case b.state == bidWaiting && now.Sub(b.polled) > pollEvery, b.state == bidWaiting && !b.enlisted && b.due.IsZero():
+		s.attempt(b, now)
+	}
+	s.deciding[b] = true
+	return b, backend.Result{}
+}
+
+// release begins a Release.
+func (s *quorumSession) release(b *bid, now time.Time) (*bid, backend.Result) {
+	if b == nil {
+		return nil, backend.Result{State: backend.Released}
+	}
+	if b.state != bidFreeing {
+		if b.footing != nil {
+			b.footing.holders--
+		}
+		b.state, b.due = bidFreeing, time.Time{}
+	}
+	s.giveBack(b)
+	return b, backend.Result{}
+}
+
+// look decides the ops that can be decided by now, and all at the limit. over tells
+// that none is left, all that every node that answers has answered.
+func (s *quorumSession) look(now, limit time.Time) (over, all bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false, false, backend.ErrClosed
+	}
+	q := &s.batch
+	late := !now.Before(limit)
+	for progress := true; progress; {
+		progress = false
+		for i, b := range q.bids {
+			if b == nil || q.results[i].State != 0 {
+				continue
+			}
+			if s.deciding[b] {
+				s.weigh(b, now)
+			}
+			r, ok := s.result(&q.ops[i], b, now)
+			if !ok {
+				continue
+			}
+			q.results[i] = r
+			q.waiting--
+			progress = true
+			if r.State == backend.Unknown {
+				if q.unknown == nil {
+					q.unknown = make(map[uint64]bool)
+				}
+				q.unknown[b.op.Owner] = true
+			}
+			if q.ops[i].Do == backend.Acquire {
+				delete(s.deciding, b)
+			}
+		}
+		if progress && q.later {
+			s.proceed(now)
+			s.marks()
+		}
+	}
+	s.stirAlarm()
+	beaten := 0
+	all = true
+	for i, l := range s.lines {
+		switch {
+		case l.answered >= q.marks[i]:
+			beaten++
+		case !l.silent(now):
+			all = false
+		}
+	}
+	over = late || q.waiting == 0 && (all || beaten >= s.majority)
+	// Who acquires does not wait for more than he needs.
+	return over, all || late || len(q.ops) > 0 && !q.releases(), nil
+}
+
+// releases reports whether there is a Release in the batch.
+func (q *quorumBatch) releases() bool {
+	for i := range q.ops {
+		if q.ops[i].Do == backend.Release {
+			return true
+		}
+	}
+	return false
+}
+
+// result returns the answer to an op, if there is one.
+func (s *quorumSession) result(op *backend.Op, b *bid, now time.Time) (backend.Result, bool) {
+	if op.Do == backend.Release {
+		freed, hope := 0, false
+		for i := range b.votes {
+			v, l := &b.votes[i], s.lines[i]
+			if v.freed {
+				freed++
+			} else if l.state == lineUp {
+				hope = true
+			}
+		}
+		switch {
+		case freed >= s.majority:
+			delete(s.bids, op.Owner)
+			return backend.Result{State: backend.Released}, true
+		case !hope:
+			return backend.Result{State: backend.Unknown, Err: s.errLines()}, true
+		}
+		return backend.Result{}, false
+	}
+	switch b.state {
+	case bidHolding:
+		switch ended := b.footing.ended(now); {
+		case ended && b.fresh: // Nobody has been told of it.
+			b.footing.holders--
+			b.state, b.footing = bidAsking, nil
+			s.weigh(b, now)
+			return backend.Result{}, false
+		case ended:
+			b.footing.holders--
+			s.end(b, backend.Result{}, now)
+			delete(s.bids, op.Owner)
+			return backend.Result{State: backend.Failed, Err: errDeadline}, true
+		}
+		return backend.Result{State: backend.Granted, Grant: s.grant(b, now)}, true
+	case bidRefused:
+		delete(s.bids, op.Owner)
+		return b.result, true
+	case bidFreeing: // An Acquire behind the Release of its owner.
+		return backend.Result{State: backend.Failed, Err: errOwner}, true
+	}
+	switch {
+	case b.enlisted && b.op.Wait && (b.state == bidWaiting || b.round > 1):
+		return backend.Result{State: backend.Queued}, true
+	case b.stuck:
+		return backend.Result{State: backend.Unknown, Err: s.errLines()}, true
+	}
+	return backend.Result{}, false
+}
+
+// errLines tells why too few nodes answer. s.mu is held.
+func (s *quorumSession) errLines() error {
+	var why []error
+	for _, l := range s.lines {
+		why = append(why, l.why())
+	}
+	return s.quorum.errNodes(why)
+}
+
+// finish returns the answers of the batch; what has none is Unknown.
+func (s *quorumSession) finish() ([]backend.Result, []backend.Lease, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, backend.ErrClosed
+	}
+	q := &s.batch
+	for i := range q.results {
+		switch r := &q.results[i]; r.State {
+		case 0:
+			r.State = backend.Unknown
+		case backend.Granted:
+			r.Grant.Lease = q.bids[i].footing.lease() // It was renewed meanwhile, perhaps.
+		}
+	}
+	clear(s.deciding)
+	clear(q.bids)
+	q.leases = s.due(q.leases[:0], time.Now())
+	return q.results, q.leases, nil
+}

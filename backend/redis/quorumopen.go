@@ -1,0 +1,165 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// begin starts the lines, and returns when a majority of the nodes knows the session.
+func (s *quorumSession) begin(ctx context.Context) error {
+	for _, l := range s.lines {
+		s.running.Add(1)
+		go l.run()
+	}
+	s.running.Add(1)
+	go s.watch()
+	var grace <-chan time.Time // for the others, once there is a majority
+	for {
+		up, tried, why := s.standing()
+		switch {
+		case s.unfitness() != nil:
+			return s.unfitness()
+		case up == len(s.lines), up >= s.majority && tried == len(s.lines):
+			s.setOpened()
+			return nil
+		case tried-up > len(s.lines)-s.majority:
+			return s.quorum.errNodes(why)
+		case up >= s.majority && grace == nil:
+			grace = time.After(50 * time.Millisecond)
+		}
+		select {
+		case <-s.moved:
+		case <-grace:
+			s.setOpened()
+			return nil
+		case <-ctx.Done():
+			_, _, why := s.standing()
+			return fmt.Errorf("%w: %w", context.Cause(ctx), s.quorum.errNodes(why))
+		}
+	}
+}
+
+func (s *quorumSession) setOpened() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opened = true
+}
+
+// standing returns how many lines are up, how many are that or have failed, and why.
+func (s *quorumSession) standing() (up, tried int, why []error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lines {
+		switch l.state {
+		case lineUp:
+			up++
+			tried++
+		case lineDown:
+			tried++
+		}
+		why = append(why, l.why())
+	}
+	return up, tried, why
+}
+
+// why returns what is wrong with a line.
+func (l *line) why() error {
+	switch {
+	case l.state == lineUp:
+		return nil
+	case l.err == nil:
+		return errors.New("no answer yet")
+	}
+	return l.err
+}
+
+func (s *quorumSession) unfitness() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unfit
+}
+
+// met takes the greeting of a server, and returns how the node stands if it has no
+// marker: it is part of a new quorum, has lost it, or nobody can tell.
+func (s *quorumSession) met(l *line, g greeting) (standing string, err error) {
+	s.mu.Lock()
+	l.greeting, l.greeted = g, true
+	for _, other := range s.lines {
+		if other != l && other.greeted && other.greeting.run == g.run {
+			g.err = fmt.Errorf("%w: %s and %s are the same server", backend.ErrUnsupported, other.node, l.node)
+		}
+	}
+	if g.err != nil && !errors.Is(g.err, s.unfit) && s.unfit == nil {
+		s.unfit = fmt.Errorf("%s: %w", l.node, g.err)
+	}
+	s.most.Store(max(s.most.Load(), int64(g.most)))
+	first := l.terms == 0 && !l.tried
+	s.hasTried(l)
+	s.mu.Unlock()
+	if g.err != nil {
+		return "", g.err
+	}
+	if g.marker != "" {
+		return "lost", nil
+	}
+	// Others may still have to say whether the quorum is new.
+	patience := time.NewTimer(min(s.ttl/3, time.Second))
+	defer patience.Stop()
+	select {
+	case <-s.counted:
+	case <-patience.C:
+	case <-s.done:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all, marked := true, false
+	for _, other := range s.lines {
+		o := &other.greeting
+		if !other.greeted || other.term != nil && !s.founding {
+			all = all && other.greeted
+		}
+		marked = marked || o.marker != ""
+		// Another session is setting the quorum up at this moment.
+		if o.marker != "" && o.age > 0 && o.age < 10*time.Second && strings.Contains(o.peers, g.run) && first {
+			return "new", nil
+		}
+	}
+	switch {
+	case marked || !first:
+		return "lost", nil
+	case all:
+		s.founding = true
+		return "new", nil
+	}
+	return "unsure", nil
+}
+
+// hasTried notes that a line has greeted or failed.
+func (s *quorumSession) hasTried(l *line) {
+	if l.tried {
+		return
+	}
+	l.tried = true
+	for _, l := range s.lines {
+		if !l.tried {
+			return
+		}
+	}
+	close(s.counted)
+}
+
+// peers returns the run_ids of the nodes, for a new quorum.
+func (s *quorumSession) peers() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var runs []string
+	for _, l := range s.lines {
+		runs = append(runs, l.greeting.run)
+	}
+	return strings.Join(runs, ",")
+}

@@ -1,0 +1,196 @@
+package redis
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A quorumSession implements [backend.Session] on the nodes of a quorum. It has a line
+// to each of them; all that is known by their answers is under one mutex, and nobody
+// who holds that waits for a node.
+type quorumSession struct {
+	// Immutable.
+	quorum   *quorum
+	id       string
+	ttl      time.Duration
+	who      backend.Party
+	majority int
+	lines    []*line
+	life     context.Context // of all requests; ends when the session is abandoned
+	cut      context.CancelFunc
+	done     chan struct{} // closed by Close
+	running  sync.WaitGroup
+	most     atomic.Int64  // the longest time to live, by this process and the nodes
+	news     chan struct{} // holds one: sent when events begin to wait, received by Recv
+	moved    chan struct{} // holds one: sent when an answer or a fall came, received by Apply
+	counted  chan struct{} // closed when all lines have greeted or failed
+	alarm    chan struct{} // holds one: sent when there is an alarm earlier than before, received by watch
+
+	// Owned by Apply.
+	batch quorumBatch
+
+	mu          sync.Mutex // guards what follows, and the lines and bids as they say
+	closed      bool
+	opened      bool
+	founding    bool // all nodes have greeted, and none had a marker
+	unfit       error
+	bids        map[uint64]*bid
+	slots       map[string]map[uint32]*bid // by lock: slots that bids of this session go for
+	footings    map[footingKey]*footing
+	lastFooting uint32
+	ballots     ballots
+	alarms      alarms
+	watched     time.Time // the alarm that watch waits for
+	events      []backend.Event
+	deciding    map[*bid]bool // those whose answer Apply waits for
+	mended      time.Time
+
+	received []backend.Event // owned by Recv
+}
+
+var _ backend.Session = (*quorumSession)(nil)
+
+func newQuorumSession(q *quorum, ttl time.Duration, who backend.Party) *quorumSession {
+	if len(who.Reason) > 1<<10 {
+		who.Reason = who.Reason[:1<<10]
+	}
+	s := &quorumSession{
+		quorum:   q,
+		id:       newID(),
+		ttl:      ttl,
+		who:      who,
+		majority: q.majority(),
+		done:     make(chan struct{}),
+		news:     make(chan struct{}, 1),
+		moved:    make(chan struct{}, 1),
+		counted:  make(chan struct{}),
+		alarm:    make(chan struct{}, 1),
+		bids:     make(map[uint64]*bid),
+		slots:    make(map[string]map[uint32]*bid),
+		footings: make(map[footingKey]*footing),
+		deciding: make(map[*bid]bool),
+	}
+	s.life, s.cut = context.WithCancel(context.Background())
+	s.most.Store(int64(q.most))
+	for i, n := range q.nodes {
+		s.lines = append(s.lines, &line{
+			session: s,
+			index:   i,
+			node:    n,
+			wire:    new(wire),
+			kick:    make(chan struct{}, 1),
+			state:   lineDialing,
+			rtt:     time.Millisecond,
+		})
+	}
+	return s
+}
+
+// patience is for how long a connection may be silent. It leaves time for another
+// one before the terms end.
+func (s *quorumSession) patience() time.Duration { return min(s.ttl/2, 5*time.Second) }
+
+func (s *quorumSession) mostTTL() time.Duration { return time.Duration(s.most.Load()) }
+
+func (s *quorumSession) ending() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// joined takes the word of a node that the connection speaks for a term.
+func (s *quorumSession) joined(l *line, name string, before time.Time, begun bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if begun {
+		l.term = &term{name: name, until: before.Add(s.ttl - drift(s.ttl))}
+	}
+	l.state, l.err = lineUp, nil
+	l.wake()
+	s.reconsider(time.Now())
+}
+
+// lostTerm ends the term of a line, and with it all votes of that node.
+func (s *quorumSession) lostTerm(l *line) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.term == nil || l.term.over {
+		return
+	}
+	l.term.over = true
+	for _, b := range s.bids {
+		v := &b.votes[l.index]
+		if v.touched == l.term {
+			v.touched = nil
+			v.freed = v.freed || b.state == bidFreeing
+			if v.ask == nil && v.state != voteAsked {
+				v.state = voteNone
+			}
+		}
+	}
+	l.term = nil
+}
+
+// fell takes the end of a connection.
+func (s *quorumSession) fell(l *line, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.state, l.err, l.began = lineDown, why, time.Time{}
+	s.hasTried(l)
+	s.reconsider(time.Now())
+}
+
+// parted takes the word of a node that nothing is left of the session.
+func (s *quorumSession) parted(l *line) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.left = true
+	s.stir()
+}
+
+// awaited reports whether Apply waits for the answer to b.
+func (s *quorumSession) awaited(b *bid) bool { return s.deciding[b] }
+
+// tell passes an event to Recv.
+func (s *quorumSession) tell(e backend.Event) {
+	s.events = append(s.events, e)
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// Recv implements [backend.Session].
+func (s *quorumSession) Recv(ctx context.Context) ([]backend.Event, error) {
+	for {
+		events, err := s.receive()
+		if len(events) > 0 || err != nil {
+			return events, err
+		}
+		select {
+		case <-s.news:
+		case <-s.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (s *quorumSession) receive() ([]backend.Event, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, backend.ErrClosed
+	}
+	s.received = append(s.received[:0], s.events...)
+	s.events = slices.Delete(s.events, 0, len(s.events))
+	return s.received, nil
+}

@@ -1,0 +1,54 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// fit returns why locks must not be kept on a server, or nil. A server that does
+// not allow INFO is taken on trust.
+func fit(ctx context.Context, client redis.UniversalClient) error {
+	if c, ok := client.(*redis.ClusterClient); ok {
+		return c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return fitOne(ctx, c) })
+	}
+	return fitOne(ctx, client)
+}
+
+func fitOne(ctx context.Context, client redis.UniversalClient) error {
+	text, err := client.Info(ctx).Result()
+	if err != nil {
+		if forbidden(err, "info") {
+			return nil
+		}
+		return err
+	}
+	info := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[k] = v
+		}
+	}
+	switch policy := info["maxmemory_policy"]; {
+	case info["maxmemory"] == "0" || policy == "" || policy == "noeviction":
+	default:
+		return fmt.Errorf("%w: the server evicts keys when its memory is full (maxmemory-policy %s), and with them locks; it has to be noeviction",
+			backend.ErrUnsupported, policy)
+	}
+	if info["role"] == "slave" {
+		return fmt.Errorf("READONLY the server is a replica of %s:%s; locks are taken on the master", info["master_host"], info["master_port"])
+	}
+	major, rest, _ := strings.Cut(info["redis_version"], ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	if a, err := strconv.Atoi(major); err == nil {
+		if b, err := strconv.Atoi(minor); err == nil && (a < 6 || a == 6 && b < 2) {
+			return fmt.Errorf("%w: Redis %s; it has to be 6.2 or later", backend.ErrUnsupported, info["redis_version"])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+-- Ends one session and begins another. What an ended session leaves behind is for
+-- whoever comes by; those who wait are told to look by the count of the dead.
+--
+-- KEYS: the key of the new session, or of the old one when there is no new one.
+-- ARGV: what keys begin with, old session or "", new session or "", ttl and
+-- horizon in ms, 1 if the old session may leave something behind, else 0; then
+-- what Inspect tells of the new one: host, process, reason.
+
+local call = redis.call
+local base, old, new = ARGV[1], ARGV[2], ARGV[3]
+if old ~= '' then
+  call('DEL', base .. 'a:' .. old, base .. 'i:' .. old)
+  call('ZREM', base .. 'l', old)
+  if ARGV[6] == '1' then
+    call('INCR', base .. 'd')
+    call('PEXPIRE', base .. 'd', ARGV[5])
+  end
+end
+if new ~= '' then
+  -- It is there when this was asked before and the answer was lost.
+  call('SET', base .. 'a:' .. new, 0, 'NX', 'PX', ARGV[4])
+  local time, info = call('TIME'), base .. 'i:' .. new
+  call('ZADD', base .. 'l', string.format('%.0f', time[1] * 1000000 + time[2] + ARGV[4] * 1000), new)
+  call('HSET', info, 'n', 0, 'h', ARGV[7], 'p', ARGV[8], 'r', ARGV[9])
+  call('PEXPIRE', info, ARGV[5])
+end
+return tonumber(call('GET', base .. 'd') or 0)

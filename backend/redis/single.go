@@ -1,0 +1,165 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A single keeps locks on one node, or on one cluster.
+type single struct {
+	// Immutable.
+	node    *node
+	prefix  string
+	horizon time.Duration // of keys, or 0
+}
+
+// newSingle returns the engine on one node or cluster.
+func newSingle(n *node, prefix string) (engine, error) {
+	if n.cluster != nil && strings.ContainsAny(prefix, "{}") {
+		return nil, fmt.Errorf("%w: the prefix of a Redis Cluster has braces, which are for its slots", backend.ErrUnsupported)
+	}
+	return &single{node: n, prefix: prefix}, nil
+}
+
+// Caps implements engine.
+func (e *single) Caps() backend.Caps {
+	return backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true, Processes: true, Inspect: true}
+}
+
+// place returns in which bucket a lock lies.
+func (e *single) place(class backend.Class, name string) int {
+	if e.node.cluster == nil {
+		return 0
+	}
+	return bucketOf(class, name)
+}
+
+// base returns what the keys of a bucket begin with.
+func (e *single) base(number int) string {
+	if e.node.cluster == nil {
+		return e.prefix
+	}
+	return e.prefix + "{" + tags[number] + "}:"
+}
+
+// conns is how many connections a session may have to a server for its batches:
+// one that is in use, and one that is being dialled in place of another that hangs.
+// Its subscription has one more.
+const conns = 2
+
+// least is the shortest horizon of a key. It only matters how long the keys of
+// the dead stay, which nobody minds.
+const least = 10 * time.Minute
+
+// Open implements engine.
+func (e *single) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+	if ttl < 10*time.Millisecond {
+		return nil, fmt.Errorf("%w: a time to live of %v", backend.ErrUnsupported, ttl)
+	}
+	s := &session{
+		engine:    e,
+		wire:      new(wire),
+		ttl:       ttl,
+		horizon:   cmp.Or(e.horizon, max(20*ttl, least)),
+		patience:  ttl / 3,
+		id:        newID(),
+		who:       who,
+		wake:      make(chan struct{}, 1),
+		listening: make(chan struct{}),
+		finished:  make(chan *bucket, buckets),
+		claims:    make(map[uint64]*claim),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.client = e.node.connect(s.wire, conns, ttl)
+	if err := s.begin(ctx); err != nil {
+		s.end()
+		s.client.Close()
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	return s, nil
+}
+
+func newID() string {
+	var b [12]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// Inspect implements engine. It uses a connection of its own.
+func (e *single) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+	if class < backend.Mutex || class > backend.Semaphore {
+		return nil, nil, fmt.Errorf("%w: class %d", backend.ErrUnsupported, class)
+	}
+	w := new(wire)
+	client := e.node.connect(w, 1, 10*time.Second)
+	defer client.Close()
+	defer context.AfterFunc(ctx, w.cut)()
+	base := e.base(e.place(class, name))
+	args := inspectScript.args(nil)
+	v, err := inspectScript.call(ctx, client, append(args, 1, base+subject(class, name), base))
+	if err == nil {
+		holders, waiters, err = standings(class, v)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("redis: %w", reason(ctx, err))
+	}
+	return holders, waiters, nil
+}
+
+// reason returns why ctx has ended, or else err: an answer that was cut short says
+// nothing of use. A connection may see the deadline of ctx first.
+func reason(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return err
+}
+
+// standings reads the answer of inspect.lua.
+func standings(class backend.Class, answer any) (holders, waiters []backend.Standing, err error) {
+	malformed := fmt.Errorf("malformed answer of Inspect: %.100q", fmt.Sprint(answer))
+	parts, _ := answer.([]any)
+	if len(parts) != 2 {
+		return nil, nil, malformed
+	}
+	list, _ := parts[1].([]any)
+	for _, entry := range list {
+		fields, _ := entry.([]any)
+		if len(fields) != 5 {
+			return nil, nil, malformed
+		}
+		var f [5]string
+		for i := range f {
+			f[i], _ = fields[i].(string)
+		}
+		ordinal, err := strconv.ParseUint(f[1], 10, 64)
+		if err != nil {
+			return nil, nil, malformed
+		}
+		s := backend.Standing{Mode: backend.Exclusive, Since: time.UnixMicro(int64(ordinal)), Party: backend.Party{Host: f[2], Reason: f[4]}}
+		s.PID, _ = strconv.Atoi(f[3])
+		if f[0] == "p" || f[0] == "h" && parts[0] == "r" && class == backend.RWMutex {
+			s.Mode = backend.Shared
+		}
+		if f[0] == "h" {
+			s.Ordinal = ordinal
+			holders = append(holders, s)
+		} else {
+			waiters = append(waiters, s)
+		}
+	}
+	slices.SortFunc(holders, func(a, b backend.Standing) int { return a.Since.Compare(b.Since) })
+	return holders, waiters, nil
+}

@@ -1,0 +1,196 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// errStraggler explains an op whose node has not answered when the others had.
+var errStraggler = errors.New("the node has not answered yet")
+
+// A part is what a bucket of a cluster has to do with one Apply. It is the
+// sender's while it runs, and else Apply's.
+type part struct {
+	ops     []backend.Op
+	at      []int // of ops, in the ops of Apply
+	results []backend.Result
+	lease   backend.Lease
+	running bool // until its bucket came by session.finished
+	past    bool // it was begun by an Apply that has returned
+	slow    bool // it had no answer the last time, or the others did not wait for it
+}
+
+// spread applies ops on a cluster: in each bucket for itself and at the same time.
+// It does not wait for a node that is much slower than the others; what that one
+// answers later only counts as news.
+func (s *session) spread(ctx context.Context, ops []backend.Op) error {
+	defer context.AfterFunc(ctx, s.wire.cut)()
+	for i := range ops {
+		s.results[i] = backend.Result{State: backend.Unknown, Err: errStraggler}
+	}
+	for b := s.straggler(); b != nil; b = s.straggler() {
+		s.finish(b)
+	}
+	for _, b := range s.inUse() {
+		if !b.part.running {
+			b.part.ops, b.part.at = b.part.ops[:0], b.part.at[:0]
+		}
+	}
+	for i := range ops {
+		b := s.bucket(s.engine.place(ops[i].Class, ops[i].Name))
+		if !b.part.running {
+			b.part.ops, b.part.at = append(b.part.ops, ops[i]), append(b.part.at, i)
+		}
+	}
+	began := time.Now()
+	var quick, slow int // those under way
+	for _, b := range s.inUse() {
+		p := &b.part
+		if p.running || len(p.ops) == 0 && !b.due(began, len(ops) == 0) {
+			continue
+		}
+		if p.slow {
+			slow++
+		} else {
+			quick++
+		}
+		s.start(b)
+	}
+	most := s.patience
+	if quick == 0 {
+		most = grace
+	}
+	late := time.NewTimer(most)
+	defer late.Stop()
+	for quick+slow > 0 {
+		select {
+		case b := <-s.finished:
+			switch {
+			case b.part.past:
+			case b.part.slow:
+				slow--
+			default:
+				if quick--; quick > 0 {
+					late.Reset(max(grace, s.ttl/20, 4*time.Since(began)))
+				} else {
+					late.Reset(grace)
+				}
+			}
+			s.finish(b)
+			continue
+		case <-late.C:
+		case <-ctx.Done():
+		}
+		break
+	}
+	for _, b := range s.inUse() {
+		if b.part.running {
+			b.part.past, b.part.slow = true, true
+		}
+	}
+	return nil
+}
+
+// grace is for how long Apply waits for a node that was slow before, when the
+// others have answered.
+const grace = 50 * time.Millisecond
+
+// inUse returns the buckets of the session.
+func (s *session) inUse() []*bucket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*bucket
+	for _, b := range s.buckets {
+		if b != nil {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
+// straggler returns a bucket that has finished since Apply gave up waiting, or nil.
+func (s *session) straggler() *bucket {
+	select {
+	case b := <-s.finished:
+		return b
+	default:
+		return nil
+	}
+}
+
+// start has a bucket send its part.
+func (s *session) start(b *bucket) {
+	b.part.running, b.part.past = true, false
+	s.running.Add(1)
+	go s.run(b)
+}
+
+func (s *session) run(b *bucket) {
+	defer s.running.Done()
+	ctx, cancel := context.WithTimeout(s.life, s.patience)
+	defer cancel()
+	p := &b.part
+	p.results = append(p.results[:0], make([]backend.Result, len(p.ops))...)
+	for i := range p.results {
+		p.results[i].State = backend.Unknown
+	}
+	var err error
+	if p.lease, err = b.apply(ctx, p.ops, p.results); err != nil {
+		b.fall(err)
+		for i := range p.results {
+			if p.results[i].State == backend.Unknown {
+				p.results[i].Err = err
+			}
+		}
+	}
+	s.finished <- b // There is room for every bucket.
+}
+
+// finish takes the outcome of a part, and its results if the Apply that began it
+// is there to return them.
+func (s *session) finish(b *bucket) {
+	p := &b.part
+	p.running = false
+	if !p.lease.Until.IsZero() {
+		s.leases = append(s.leases, p.lease)
+	}
+	if p.past {
+		return
+	}
+	p.slow = false
+	for i, at := range p.at {
+		s.results[at] = p.results[i]
+		p.slow = p.slow || p.results[i].State == backend.Unknown
+	}
+}
+
+// due reports whether the lease has to be renewed though there are no ops. A
+// bucket without claims is left to lapse.
+func (b *bucket) due(now time.Time, beat bool) bool {
+	b.session.mu.Lock()
+	defer b.session.mu.Unlock()
+	return b.begun && b.claims > 0 && (beat || now.Sub(b.beat) >= min(time.Second, b.session.ttl/6))
+}
+
+// fall gives up a lease that is lost: its holds are, and who waits has to ask
+// again, in a new one.
+func (b *bucket) fall(why error) {
+	s := b.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.begun {
+		b.old = b.sid
+	}
+	b.rename(b.lease.ID + buckets)
+	for b.held.first != nil {
+		b.lose(b.held.first, why)
+	}
+	for c := b.queued.first; c != nil; c = b.queued.first {
+		c.remove()
+		c.state = asked
+		s.tell(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
+	}
+}

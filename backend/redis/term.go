@@ -1,0 +1,109 @@
+package redis
+
+import (
+	"slices"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// maxNodes is how many nodes a quorum may have.
+const maxNodes = 9
+
+// A term is the time for which one node knows a session: it ends when the node has
+// not heard of the session for its time to live, or has lost its data. Votes are of a
+// term and end with it. The session's mutex guards it.
+type term struct {
+	name  string    // at the node
+	until time.Time // when it ends at the earliest, by what the node has answered
+	over  bool      // the node said so
+}
+
+// leastLeft is how much of a time to live has to remain of a hold when it begins.
+func leastLeft(ttl time.Duration) time.Duration { return ttl / 8 }
+
+// A footing is the terms of the votes that holds stand on, and to the outside a
+// lease. It ends when too few of its terms are left for a majority: until then nobody
+// else can have one. The session's mutex guards it.
+type footing struct {
+	terms   footingKey
+	id      uint32
+	until   time.Time
+	known   bool      // somebody was told of it
+	told    time.Time // the deadline that Apply reported last
+	lapsed  bool      // was seen past its deadline
+	holders int
+}
+
+// A footingKey is a term or nil for each node.
+type footingKey [maxNodes]*term
+
+// strength is how many terms can still be renewed.
+func (k *footingKey) strength() int {
+	n := 0
+	for _, t := range k {
+		if t != nil && !t.over {
+			n++
+		}
+	}
+	return n
+}
+
+// deadline returns when too few terms are left for a majority.
+func (k *footingKey) deadline(majority int) time.Time {
+	var ends []time.Time
+	for _, t := range k {
+		if t != nil {
+			ends = append(ends, t.until)
+		}
+	}
+	slices.SortFunc(ends, func(a, b time.Time) int { return b.Compare(a) })
+	return ends[majority-1]
+}
+
+// ended reports whether f is past its deadline, now or ever before.
+func (f *footing) ended(now time.Time) bool {
+	if !f.lapsed && !now.Before(f.until) {
+		f.lapsed = true
+	}
+	return f.lapsed
+}
+
+func (f *footing) lease() backend.Lease { return backend.Lease{ID: f.id, Until: f.until} }
+
+// footing returns what votes of these terms stand on.
+func (s *quorumSession) footing(k footingKey, now time.Time) *footing {
+	f := s.footings[k]
+	if f == nil || f.ended(now) {
+		s.lastFooting++
+		f = &footing{terms: k, id: s.lastFooting, until: k.deadline(s.majority)}
+		s.footings[k] = f
+	}
+	return f
+}
+
+// extend moves the deadlines that a renewed term has moved.
+func (s *quorumSession) extend(now time.Time) {
+	for _, f := range s.footings {
+		if until := f.terms.deadline(s.majority); !f.ended(now) && until.After(f.until) {
+			f.until = until
+		}
+	}
+}
+
+// due returns the leases whose deadline is new. Those that nothing depends on any more
+// are among them: whoever has a hold may not have heard yet that it was moved.
+func (s *quorumSession) due(leases []backend.Lease, now time.Time) []backend.Lease {
+	for k, f := range s.footings {
+		switch {
+		case f.holders == 0 && (f.ended(now) || k.strength() < s.majority):
+			delete(s.footings, k)
+		case !f.known || f.ended(now):
+			// Nobody has ever heard of it, or it is not to be heard of again.
+		case f.until.After(f.told):
+			f.told = f.until
+			leases = append(leases, f.lease())
+		}
+	}
+	return leases
+}

@@ -1,0 +1,45 @@
+-- Makes a connection the one that speaks for a term, and the term a living one if it
+-- is to begin. Returns 1, or 0 when the term is over and another has to begin.
+-- ARGV: run_id, uptime in ms, how the node stands if it has no marker, the
+-- longest time to live in ms, the run_ids of a new quorum;
+-- term, connection, time to live in ms if the term begins or 0, host, pid, reason.
+--
+-- It keeps the invariant that a server votes only when it remembers all votes that
+-- count: one that has lost its marker, or has started since it was set, has perhaps
+-- forgotten some, and waits until every lease of then is over. It may have
+-- granted tokens up to its clock plus the longest time to live: base is above them.
+
+local run, uptime, standing, most = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local marker = call('HMGET', P .. 'node', 'run', 'most')
+most = math.max(most, tonumber(marker[2] or '0'))
+if marker[1] ~= run then
+  local from, base = now + most, us
+  if marker[1] or standing == 'unsure' then
+    from = now - uptime + most
+  end
+  if not marker[1] and standing == 'new' then
+    from = 0
+  else
+    base = math.max(us, from * 1000)
+  end
+  call('HSET', P .. 'node', 'run', run, 'from', int(from), 'base', int(base))
+  if standing == 'new' and not marker[1] then
+    call('HSET', P .. 'node', 'born', int(now), 'peers', ARGV[5])
+  else
+    call('HDEL', P .. 'node', 'born', 'peers')
+  end
+  -- Votes that came back from the disk may be out of date.
+  if call('EXISTS', P .. 'live') == 1 then
+    call('ZUNIONSTORE', P .. 'live', '1', P .. 'live', 'WEIGHTS', '0')
+  end
+end
+call('HSET', P .. 'node', 'most', int(most))
+
+local term, gen, ttl = ARGV[6], ARGV[7], tonumber(ARGV[8])
+if ttl > 0 then
+  call('ZADD', P .. 'live', int(now + ttl), term)
+elseif not alive(term) then
+  return 0
+end
+call('HSET', P .. 's:' .. term, 'gen', gen, 'host', ARGV[9], 'pid', ARGV[10], 'reason', ARGV[11])
+return 1

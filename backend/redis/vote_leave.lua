@@ -1,0 +1,14 @@
+-- Ends a term. Returns 0 when nothing is left of it, and 1 when there is more to clear
+-- away by another call. ARGV: term.
+--
+-- What is not cleared away counts no more either: the term is dead from the first call.
+
+call('ZADD', P .. 'live', 'XX', '0', ARGV[1])
+known[ARGV[1]] = false
+local left = 0
+for _ = 1, 2 do
+  if bury(ARGV[1]) then break end
+  left = call('EXISTS', P .. 'of:' .. ARGV[1])
+end
+publish()
+return left
