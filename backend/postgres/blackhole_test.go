@@ -1,0 +1,222 @@
+package postgres
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dlock-go/dlock"
+)
+
+// A hole passes connections on to a server, until it swallows them: then nothing
+// comes through any more, not even their end.
+type hole struct {
+	listener net.Listener
+	server   string
+	running  sync.WaitGroup
+
+	mu    sync.Mutex
+	pipes []*pipe // in the order of their opening
+	next  int     // how much of the next one comes through, or 0: all
+	shut  bool
+}
+
+// A pipe is a connection through a hole.
+type pipe struct {
+	ends      [2]net.Conn
+	most      int // what the server may say in one go, so many times, or 0: without end
+	swallowed chan struct{}
+	once      sync.Once
+}
+
+func (p *pipe) swallow() { p.once.Do(func() { close(p.swallowed) }) }
+
+func newHole(r *rig) *hole {
+	r.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	r.must(err)
+	h := &hole{listener: l, server: fmt.Sprintf("127.0.0.1:%d", r.server.Port())}
+	h.running.Go(h.accept)
+	r.Cleanup(h.close)
+	return h
+}
+
+func (h *hole) accept() {
+	for {
+		client, err := h.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", h.server)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		p := &pipe{ends: [2]net.Conn{client, server}, swallowed: make(chan struct{})}
+		h.mu.Lock()
+		h.pipes = append(h.pipes, p)
+		p.most, h.next = h.next, 0
+		shut := h.shut
+		h.mu.Unlock()
+		if shut {
+			p.close()
+		}
+		h.running.Go(func() { p.pass(client, server, 0) })
+		h.running.Go(func() { p.pass(server, client, p.most) })
+	}
+}
+
+// pass copies until the connection ends, or is swallowed; then it reads on, for
+// keepalives to be answered, and tells nobody.
+func (p *pipe) pass(from, to net.Conn, most int) {
+	buf := make([]byte, 32<<10)
+	for reads := 0; ; reads++ {
+		n, err := from.Read(buf)
+		if most > 0 && reads == most {
+			p.swallow()
+		}
+		select {
+		case <-p.swallowed:
+			if err != nil {
+				return
+			}
+			continue
+		default:
+		}
+		if err == nil {
+			_, err = to.Write(buf[:n])
+		}
+		if err != nil {
+			p.close()
+			return
+		}
+	}
+}
+
+func (p *pipe) close() {
+	for _, c := range p.ends {
+		_ = c.Close()
+	}
+}
+
+// swallow swallows the connections that were opened after the first n.
+func (h *hole) swallow(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.pipes[n:] {
+		p.swallow()
+	}
+}
+
+// swallowNext has the next connection swallowed when the server has spoken n
+// times.
+func (h *hole) swallowNext(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.next = n
+}
+
+func (h *hole) opened() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.pipes)
+}
+
+func (h *hole) close() {
+	_ = h.listener.Close()
+	h.mu.Lock()
+	h.shut = true
+	pipes := h.pipes
+	h.mu.Unlock()
+	for _, p := range pipes {
+		p.close()
+	}
+	h.running.Wait()
+}
+
+// url returns the address of a server through the hole.
+func (h *hole) url(r *rig) string {
+	u, err := url.Parse(r.server.URL())
+	r.must(err)
+	u.Host = h.listener.Addr().String()
+	return u.String()
+}
+
+func TestBlackHoleEndsHoldsInTime(t *testing.T) {
+	t.Parallel()
+	const ttl = 2 * time.Second
+	r := newRig(t)
+	hole := newHole(r)
+	c, other := r.client(hole.url(r), dlock.WithTTL(ttl)), r.client(r.server.URL())
+	h := r.acquire(c.Mutex("x"))
+	granted := r.acquiring(other.Mutex("x"))
+	r.waiters(1)
+	start := time.Now()
+	hole.swallow(0)
+	r.loses(h)
+	lost := time.Now()
+	if lost.Sub(start) > ttl+2*time.Second {
+		t.Errorf("the loss was told after %v", lost.Sub(start))
+	}
+	// The server ends a session that it hears nothing of. Not before it was told.
+	h = comes(r, "grant", granted)
+	if granted := time.Now(); granted.Before(lost) {
+		t.Errorf("the lock was granted anew %v before its loss was told", lost.Sub(granted))
+	}
+	r.must(h.Release(r.ctx))
+	r.must(r.acquire(c.Mutex("x")).Release(r.ctx)) // by a new session
+}
+
+// A connection that is being opened falls into the hole.
+func TestBlackHoleWhileConnecting(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	hole := newHole(r)
+	other := r.client(r.server.URL())
+	for after := range 8 {
+		c := r.client(hole.url(r), dlock.WithTTL(2*time.Second))
+		h := r.acquire(other.Mutex("x"))
+		hole.swallowNext(after + 1)
+		opened := hole.opened()
+		granted := r.acquiring(c.Mutex("x"))
+		r.until("a connection is being opened", func() bool { return hole.opened() > opened })
+		time.Sleep(100 * time.Millisecond) // It is as far as it gets.
+		r.must(h.Release(r.ctx))
+		r.must(comes(r, "grant", granted).Release(r.ctx))
+		r.must(c.Close(r.ctx))
+	}
+}
+
+// Only the connections that wait are in the hole; the one that holds is well.
+func TestBlackHoleLeavesNobodyWaiting(t *testing.T) {
+	for name, ended := range map[string]bool{"server hangs up": true, "server knows nothing": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			hole := newHole(r)
+			c, other := r.client(hole.url(r), dlock.WithTTL(2*time.Second)), r.client(r.server.URL())
+			h := r.acquire(other.Mutex("x"))
+			read := r.acquire(other.RWMutex("x"))
+			ticket := r.acquire(other.Semaphore("x", 1))
+			kept := r.acquire(c.Mutex("kept"))
+			waiting := []<-chan *dlock.Hold{r.acquiring(c.Mutex("x")), r.acquiring(c.RWMutex("x")), r.acquiring(c.Semaphore("x", 1))}
+			r.waiters(2) // the semaphore's is at the gate
+			r.until("all connections are there", func() bool { return hole.opened() >= 4 })
+			hole.swallow(1)
+			if ended {
+				r.exec(r.watch, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+			}
+			for _, h := range []*dlock.Hold{h, read, ticket} {
+				r.must(h.Release(r.ctx))
+			}
+			for _, granted := range waiting {
+				r.must(comes(r, "grant", granted).Release(r.ctx))
+			}
+			r.must(kept.Err())
+			r.must(kept.Release(r.ctx))
+		})
+	}
+}

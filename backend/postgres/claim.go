@@ -1,0 +1,179 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// This file says what becomes of claims: what they ask for, when they are granted,
+// and how they leave.
+
+// ask begins with a new claim.
+func (s *session) ask(c *claim) {
+	l := c.lock
+	c.state = asking
+	s.active++
+	l.users++
+	switch {
+	case !l.closed(c.mode):
+		l.deciding++
+		s.pending = append(s.pending, request{kind: try, lock: l, claim: c})
+	case c.wait:
+		s.enqueue(c)
+	default:
+		s.refuse(c, nil)
+	}
+}
+
+// enqueue has a claim wait.
+func (s *session) enqueue(c *claim) {
+	c.state = queued
+	l := c.lock
+	w := l.waits[c.mode]
+	if w == nil {
+		_, outsider := s.outsiders[l.keyID()]
+		w = &wait{lock: l, mode: c.mode, keep: outsider, direct: outsider}
+		l.waits[c.mode] = w
+	}
+	w.claims = append(w.claims, c)
+	if len(w.claims) == 1 {
+		s.seat(w)
+	}
+}
+
+// refuse ends a claim that is not granted.
+func (s *session) refuse(c *claim, err error) {
+	c.state, c.err = refused, err
+	s.part(c)
+	if c.told {
+		s.send(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
+	}
+}
+
+// part takes a claim off its lock.
+func (s *session) part(c *claim) {
+	s.active--
+	c.lock.users--
+	s.settle(c.lock)
+}
+
+// grant makes a claim a holder.
+func (s *session) grant(c *claim, g *grip, number int64) {
+	l := c.lock
+	c.state, c.grip = held, g
+	if number != 0 {
+		c.ordinal = s.above | uint64(number)
+	}
+	l.holders++
+	l.shared = c.mode == backend.Shared
+	if c.told {
+		s.send(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: backend.Grant{Lease: s.terms(g.waiter), Ordinal: c.ordinal}})
+	}
+}
+
+// decided takes the answer to a try: a grip, in which the claim is counted, or
+// nil.
+func (s *session) decided(c *claim, g *grip, number int64, err error) {
+	switch {
+	case c.left:
+		c.state = leaving
+		s.part(c)
+		if c.grip = g; g != nil {
+			s.unhand(g)
+		}
+	case g != nil:
+		s.grant(c, g, number)
+	case err != nil:
+		s.refuse(c, explained(err))
+	case c.wait:
+		s.enqueue(c)
+	default:
+		s.refuse(c, nil)
+	}
+}
+
+// release gives back what a claim has, or withdraws it.
+func (s *session) release(c *claim) {
+	switch c.state {
+	case asking:
+		c.left = true
+	case queued:
+		c.state = leaving
+		w := c.lock.waits[c.mode]
+		i := slices.Index(w.claims, c)
+		w.claims = slices.Delete(w.claims, i, i+1)
+		if i < w.cover {
+			w.cover--
+		}
+		if len(w.claims) == 0 {
+			s.disband(w)
+		}
+		s.part(c)
+	case held:
+		c.state = leaving
+		c.lock.holders--
+		s.unhand(c.grip)
+		s.part(c)
+	case lost, refused:
+		c.state = leaving
+	}
+}
+
+// quiet reports whether nothing is left at the server of a claim that leaves.
+func (s *session) quiet(c *claim) bool {
+	l := c.lock
+	w := l.waits[c.mode]
+	return l.unlocking == 0 && s.scrubs == 0 && (w == nil || len(w.claims) > 0)
+}
+
+// unhand takes one claim off a grip, and gives it back when that was the last.
+func (s *session) unhand(g *grip) {
+	if g.claims--; g.claims > 0 {
+		return
+	}
+	l := g.lock
+	l.unlocking++
+	switch {
+	case g.waiter != nil:
+		s.letGo(g.waiter)
+		return
+	case l.tickets != nil:
+		delete(l.tickets.taken, g.slot)
+	default:
+		l.own = nil
+	}
+	s.pending = append(s.pending, request{kind: unlock, lock: l, grip: g})
+	if l.tickets == nil {
+		return
+	}
+	if w := l.waits[backend.Exclusive]; w != nil && w.waiter != nil && w.waiter.step == landing && !w.asked && len(w.claims) > 0 {
+		s.land(w) // It is here for the taking.
+	}
+}
+
+// settle has the session leave a semaphore that it no longer uses.
+func (s *session) settle(l *lock) {
+	if t := l.tickets; t != nil && t.joined && l.users == 0 && l.deciding == 0 && l.waits == [len(l.waits)]*wait{} {
+		t.joined = false
+		l.unlocking++
+		s.pending = append(s.pending, request{kind: leave, lock: l})
+	}
+	s.forget(l)
+}
+
+// explained adds to an error of the server what it means here.
+func explained(err error) error {
+	switch sqlState(err) {
+	case "53200": // out_of_memory, which is how it calls a full table of locks
+		return fmt.Errorf("the server has no room for more locks: raise its max_locks_per_transaction, or allow clients fewer (see WithMaxLocks): %w", err)
+	case "42P01", "42501":
+		return fmt.Errorf("the sequence of the fencing tokens cannot be used any more: %w", err)
+	}
+	return fmt.Errorf("asking the server: %w", err)
+}
+
+// errGone is why a hold ends with its wait session.
+var errGone = errors.New("the connection that held it was lost")

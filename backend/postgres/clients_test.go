@@ -1,0 +1,19 @@
+package postgres
+
+import (
+	"testing"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/dlocktest"
+	"github.com/dlock-go/dlock/internal/pgtest"
+)
+
+func TestClients(t *testing.T) {
+	// Each of the suite's clients has up to eight connections.
+	server := pgtest.New(t, quick("max_connections", "300"))
+	dlocktest.Run(t, dlocktest.Harness{
+		Backend: func(t *testing.T) backend.Backend { return open(t, server.URL()) },
+		URL:     server.URL(),
+		Vague:   true,
+	})
+}

@@ -1,0 +1,232 @@
+package postgres
+
+import (
+	"slices"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// waiterAnswered takes the answer to a wait session.
+func (s *session) waiterAnswered(wt *waiter, r *reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return
+	}
+	wt.wire.busy = false
+	if wt.pinged {
+		wt.pinged = false
+		s.extend(wt)
+		if next := wt.next; next != nil {
+			s.run(wt, wt.step, next)
+		}
+	} else {
+		s.climbed(wt, r)
+	}
+	s.pump()
+	poke(s.moved)
+}
+
+// extend moves the end of a keeper's lease.
+func (s *session) extend(wt *waiter) {
+	if wt.step != keeper {
+		return
+	}
+	if time.Now().After(wt.until) {
+		_ = wt.wire.conn.Close() // Too late: its holders may have been told.
+		return
+	}
+	wt.until = wt.wire.sent.Add(s.ttl - s.ttl/100)
+}
+
+// climbed takes the answer to a script.
+func (s *session) climbed(wt *waiter, r *reply) {
+	w := wt.wait
+	failed := r.err != nil
+	var number int64
+	if n := len(r.sets); !failed && n > 0 && len(r.sets[n-1].rows) > 0 {
+		number = r.sets[n-1].rows[0]
+	}
+	switch wt.step {
+	case climbing:
+		switch {
+		case failed:
+			s.interrupted(wt, len(r.sets), r.err.Code)
+		case len(w.claims) == 0:
+			s.clear(wt)
+		case w.mode == backend.Shared && number == 0:
+			s.count(wt)
+		default:
+			s.arrived(wt)
+		}
+	case keeping:
+		switch {
+		case failed || len(w.claims) == 0:
+			s.clear(wt)
+		default:
+			s.keep(wt, r.sets[0].rows[0])
+		}
+	case parting, clearing:
+		if failed {
+			s.clear(wt)
+			return
+		}
+		s.left(wt)
+	}
+}
+
+// left goes on when a wait session has nothing any more.
+func (s *session) left(wt *waiter) {
+	if g := wt.grip; g != nil {
+		wt.grip = nil
+		g.lock.unlocking--
+		s.settle(g.lock)
+	}
+	w := wt.wait
+	switch {
+	case w == nil:
+		s.free(wt)
+	case len(w.claims) == 0:
+		w.waiter = nil
+		s.dissolve(w)
+		s.free(wt)
+	case time.Now().Before(w.pause) || wt.step == clearing && len(s.unmet) > 0:
+		// Others have their turn with the wait session.
+		w.waiter = nil
+		wt.step, wt.wait = clearing, nil
+		s.free(wt)
+		s.seat(w)
+	default:
+		s.serve(wt, w)
+	}
+}
+
+// arrived goes on when a wait session has the gate and has had the lock.
+func (s *session) arrived(wt *waiter) {
+	w := wt.wait
+	w.standing = true
+	if w.keep {
+		// The lease begins when this is sent: how long ago the lock was granted
+		// nobody knows.
+		s.run(wt, keeping, append([]order{makeToken}, descent(w)...))
+		return
+	}
+	wt.step = landing
+	s.land(w)
+}
+
+// land has the holder session try the lock behind the gate.
+func (s *session) land(w *wait) {
+	w.asked = true
+	w.lock.deciding++
+	s.pending = append(s.pending, request{kind: land, lock: w.lock, wait: w})
+}
+
+// landed takes what came of it.
+func (s *session) landed(w *wait, g *grip, number int64, err error) {
+	wt := w.waiter
+	alone := len(w.claims) == 0
+	switch {
+	case alone:
+		if g != nil {
+			s.unhand(g)
+		}
+	case g != nil:
+		s.admit(w, g, number)
+	case err != nil:
+		s.drop(w, err)
+	case wt == nil:
+	case w.lock.tickets != nil:
+		s.rearm(ticketEvery)
+		return
+	default:
+		w.keep = true
+		s.outsiders[w.lock.keyID()] = time.Now()
+		if w.mode == backend.Shared {
+			s.arrived(wt) // It has the lock still.
+		} else {
+			s.run(wt, climbing, ascent(w))
+		}
+		return
+	}
+	switch {
+	case wt != nil:
+		s.descend(wt)
+	case len(w.claims) > 0:
+		s.seat(w)
+	default:
+		s.dissolve(w)
+	}
+}
+
+// keep makes a wait session the holder of the lock that it has.
+func (s *session) keep(wt *waiter, number int64) {
+	w := wt.wait
+	s.lease++
+	wt.lease, wt.until, wt.told = s.lease, wt.wire.sent.Add(s.ttl-s.ttl/100), time.Time{}
+	wt.grip = &grip{waiter: wt, lock: w.lock, shared: w.mode == backend.Shared, claims: 1}
+	wt.wait, wt.step, w.waiter = nil, keeper, nil
+	c := w.claims[0]
+	w.claims = append(w.claims[:0], w.claims[1:]...)
+	s.grant(c, wt.grip, number)
+	if len(w.claims) > 0 {
+		s.seat(w)
+	} else {
+		s.dissolve(w)
+	}
+}
+
+// count has the holder session look how many writers wait, since some seem to.
+func (s *session) count(wt *waiter) {
+	w := wt.wait
+	wt.step = counting
+	s.extras = append(s.extras, extra{stWriters, appendInt(nil, oidInt8, w.lock.key.derive("writers")), func(rows []int64) {
+		if wt.wait != w || wt.step != counting {
+			return // It is gone.
+		}
+		writers := 0
+		if len(rows) == 1 {
+			writers = int(rows[0])
+		}
+		switch {
+		case len(w.claims) == 0:
+			s.clear(wt)
+		case writers > 0 && w.passed+writers < backend.MaxWriters:
+			// They stand at the gate, behind this reader. It goes behind them,
+			// where one more may just have come.
+			w.passed += writers + 1
+			w.cover = len(w.claims)
+			s.run(wt, climbing, append([]order{giveLock, giveGate}, climb(w)...))
+		default:
+			s.arrived(wt)
+		}
+	}})
+}
+
+// interrupted takes an error of a climbing wait session, which has carried out
+// the first orders of its script.
+func (s *session) interrupted(wt *waiter, carried int, code string) {
+	w := wt.wait
+	switch code {
+	case "57014", "55P03": // query_canceled, lock_not_available
+	case "40P01": // deadlock_detected
+		// Between two transactions that wait for each other it stands in the way
+		// of their finding out: they do when the one behind it is at the lock.
+		s.clear(wt)
+		return
+	default:
+		// It has no room for another lock, say. A try will tell.
+		w.pause = time.Now().Add(pauseFor)
+		s.clear(wt)
+		return
+	}
+	gate := slices.Index(wt.script, takeGate)
+	if wt.rotate || len(w.claims) == 0 || w.lock.tickets != nil || w.direct || gate >= carried {
+		wt.rotate = false
+		s.clear(wt)
+		return
+	}
+	// It may have got the lock all the same. Its place is the gate, which it has.
+	s.run(wt, climbing, append([]order{giveLock}, ascent(w)...))
+}

@@ -1,0 +1,265 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// oldest is the first version of Postgres that will do.
+const oldest = 12_00_00
+
+// A role is what a connection is for.
+type role uint8
+
+const (
+	holding role = iota + 1 // it holds locks and never waits for one
+	waiting                 // it waits for locks
+)
+
+// gateSlice bounds how long a statement waits for a lock in one go. The longer
+// it does, the longer it keeps vacuum from removing what was deleted since.
+const gateSlice = 5 * time.Minute
+
+// settings returns what a connection sets for itself, whatever the role and the
+// database have set. Those of a later version than the server's are left out.
+func settings(r role, ttl time.Duration, who backend.Party) [][2]string {
+	statement, lock := ttl, ttl
+	if r == waiting {
+		statement, lock = 0, gateSlice
+	}
+	return [][2]string{
+		{"application_name", applicationName(who)},
+		{"client_encoding", "UTF8"},
+		{"client_min_messages", "error"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"idle_session_timeout", millis(ttl)}, // A lease that the server enforces.
+		{"jit", "off"},
+		{"lock_timeout", millis(lock)},
+		{"plan_cache_mode", "force_generic_plan"},
+		{"search_path", "pg_catalog, pg_temp"},
+		{"standard_conforming_strings", "on"},
+		{"statement_timeout", millis(statement)},
+		{"synchronous_commit", "local"}, // A token outlives a crash; over a fail-over the timeline sees to it.
+		{"tcp_keepalives_count", "3"},
+		{"tcp_keepalives_idle", seconds(ttl / 3)},
+		{"tcp_keepalives_interval", seconds(ttl / 6)},
+		{"tcp_user_timeout", millis(ttl)},
+		{"transaction_timeout", "0"},
+	}
+}
+
+func millis(d time.Duration) string {
+	return strconv.FormatInt((d + time.Millisecond - 1).Milliseconds(), 10)
+}
+
+func seconds(d time.Duration) string { return strconv.Itoa(max(1, int(d.Seconds()))) }
+
+// checkInterval is how often the server looks whether somebody who waits is
+// still there. Some systems cannot.
+const checkInterval = "select set_config('client_connection_check_interval', '1000', false) where current_setting('client_connection_check_interval', true) is not null"
+
+// server is what a connection learns about its server.
+type server struct {
+	version  int
+	pid      int64
+	activity int // bytes that pg_stat_activity shows of a statement
+}
+
+// dial opens a connection and makes sure that it leads to a server that will do.
+func (st *Store) dial(ctx context.Context, r role, ttl time.Duration, who backend.Party) (*pgx.Conn, server, error) {
+	c, err := st.connect(ctx)
+	if err != nil {
+		return nil, server{}, err
+	}
+	s, err := greet(ctx, c, r, ttl, who)
+	if err != nil {
+		hangUp(c)
+		return nil, server{}, err
+	}
+	return c, s, nil
+}
+
+// introduction asks a server what it is. Its answer is taken as text, because the
+// connection may have settings with which pgx does not work.
+const introduction = "select current_setting('server_version_num'), pg_is_in_recovery()::int, pg_backend_pid(), coalesce(pg_size_bytes(current_setting('track_activity_query_size', true)), 1024)"
+
+// greet learns what a connection leads to and sets it up.
+func greet(ctx context.Context, c *pgx.Conn, r role, ttl time.Duration, who backend.Party) (s server, err error) {
+	answers, err := c.PgConn().Exec(ctx, introduction).ReadAll()
+	if err != nil {
+		return s, err
+	}
+	var standby int
+	row := string(bytes.Join(answers[0].Rows[0], []byte(" ")))
+	if _, err := fmt.Sscan(row, &s.version, &standby, &s.pid, &s.activity); err != nil {
+		return s, fmt.Errorf("the server introduces itself with %q: %w", row, err)
+	}
+	switch {
+	case s.version < oldest:
+		return s, fmt.Errorf("%w: the server has version %d of Postgres, and at least %d is needed", backend.ErrUnsupported, s.version/10000, oldest/10000)
+	case standby != 0:
+		return s, errStandby
+	}
+	var set strings.Builder
+	set.WriteString("select pg_advisory_unlock_all(); select set_config(s.name, s.value, false) from (values ")
+	for i, setting := range settings(r, ttl, who) {
+		if i > 0 {
+			set.WriteString(", ")
+		}
+		fmt.Fprintf(&set, "('%s', %s)", setting[0], quoteText(setting[1]))
+	}
+	set.WriteString(") s(name, value) where current_setting(s.name, true) is not null")
+	if _, err := c.PgConn().Exec(ctx, set.String()).ReadAll(); err != nil {
+		return s, fmt.Errorf("settings: %w", err)
+	}
+	_, _ = c.PgConn().Exec(ctx, checkInterval).ReadAll()
+	return s, nil
+}
+
+// errStandby says that a server does not do, now.
+var errStandby = errors.New("the server is a standby, whose locks exclude nobody on the primary")
+
+// quoteText quotes a string of ASCII for SQL.
+func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// wire prepares the statements of a connection and takes it over.
+func (st *Store) wire(ctx context.Context, c *pgx.Conn, s server, r role, ttl time.Duration, who backend.Party) (*wire, error) {
+	card := card(who, s.activity)
+	p := c.PgConn().StartPipeline(ctx)
+	for name, sql := range statements(st.token(), r, s.version) {
+		p.SendPrepare(name, card+sql, nil)
+	}
+	if err := p.Sync(); err != nil {
+		hangUp(c)
+		return nil, err
+	}
+	if err := p.Close(); err != nil {
+		hangUp(c)
+		return nil, fmt.Errorf("preparing statements: %w", err)
+	}
+	return newWire(c, s.pid, ttl)
+}
+
+func (st *Store) token() string {
+	if !st.config.tokens {
+		return tokenOf("")
+	}
+	return tokenOf(st.sequence())
+}
+
+// hangUp closes a connection that is no longer wanted, and waits for nobody.
+func hangUp(c *pgx.Conn) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = c.Close(ctx)
+}
+
+// applicationName is what pg_stat_activity shows everybody of a client.
+func applicationName(who backend.Party) string {
+	const most = 63
+	host, pid := printable(who.Host), " "+strconv.Itoa(who.PID)
+	const prefix = "dlock "
+	if n := most - len(prefix) - len(pid); len(host) > n {
+		host = host[:n]
+	}
+	return prefix + host + pid
+}
+
+// printable returns s in ASCII, as the server does with application names.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// A business card is the comment in front of every statement, by which Inspect
+// and people who look into pg_stat_activity find out who somebody is.
+type businessCard struct {
+	Host   string `json:"host"`
+	PID    int    `json:"pid"`
+	Reason string `json:"reason,omitempty"`
+}
+
+const (
+	cardPrefix = "/* dlock "
+	cardSuffix = " */ "
+)
+
+// card returns the comment. The reason is cut where the server would not show it
+// whole.
+func card(who backend.Party, most int) string {
+	const statement = 32 // Bytes of the statement that should be seen behind it.
+	b := businessCard{Host: who.Host, PID: who.PID, Reason: strings.ToValidUTF8(who.Reason, "\ufffd")}
+	for {
+		text := cardPrefix + ascii(b) + cardSuffix
+		if len(text) <= max(most-statement, 0) || b.Reason == "" && b.Host == "" {
+			return text
+		}
+		if b.Reason == "" {
+			b.Host = ""
+			continue
+		}
+		_, last := utf8.DecodeLastRuneInString(b.Reason)
+		b.Reason = b.Reason[:len(b.Reason)-last]
+	}
+}
+
+// ascii encodes a card so that it survives any encoding, and ends no comment.
+func ascii(b businessCard) string {
+	text, err := json.Marshal(b)
+	if err != nil {
+		panic("dlock: " + err.Error())
+	}
+	var out strings.Builder
+	for _, r := range string(text) {
+		switch {
+		case r == '/' || r == '*' || r >= 0x7f && r <= 0xffff:
+			fmt.Fprintf(&out, `\u%04x`, r)
+		case r > 0xffff:
+			r -= 0x10000
+			fmt.Fprintf(&out, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+		default:
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}
+
+// parseCard finds the card in a statement.
+func parseCard(statement string) (who backend.Party, ok bool) {
+	text, found := strings.CutPrefix(statement, cardPrefix)
+	if !found {
+		return who, false
+	}
+	text, _, found = strings.Cut(text, cardSuffix)
+	var b businessCard
+	if !found || json.Unmarshal([]byte(text), &b) != nil {
+		return who, false
+	}
+	return backend.Party{Host: b.Host, PID: b.PID, Reason: b.Reason}, true
+}
+
+// sqlState returns the code of an error of the server, or "".
+func sqlState(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return ""
+}

@@ -1,0 +1,80 @@
+// Package postgres keeps dlock's locks in a Postgres database, as advisory locks.
+// There is no table, and no server beside the database.
+//
+// Importing the package makes dlock.Open understand URLs of the schemes
+// "postgres" and "postgresql", with everything that pgx understands: several
+// hosts, service files, TLS. Over a network use TLS, with sslmode=verify-full.
+// These parameters of the URL are our own, and have an [Option] each:
+//
+//	dlock_connections  most connections of a client (8): WithConnections
+//	dlock_locks        most locks of a client (1000): WithMaxLocks
+//	dlock_schema       where the sequence of the fencing tokens is (dlock): WithSchema
+//	dlock_tokens       false does without tokens: WithoutTokens
+//	dlock_keys         names, or dotnet for the keys of the .NET library DistributedLock: WithKeys
+//
+// Whoever has a pgx.ConnConfig or a pgxpool.Pool calls [New] or [NewFromPool], and
+// whoever wants a lock for the rest of a transaction of his own, [LockTx].
+//
+// # Connections
+//
+// A client has one connection that holds all its locks, and up to seven more that
+// wait. A name that is wanted while others have it occupies one of these, however
+// many goroutines want it; they are opened when they are needed, and closed when
+// they have not been for a minute. For as many names as there are wait sessions a
+// client has a place in the server's queue, first come, first served between all
+// clients. For names beyond that, and when the server has no connection to spare,
+// it tries every few hundredths of a second, and the wait sessions go round among
+// the names. [Store.Inspect] takes one connection more while it lasts.
+//
+// # Promises
+//
+// A lock is lost when the connection that holds it is: when the backend is
+// terminated or the server stops, which is noticed at once, or when the server
+// does not answer for the time to live of the client (dlock.WithTTL), be it
+// stopped, failed over or out of reach. The server keeps to that time too: it ends
+// a session that it has not heard of for so long (idle_session_timeout, since
+// version 14), and not before the client has counted it as lost. On versions 12
+// and 13 the locks of a client that was cut off last until TCP notices that. A
+// process that is killed frees its locks at once.
+//
+// Waiting writers go before waiting readers, but at most about backend.MaxWriters
+// of them in a row. Whoever takes the key of a lock by hand is excluded, but does
+// not know the queue; as long as somebody does, clients stand in the same line
+// with him, in which each has his turn and writers have no privilege.
+//
+// A waiting statement has a snapshot, as any statement has, and CREATE INDEX
+// CONCURRENTLY and its like wait for it. About once a second a client looks
+// whether somebody does, and begins its statements anew; who holds a place in the
+// queue behind the first may then change it with others. After five minutes a
+// statement ends by itself, for the sake of vacuum.
+//
+// Fencing tokens are numbers of a sequence, below the server's timeline. They grow
+// over crashes and over a fail-over to a standby; a database that is restored from
+// a dump begins with the numbers of the dump. A client makes the sequence when it
+// may. If it may not, it says what to grant. It has to be made durable now and
+// then, so tokens cost an fsync for every batch of more than a few grants;
+// [WithoutTokens] does not have that.
+//
+// # Settings
+//
+// Sessions set for themselves what they need, whatever the role or the database
+// say: idle_session_timeout, statement_timeout, lock_timeout, the tcp_keepalives_*
+// and tcp_user_timeout, client_connection_check_interval, synchronous_commit=local,
+// application_name, search_path, and a few that pin defaults. The connections of a
+// pool are taken out of it and never given back, so no setting leaks.
+//
+// Locks live in a table that all sessions of the server share, with room for
+// about max_locks_per_transaction × (max_connections + max_prepared_transactions)
+// of them; each lock that is held takes an entry, each that waits two or three, and
+// a semaphore two for each client more than its tickets. When it is full, who asks
+// gets an error, and what is held stays so.
+//
+// Advisory locks belong to the session. PgBouncer works in session mode; with a
+// pooler that shares backends between sessions, as PgBouncer does in its
+// transaction mode, there is no lock, and Open refuses it. A standby that can only
+// be read is refused too.
+//
+// In pg_stat_activity the connections are called "dlock HOST PID", and their
+// statements begin with a comment that has the reason of dlock.WithReason. In
+// pg_locks a mutex or reader-writer lock stands under its key: [WithKeys].
+package postgres

@@ -1,0 +1,166 @@
+package postgres
+
+import (
+	"fmt"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A job is an op that Apply works on.
+type job struct {
+	op      *backend.Op
+	lock    *lock
+	claim   *claim
+	started bool
+	done    bool
+	result  backend.Result
+}
+
+// advance starts the jobs that can be started and takes the answers that are
+// there. It returns how many jobs are left. Jobs on one lock are done in order.
+func (s *session) advance() (left int) {
+	s.pass++
+	for i := range s.jobs {
+		j := &s.jobs[i]
+		if j.done {
+			continue
+		}
+		if j.lock != nil && j.lock.pass == s.pass {
+			left++
+			continue
+		}
+		if !j.started {
+			s.start(j)
+		}
+		if j.started && !j.done {
+			s.look(j)
+		}
+		if !j.done {
+			left++
+			if l := j.lock; l != nil && (!j.started || j.op.Do == backend.Acquire) {
+				l.pass = s.pass // An unlock goes before what is asked next.
+			}
+		}
+	}
+	return left
+}
+
+// start begins with a job, if what is under way already lets it.
+func (s *session) start(j *job) {
+	op := j.op
+	switch op.Do {
+	case backend.Release:
+		if l := s.locks[lockID{op.Class, op.Name}]; l != nil && l.pass == s.pass {
+			s.at(j, l)
+			return // Behind another job, perhaps the Acquire of this very owner.
+		}
+		j.started = true
+		j.claim = s.claims[op.Owner]
+		if j.claim == nil {
+			s.did(j, backend.Result{State: backend.Released})
+			return
+		}
+		s.at(j, j.claim.lock)
+		s.release(j.claim)
+		return
+	case backend.Acquire:
+	default:
+		s.did(j, backend.Result{State: backend.Failed, Err: backend.ErrUnsupported})
+		return
+	}
+	if err := check(op); err != nil {
+		s.did(j, backend.Result{State: backend.Failed, Err: err})
+		return
+	}
+	if c := s.claims[op.Owner]; c != nil {
+		if l := c.lock; l.id != (lockID{op.Class, op.Name}) || l.limit != size(op) || c.mode != op.Mode {
+			s.did(j, backend.Result{State: backend.Failed, Err: errOwner})
+			return
+		}
+		s.at(j, c.lock)
+		j.claim, j.started = c, true
+		return
+	}
+	if j.lock == nil {
+		l, err := s.find(op)
+		if err != nil {
+			s.did(j, backend.Result{State: backend.Failed, Err: err})
+			return
+		}
+		s.at(j, l)
+		if l.pass == s.pass {
+			return // Behind another job.
+		}
+	}
+	l := j.lock
+	switch {
+	case l.limit != size(op) && l.users > 0:
+		s.did(j, backend.Result{State: backend.Failed, Err: backend.ErrLimit})
+		return
+	case l.deciding > 0 || l.ending() || l.limit != size(op) && l.unlocking > 0:
+		return
+	case s.active >= s.store.config.locks:
+		s.did(j, backend.Result{State: backend.Failed, Err: fmt.Errorf("the client holds or awaits %d locks, the most that it may (see WithMaxLocks)", s.active)})
+		return
+	}
+	if l.limit != size(op) {
+		l.limit = size(op)
+		l.tickets = newTickets(l.key, l.limit)
+	}
+	j.started = true
+	j.claim = &claim{owner: op.Owner, lock: l, mode: op.Mode, wait: op.Wait}
+	s.claims[op.Owner] = j.claim
+	s.ask(j.claim)
+}
+
+func (s *session) at(j *job, l *lock) {
+	if j.lock == nil {
+		j.lock = l
+		l.jobs++
+	}
+}
+
+func (s *session) did(j *job, r backend.Result) {
+	j.started, j.done, j.result = true, true, r
+}
+
+// look answers a job if its claim has come far enough.
+func (s *session) look(j *job) {
+	c := j.claim
+	if j.op.Do == backend.Release {
+		if c.state == leaving && s.quiet(c) {
+			delete(s.claims, c.owner)
+			s.did(j, backend.Result{State: backend.Released})
+		}
+		return
+	}
+	switch c.state {
+	case held:
+		s.did(j, backend.Result{State: backend.Granted})
+	case queued:
+		if w := c.lock.waits[c.mode]; w.standing {
+			c.told = true
+			s.did(j, backend.Result{State: backend.Queued})
+		}
+	case lost:
+		// Its owner was told. Until it has released, there is nothing to say.
+		s.did(j, backend.Result{State: backend.Unknown})
+	case refused:
+		delete(s.claims, c.owner)
+		if c.err != nil {
+			s.did(j, backend.Result{State: backend.Failed, Err: c.err})
+		} else {
+			s.did(j, backend.Result{State: backend.Busy})
+		}
+	}
+}
+
+// dismiss lets go of the locks of jobs.
+func (s *session) dismiss() {
+	for i := range s.jobs {
+		if l := s.jobs[i].lock; l != nil {
+			l.jobs--
+			s.forget(l)
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package postgres
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/dlock-go/dlock"
+)
+
+// A server that does not answer for a while, but in time, takes nothing away.
+func TestShortPauseOfTheServerIsOutlived(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	c := r.client(r.server.URL(), dlock.WithTTL(20*time.Second))
+	held := r.acquire(c.Mutex("held"))
+	r.must(r.server.Pause())
+	granted := r.acquiring(c.Mutex("asked for meanwhile")) // its outcome is unknown for some time
+	time.Sleep(9 * time.Second)                            // longer than a batch may take
+	r.must(held.Err())
+	r.must(r.server.Resume())
+	h := comes(r, "grant", granted)
+	r.must(h.Err())
+	r.must(held.Err())
+	r.must(h.Release(r.ctx))
+	r.must(held.Release(r.ctx))
+}
+
+// One that does not answer for longer than the time to live takes all, and by
+// then the holders know.
+func TestLongPauseOfTheServerIsALoss(t *testing.T) {
+	t.Parallel()
+	const ttl = 2 * time.Second
+	r := newRig(t)
+	c := r.client(r.server.URL(), dlock.WithTTL(ttl))
+	holds := []*dlock.Hold{r.acquire(c.Mutex("x")), r.acquire(reader{c.RWMutex("x")}), r.acquire(c.Semaphore("x", 2))}
+	start := time.Now()
+	r.must(r.server.Pause())
+	for _, h := range holds {
+		r.loses(h)
+		if late := time.Since(start); late > ttl+time.Second { // patience
+			t.Errorf("a loss was told after %v", late)
+		}
+		if !errors.Is(h.Err(), dlock.ErrLost) {
+			t.Error(h.Err())
+		}
+	}
+	r.must(r.server.Resume())
+	for _, l := range []acquirer{c.Mutex("x"), c.RWMutex("x"), c.Semaphore("x", 2)} {
+		h := r.acquire(l)
+		r.must(h.Err())
+		r.must(h.Release(r.ctx))
+	}
+}
+
+func TestRestartOfTheServer(t *testing.T) {
+	r := newRig(t)
+	a, b := r.client(r.server.URL()), r.client(r.server.URL())
+	h := r.acquire(a.Mutex("x"))
+	granted := r.acquiring(b.Mutex("x"))
+	r.waiters(1)
+	before, _ := h.Token()
+	start := time.Now()
+	r.must(r.server.Restart())
+	r.loses(h)
+	h = comes(r, "grant", granted)
+	t.Logf("granted again %v after the stop", time.Since(start))
+	if after, _ := h.Token(); after <= before {
+		t.Errorf("token %d came after %d", after, before)
+	}
+	r.must(h.Release(r.ctx))
+}
+
+// A wait session that is lost costs its place, and nothing else.
+func TestLostWaitSession(t *testing.T) {
+	r := newRig(t)
+	a, b := r.client(r.server.URL()), r.client(r.server.URL())
+	holders := r.backends()
+	for _, lock := range []func(*dlock.Client) acquirer{
+		func(c *dlock.Client) acquirer { return c.Mutex("x") },
+		func(c *dlock.Client) acquirer { return c.RWMutex("x") },
+		func(c *dlock.Client) acquirer { return reader{c.RWMutex("y")} },
+	} {
+		block := lock(a)
+		if l, ok := block.(reader); ok {
+			block = l.RWMutex
+		}
+		h, other := r.acquire(block), r.acquire(b.Mutex("other"))
+		granted := r.acquiring(lock(b))
+		for range 3 {
+			r.waiters(1)
+			r.exec(r.watch, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dlock %' AND NOT pid = ANY($1)", holders)
+		}
+		r.waiters(1)
+		r.must(h.Release(r.ctx))
+		h = comes(r, "grant", granted)
+		r.must(h.Release(r.ctx))
+		r.must(other.Err())
+		r.must(other.Release(r.ctx))
+	}
+}
+
+// A wait session holds what it has to keep from strangers. When it is lost, so is
+// that, and no more.
+func TestLostKeeper(t *testing.T) {
+	r := newRig(t)
+	c := r.client(r.server.URL())
+	holder := r.backends()
+	other := r.acquire(c.Mutex("other"))
+	key := nameKey(1, "x").value
+	hands := r.connect(r.server.URL())
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	// Two by hand are always there, so that behind the gate somebody is faster.
+	go func() {
+		defer close(done)
+		second := r.connect(r.server.URL())
+		for turn := 0; ; turn++ {
+			select {
+			case <-stop:
+				_, _ = hands.Exec(r.ctx, "SELECT pg_advisory_unlock_all()")
+				_, _ = second.Exec(r.ctx, "SELECT pg_advisory_unlock_all()")
+				return
+			default:
+			}
+			_, _ = hands.Exec(r.ctx, "SELECT pg_advisory_lock($1)", key)
+			waiting := make(chan struct{})
+			go func() { defer close(waiting); _, _ = second.Exec(r.ctx, "SELECT pg_advisory_lock($1)", key) }()
+			time.Sleep(5 * time.Millisecond)
+			_, _ = hands.Exec(r.ctx, "SELECT pg_advisory_unlock($1)", key)
+			<-waiting
+			hands, second = second, hands
+			_, _ = second.Exec(r.ctx, "SELECT 1")
+			_, _ = hands.Exec(r.ctx, "SELECT pg_advisory_unlock($1)", key)
+		}
+	}()
+	var kept *dlock.Hold
+	r.until("a wait session keeps the lock", func() bool {
+		h := r.acquire(c.Mutex("x"))
+		if ask[bool](r, r.watch, "SELECT EXISTS(SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::int8 << 32 | objid::int8 = $1 AND NOT pid = ANY($2))", key, holder) {
+			kept = h
+			return true
+		}
+		r.must(h.Release(r.ctx))
+		return false
+	})
+	close(stop)
+	r.exec(r.watch, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::int8 << 32 | objid::int8 = $1", key)
+	r.loses(kept)
+	<-done
+	r.must(other.Err())
+	r.must(r.acquire(c.Mutex("x")).Release(r.ctx))
+	r.must(other.Release(r.ctx))
+}
+
+func TestNothingIsLeftOfAClient(t *testing.T) {
+	r := newRig(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	for _, end := range []func(){func() {}, func() {
+		r.exec(r.watch, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dlock %'")
+	}} {
+		a, err := dlock.Open(r.ctx, r.server.URL())
+		r.must(err)
+		b, err := dlock.Open(r.ctx, r.server.URL())
+		r.must(err)
+		for _, name := range []string{"a", "b"} {
+			r.acquire(a.Mutex(name))
+			waited := r.acquiring(b.Semaphore(name, 1))
+			comes(r, "grant", waited)
+			go func() { _, _ = a.Semaphore(name, 1).Acquire(r.ctx) }()
+		}
+		r.until("two wait", func() bool { return a.Stats().Waiting == 2 })
+		end()
+		r.must(a.Close(r.ctx))
+		r.must(b.Close(r.ctx))
+	}
+	r.until("no connection is left", func() bool { return len(r.backends()) == 0 })
+}

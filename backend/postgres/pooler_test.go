@@ -1,0 +1,91 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dlock-go/dlock"
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/internal/pgtest"
+)
+
+func TestPoolerInSessionModeWorks(t *testing.T) {
+	r := newRig(t)
+	pooler := pgtest.NewPooler(t, r.server, pgtest.SessionPooling, map[string]string{"default_pool_size": "40"})
+	a, b, direct := r.client(pooler.URL()), r.client(pooler.URL()), r.client(r.server.URL())
+	h := r.acquire(a.Mutex("x"))
+	r.available(b.Mutex("x"), false)
+	r.available(direct.Mutex("x"), false)
+	last, _ := h.Token()
+	r.must(h.Release(r.ctx))
+	h = r.acquire(a.Mutex("x"))
+	waiting := []<-chan *dlock.Hold{r.acquiring(b.Mutex("x"))}
+	r.waiters(1)
+	waiting = append(waiting, r.acquiring(direct.Mutex("x")))
+	r.waiters(2)
+	r.must(h.Release(r.ctx))
+	for _, granted := range waiting {
+		h := comes(r, "grant", granted)
+		if token, ok := h.Token(); !ok || token <= last {
+			t.Errorf("token %d follows %d", token, last)
+		} else {
+			last = token
+		}
+		r.must(h.Release(r.ctx))
+	}
+
+	h = r.acquire(a.Mutex("x"))
+	r.must(pooler.Close())
+	r.loses(h)
+	r.must(r.acquire(direct.Mutex("x")).Release(r.ctx)) // The server hears of it later than the client.
+}
+
+func TestPoolerInOtherModesIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, mode := range []pgtest.PoolMode{pgtest.TransactionPooling, pgtest.StatementPooling} {
+		for _, size := range []int{1, 2, 20} {
+			for _, others := range []int{0, 3} {
+				t.Run(fmt.Sprintf("%s/%d/%d", mode, size, others), func(t *testing.T) {
+					if others > 0 && size == 1 {
+						t.Skip("others have the one connection")
+					}
+					pooler := pgtest.NewPooler(t, r.server, mode, map[string]string{"default_pool_size": fmt.Sprint(size), "query_wait_timeout": "20"})
+					ctx, cancel := context.WithTimeout(r.ctx, patience)
+					defer cancel()
+					// Others make it a matter of chance which backend one meets.
+					done := make(chan struct{}, others)
+					busy, rest := context.WithCancel(ctx)
+					for range others {
+						conn := r.connect(pooler.URL(), func(c *pgx.ConnConfig) { c.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol })
+						go func() {
+							defer func() { done <- struct{}{} }()
+							for busy.Err() == nil {
+								_, _ = conn.Exec(ctx, "SELECT pg_sleep(0.001)")
+							}
+						}()
+					}
+					for range 10 {
+						c, err := dlock.Open(ctx, pooler.URL())
+						if err == nil {
+							_ = c.Close(ctx)
+							t.Fatal("the pooler is accepted")
+						}
+						if !errors.Is(err, backend.ErrUnsupported) || !strings.Contains(err.Error(), "transaction mode") || strings.Contains(err.Error(), pgtest.Password) {
+							t.Fatal(err)
+						}
+					}
+					rest()
+					for range others {
+						<-done
+					}
+				})
+			}
+		}
+	}
+}

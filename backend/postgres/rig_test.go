@@ -1,0 +1,234 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dlock-go/dlock"
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/internal/pgtest"
+)
+
+// patience bounds what has to happen some time.
+const patience = time.Minute
+
+// A rig is a server for a test, with connections that use and watch it.
+type rig struct {
+	*testing.T
+	server *pgtest.Server
+	ctx    context.Context
+	watch  *pgx.Conn // looks at the locks of others
+}
+
+// newRig starts a server with settings, name by name and value by value.
+func newRig(t *testing.T, settings ...string) *rig {
+	t.Helper()
+	return rigOn(t, pgtest.New(t, quick(settings...)))
+}
+
+// quick is the configuration of a server whose data need not survive anything.
+func quick(settings ...string) pgtest.Config {
+	c := pgtest.Config{Settings: map[string]string{"fsync": "off", "deadlock_timeout": "100ms"}}
+	for i := 0; i < len(settings); i += 2 {
+		c.Settings[settings[i]] = settings[i+1]
+	}
+	return c
+}
+
+func rigOn(t *testing.T, server *pgtest.Server) *rig {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	r := &rig{T: t, server: server, ctx: ctx}
+	r.watch = r.connect(server.URL())
+	return r
+}
+
+func (r *rig) must(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r *rig) connect(url string, change ...func(*pgx.ConnConfig)) *pgx.Conn {
+	r.Helper()
+	config, err := pgx.ParseConfig(url)
+	r.must(err)
+	for _, c := range change {
+		c(config)
+	}
+	conn, err := pgx.ConnectConfig(r.ctx, config)
+	r.must(err)
+	r.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func (r *rig) begin(conn *pgx.Conn) pgx.Tx {
+	r.Helper()
+	tx, err := conn.Begin(r.ctx)
+	r.must(err)
+	return tx
+}
+
+// tx begins a transaction on a connection of its own.
+func (r *rig) tx() pgx.Tx {
+	r.Helper()
+	return r.begin(r.connect(r.server.URL()))
+}
+
+func (r *rig) exec(conn *pgx.Conn, sql string, args ...any) {
+	r.Helper()
+	if _, err := conn.Exec(r.ctx, sql, args...); err != nil {
+		r.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func ask[T any](r *rig, conn *pgx.Conn, sql string, args ...any) (answer T) {
+	r.Helper()
+	if err := conn.QueryRow(r.ctx, sql, args...).Scan(&answer); err != nil {
+		r.Fatalf("%s: %v", sql, err)
+	}
+	return answer
+}
+
+// client opens a client, which is closed with the test.
+func (r *rig) client(url string, options ...dlock.Option) *dlock.Client {
+	r.Helper()
+	c, err := dlock.Open(r.ctx, url, append([]dlock.Option{dlock.WithLogger(slog.New(slog.DiscardHandler))}, options...)...)
+	r.must(err)
+	r.end(c)
+	return c
+}
+
+// over returns a client of a store, which is closed with the test.
+func (r *rig) over(b backend.Backend, options ...dlock.Option) *dlock.Client {
+	r.Helper()
+	c, err := dlock.New(b, append([]dlock.Option{dlock.WithLogger(slog.New(slog.DiscardHandler))}, options...)...)
+	r.must(err)
+	r.end(c)
+	return c
+}
+
+func (r *rig) end(c *dlock.Client) {
+	r.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_ = c.Close(ctx) // the server may be down
+	})
+}
+
+// An acquirer is a lock of a client.
+type acquirer interface {
+	Acquire(context.Context) (*dlock.Hold, error)
+	TryLockContext(context.Context) (bool, error)
+	UnlockContext(context.Context) error
+}
+
+// A reader is the read side of a reader-writer lock.
+type reader struct{ *dlock.RWMutex }
+
+func (l reader) Acquire(ctx context.Context) (*dlock.Hold, error) { return l.AcquireRead(ctx) }
+func (l reader) TryLockContext(ctx context.Context) (bool, error) { return l.TryRLockContext(ctx) }
+func (l reader) UnlockContext(ctx context.Context) error          { return l.RUnlockContext(ctx) }
+
+// acquire takes a lock.
+func (r *rig) acquire(l acquirer) *dlock.Hold {
+	r.Helper()
+	h, err := l.Acquire(r.ctx)
+	r.must(err)
+	return h
+}
+
+// acquiring takes a lock in a goroutine. The channel is closed when that fails.
+func (r *rig) acquiring(l acquirer) <-chan *dlock.Hold {
+	granted := make(chan *dlock.Hold, 1)
+	go func() {
+		defer close(granted)
+		h, err := l.Acquire(r.ctx)
+		if err != nil {
+			r.Error(err)
+			return
+		}
+		granted <- h
+	}()
+	return granted
+}
+
+// available checks whether a lock is to be had.
+func (r *rig) available(l acquirer, want bool) {
+	r.Helper()
+	ok, err := l.TryLockContext(r.ctx)
+	r.must(err)
+	if ok {
+		r.must(l.UnlockContext(r.ctx))
+	}
+	if ok != want {
+		r.Fatalf("a lock is available: %v", ok)
+	}
+}
+
+// comes waits for something that a channel tells.
+func comes[T any](r *rig, what string, c <-chan T) T {
+	r.Helper()
+	select {
+	case v, ok := <-c:
+		if !ok {
+			r.Fatalf("there will be no %s", what)
+		}
+		return v
+	case <-time.After(patience):
+		r.Fatalf("in %v there was no %s", patience, what)
+		panic("unreachable")
+	}
+}
+
+// loses waits for the loss of a hold.
+func (r *rig) loses(h *dlock.Hold) {
+	r.Helper()
+	select {
+	case <-h.Lost():
+	case <-time.After(patience):
+		r.Fatalf("in %v there was no loss", patience)
+	}
+}
+
+// backends returns the backends that serve clients of dlock.
+func (r *rig) backends() []int32 {
+	r.Helper()
+	return ask[[]int32](r, r.watch, "SELECT coalesce(array_agg(pid ORDER BY pid), '{}') FROM pg_stat_activity WHERE application_name LIKE 'dlock %'")
+}
+
+// locks returns how many advisory locks a connection holds, or waits for.
+func (r *rig) locks(conn *pgx.Conn, granted bool) int {
+	r.Helper()
+	return ask[int](r, r.watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1 AND granted = $2", conn.PgConn().PID(), granted)
+}
+
+// waits returns when a connection waits for a lock.
+func (r *rig) waits(conn *pgx.Conn) {
+	r.Helper()
+	r.until("a connection waits", func() bool { return r.locks(conn, false) == 1 })
+}
+
+// waiters returns when n wait for advisory locks.
+func (r *rig) waiters(n int) {
+	r.Helper()
+	r.until(fmt.Sprintf("%d wait", n), func() bool {
+		return ask[int](r, r.watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == n
+	})
+}
+
+func (r *rig) until(what string, met func() bool) {
+	r.Helper()
+	for deadline := time.Now().Add(patience); !met(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.Fatalf("in %v it did not happen that %s", patience, what)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A fencing token's ordinal is the number of the server's timeline above a number
+// of a sequence. The sequence only grows, over a crash too; a fail-over may set
+// it back, but begins another timeline.
+const (
+	numberBits   = 44
+	timelineBits = 8
+)
+
+// sequenceName is the name of the sequence within its schema.
+const sequenceName = "token"
+
+// sequence returns the qualified name of the sequence, quoted.
+func (st *Store) sequence() string { return pgx.Identifier{st.config.schema, sequenceName}.Sanitize() }
+
+// findSequence makes sure that there is a sequence that the session may use.
+func (st *Store) findSequence(ctx context.Context, c *pgx.Conn) error {
+	if st.ready.Load() {
+		return nil
+	}
+	usable, err := st.sequenceUsable(ctx, c)
+	if err == nil && !usable {
+		err = st.createSequence(ctx, c)
+	}
+	if err != nil {
+		return err
+	}
+	st.ready.Store(true)
+	return nil
+}
+
+// sequenceUsable reports whether the sequence exists, and an error when it does
+// and is of no use.
+func (st *Store) sequenceUsable(ctx context.Context, c *pgx.Conn) (bool, error) {
+	const look = `select s.oid, coalesce(has_sequence_privilege(s.oid, 'USAGE') and has_schema_privilege(n.oid, 'USAGE'), false),
+	q.seqcache = 1 and q.seqincrement > 0 and not q.seqcycle, current_user
+from pg_namespace n join pg_class s on s.relnamespace = n.oid join pg_sequence q on q.seqrelid = s.oid
+where n.nspname = $1 and s.relname = $2`
+	var oid uint32
+	var allowed, fit bool
+	var user string
+	err := c.QueryRow(ctx, look, pgx.QueryExecModeExec, st.config.schema, sequenceName).Scan(&oid, &allowed, &fit, &user)
+	name, role := st.sequence(), pgx.Identifier{user}.Sanitize()
+	switch {
+	case err == pgx.ErrNoRows:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("looking for the sequence of the fencing tokens: %w", err)
+	case !allowed:
+		return false, fmt.Errorf("the role may not use the sequence of the fencing tokens; its owner can allow it by: GRANT USAGE ON SCHEMA %s TO %s; GRANT USAGE ON SEQUENCE %s TO %s (or work without tokens, see WithoutTokens)",
+			pgx.Identifier{st.config.schema}.Sanitize(), role, name, role)
+	case !fit:
+		return false, fmt.Errorf("the sequence %s is not fit for fencing tokens: it needs CACHE 1, NO CYCLE and a positive increment", name)
+	}
+	return true, nil
+}
+
+// createSequence makes the sequence, and its schema.
+func (st *Store) createSequence(ctx context.Context, c *pgx.Conn) error {
+	schema := pgx.Identifier{st.config.schema}.Sanitize()
+	sequence := fmt.Sprintf("CREATE SEQUENCE IF NOT EXISTS %s CACHE 1 MAXVALUE %d", st.sequence(), uint64(1)<<numberBits-1)
+	var there bool
+	err := c.QueryRow(ctx, "select exists(select from pg_namespace where nspname = $1)", pgx.QueryExecModeExec, st.config.schema).Scan(&there)
+	if err == nil && !there {
+		_, err = c.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema)
+	}
+	if err == nil || raced(err) {
+		_, err = c.Exec(ctx, sequence)
+	}
+	if err == nil || raced(err) {
+		usable, err := st.sequenceUsable(ctx, c)
+		if err == nil && !usable {
+			err = fmt.Errorf("the sequence %s of the fencing tokens was removed", st.sequence())
+		}
+		return err
+	}
+	if sqlState(err) != "42501" { // insufficient_privilege
+		return fmt.Errorf("creating the sequence of the fencing tokens: %w", err)
+	}
+	var user string
+	if c.QueryRow(ctx, "select current_user", pgx.QueryExecModeExec).Scan(&user) == nil {
+		user = pgx.Identifier{user}.Sanitize()
+	}
+	return fmt.Errorf("the role may not create the sequence of the fencing tokens: %w; somebody who may can do it by: CREATE SCHEMA IF NOT EXISTS %s; %s; GRANT USAGE ON SCHEMA %s TO %s; GRANT USAGE ON SEQUENCE %s TO %s (or choose another schema, see WithSchema, or work without tokens, see WithoutTokens)",
+		err, schema, sequence, schema, user, st.sequence(), user)
+}
+
+// raced reports whether somebody has created the same thing at the same time.
+func raced(err error) bool {
+	switch sqlState(err) {
+	case "23505", "42P06", "42P07": // unique_violation, duplicate_schema, duplicate_table
+		return true
+	}
+	return false
+}
+
+// timeline returns the server's timeline, at its place in an ordinal.
+func timeline(ctx context.Context, c *pgx.Conn) (uint64, error) {
+	var file string
+	err := c.QueryRow(ctx, "select pg_walfile_name(pg_current_wal_lsn())", pgx.QueryExecModeSimpleProtocol).Scan(&file)
+	if err != nil {
+		return 0, fmt.Errorf("reading the timeline: %w", err)
+	}
+	const digits = 8
+	if len(file) < digits {
+		return 0, fmt.Errorf("reading the timeline: %q names no file of the log", file)
+	}
+	n, err := strconv.ParseUint(file[:digits], 16, 32)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("reading the timeline: %w", err)
+	case n >= 1<<timelineBits:
+		return 0, fmt.Errorf("timeline %d of the server is beyond what a fencing token can carry", n)
+	}
+	return n << numberBits, nil
+}

@@ -1,0 +1,311 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A session implements [backend.Session] with a few connections: one, the holder
+// session, has the locks and never waits for any; the others, wait sessions, wait.
+//
+// It is a state machine under one mutex. What happens comes from Apply, from the
+// goroutine that reads a connection, and from a timer; each takes the mutex, does
+// what is to be done, and sends what is to be sent.
+type session struct {
+	// Immutable.
+	store *Store
+	ttl   time.Duration
+	who   backend.Party
+	above uint64          // the timeline, in ordinals
+	life  context.Context // ends with the session
+	end   context.CancelFunc
+	wake  chan struct{} // holds one: sent when events begin to wait, received by Recv
+	moved chan struct{} // holds one: sent when something has happened, received by Apply
+	over  chan struct{} // closed when no goroutine of the session is left
+
+	// Owned by Apply and Recv.
+	results  []backend.Result
+	leases   []backend.Lease
+	jobs     []job
+	timer    *time.Timer
+	received []backend.Event
+
+	mu      sync.Mutex // guards what follows
+	err     error      // why the session is dead
+	running int        // goroutines
+	locks   map[lockID]*lock
+	keys    map[keyID]*lock
+	claims  map[uint64]*claim
+	active  int // claims that ask, wait or hold
+	events  []backend.Event
+	pass    uint64
+
+	// The holder session.
+	holder  *wire
+	proved  time.Time // when the last question was asked that was answered
+	until   time.Time // the end of its lease, which that proves
+	told    time.Time // as Apply told it
+	pending []request // what it is to ask
+	extras  []extra
+	round   round // what it has asked
+	rounds  uint64
+	beat    bool      // it is to say something, and be it nothing
+	failed  bool      // the round has failed, and what came of it is being looked up
+	why     error     // it has
+	scrubs  int       // unlocks of what it should not have
+	verify  bool      // they are done, and that is to be looked up
+	later   []request // to be asked again when the clock rings
+
+	// The wait sessions.
+	waiters    []*waiter
+	unmet      []*wait             // without a wait session, in the order in which they will get one
+	barred     time.Time           // until then no connection is opened, since the last could not be
+	lease      uint32              // the last one given to a wait session
+	confirming bool                // it is being looked whether they stand in queues
+	outsiders  map[keyID]time.Time // locks that somebody takes without the gate, and when that was last seen
+	looked     time.Time           // when it was looked whether the wait sessions are in somebody's way
+	clock      *time.Timer
+	alarm      time.Time // when clock fires, or zero
+}
+
+// holderLease is the lease of what the holder session holds.
+const holderLease = 1
+
+var (
+	errLapsed = errors.New("the server did not answer within the time to live")
+	errPID    = errors.New("another backend answers than the one that held the locks: there is a pooler that shares backends between sessions")
+)
+
+func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, above uint64) *session {
+	s := &session{
+		store:     st,
+		ttl:       ttl,
+		who:       who,
+		above:     above,
+		wake:      make(chan struct{}, 1),
+		moved:     make(chan struct{}, 1),
+		over:      make(chan struct{}),
+		locks:     make(map[lockID]*lock),
+		keys:      make(map[keyID]*lock),
+		claims:    make(map[uint64]*claim),
+		outsiders: make(map[keyID]time.Time),
+		holder:    w,
+		lease:     holderLease,
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.clock = time.AfterFunc(time.Hour, s.rings)
+	s.clock.Stop()
+	s.timer = time.NewTimer(time.Hour)
+	s.timer.Stop()
+	s.running++
+	go s.readHolder()
+	return s
+}
+
+// Apply implements [backend.Session].
+func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, nil, s.err
+	}
+	now := time.Now()
+	s.jobs = slices.Grow(s.jobs[:0], len(ops))[:len(ops)]
+	for i := range ops {
+		s.jobs[i] = job{op: &ops[i]}
+	}
+	if len(ops) == 0 || now.Sub(s.holder.sent) > s.ttl/6 {
+		s.beat = true
+	}
+	s.tend(now)
+	s.timer.Reset(s.ttl / 3)
+	defer s.timer.Stop()
+	late := false
+	for s.advance() > 0 || s.beat || len(ops) == 0 && s.proved.Before(now) {
+		if late || s.err != nil {
+			break
+		}
+		s.pump()
+		s.mu.Unlock()
+		select {
+		case <-s.moved:
+		case <-s.timer.C:
+			late = true
+		case <-ctx.Done():
+			late = true
+		case <-s.life.Done():
+		}
+		s.mu.Lock()
+	}
+	s.pump()
+	s.dismiss()
+	if s.err == nil && !s.until.IsZero() && time.Now().After(s.until) {
+		s.die(errLapsed)
+	}
+	if s.err != nil {
+		return nil, nil, s.err
+	}
+	s.results = s.results[:0]
+	for i := range s.jobs {
+		j := &s.jobs[i]
+		switch {
+		case !j.done:
+			j.result = backend.Result{State: backend.Unknown}
+		case j.result.State == backend.Granted:
+			j.result.Grant = backend.Grant{Lease: s.terms(j.claim.grip.waiter), Ordinal: j.claim.ordinal}
+		}
+		s.results = append(s.results, j.result)
+	}
+	clear(s.jobs)
+	s.report()
+	return s.results, s.leases, nil
+}
+
+// report lists the leases that are new.
+func (s *session) report() {
+	s.leases = s.leases[:0]
+	if s.until.After(s.told) {
+		s.told = s.until
+		s.leases = append(s.leases, s.terms(nil))
+	}
+	for _, wt := range s.waiters {
+		if wt.step == keeper && wt.until.After(wt.told) {
+			wt.told = wt.until
+			s.leases = append(s.leases, s.terms(wt))
+		}
+	}
+}
+
+// terms returns the lease of a wait session, or of the holder session.
+func (s *session) terms(wt *waiter) backend.Lease {
+	if wt != nil {
+		return backend.Lease{ID: wt.lease, Until: wt.until}
+	}
+	return backend.Lease{ID: holderLease, Until: s.until}
+}
+
+// Recv waits for events.
+func (s *session) Recv(ctx context.Context) ([]backend.Event, error) {
+	for {
+		events, err := s.receive()
+		if len(events) > 0 || err != nil {
+			return events, err
+		}
+		select {
+		case <-s.wake:
+		case <-s.life.Done():
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (s *session) receive() ([]backend.Event, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	s.received, s.events = s.events, s.received[:0]
+	return s.received, nil
+}
+
+// send passes an event to Recv.
+func (s *session) send(e backend.Event) {
+	s.events = append(s.events, e)
+	poke(s.wake)
+}
+
+// poke sends to a channel that holds one.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// die ends the session with all that it has.
+func (s *session) die(err error) {
+	if s.err != nil {
+		return
+	}
+	s.err = err
+	s.cut()
+}
+
+// cut closes the connections.
+func (s *session) cut() {
+	s.end()
+	s.clock.Stop()
+	_ = s.holder.conn.Close()
+	for _, wt := range s.waiters {
+		if wt.wire != nil {
+			_ = wt.wire.conn.Close()
+		}
+	}
+}
+
+// finish counts a goroutine of the session as over.
+func (s *session) finish() {
+	if s.running--; s.running == 0 {
+		close(s.over)
+	}
+}
+
+// Close implements [backend.Session].
+func (s *session) Close(ctx context.Context) error {
+	s.mu.Lock()
+	alive := s.err == nil
+	s.err = backend.ErrClosed
+	if alive && ctx.Err() == nil {
+		s.sayGoodbye()
+	} else {
+		s.cut()
+	}
+	s.end()
+	s.clock.Stop()
+	s.mu.Unlock()
+	var err error
+	select {
+	case <-s.over:
+	case <-ctx.Done():
+		if alive {
+			err = ctx.Err()
+		}
+		s.mu.Lock()
+		s.cut()
+		s.mu.Unlock()
+		<-s.over
+	}
+	return err
+}
+
+// sayGoodbye asks the server to end all connections. It frees what a connection
+// has before it closes it.
+func (s *session) sayGoodbye() {
+	now := time.Now()
+	var stuck []int64
+	for _, wt := range s.waiters {
+		switch {
+		case wt.wire == nil:
+		case wt.wire.busy:
+			stuck = append(stuck, wt.wire.pid)
+		default:
+			if wt.step == keeper {
+				wt.wire.exec(stUnlockAll)
+			}
+			wt.wire.leave(now)
+		}
+	}
+	if len(stuck) > 0 {
+		s.holder.exec(stTerminate, appendArray(nil, oidInt4, stuck))
+	}
+	// A pooler may keep the connection when we have left.
+	s.holder.exec(stUnlockAll)
+	s.holder.leave(now)
+}

@@ -1,0 +1,199 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A Store is a database in which locks are kept. It implements [backend.Backend]
+// and is safe for concurrent use.
+type Store struct {
+	// Immutable.
+	name    string
+	config  config
+	connect func(context.Context) (*pgx.Conn, error)
+
+	ready atomic.Bool // the sequence was found
+}
+
+var _ backend.Backend = (*Store)(nil)
+
+// New returns the store in the database to which pgx.ConnectConfig(ctx, c) leads.
+// c comes from pgx.ParseConfig, as pgx wants it, and is copied. New does not
+// connect. Unless c says otherwise, of several hosts the primary is taken.
+func New(c *pgx.ConnConfig, options ...Option) (*Store, error) {
+	if c == nil {
+		return nil, errors.New("dlock: nil pgx.ConnConfig")
+	}
+	own := c.Copy()
+	if own.ValidateConnect == nil {
+		own.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
+	return newStore(c, func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, hurry(ctx, own)) }, options)
+}
+
+// hurry returns a copy of c with which each of its hosts has its share of the time
+// that ctx has left. One that accepts connections and says nothing more would
+// otherwise keep us from the others until it is no more.
+func hurry(ctx context.Context, c *pgx.ConnConfig) *pgx.ConnConfig {
+	c = c.Copy()
+	hosts := map[string]bool{hostPort(c.Host, c.Port): true}
+	for _, f := range c.Fallbacks {
+		hosts[hostPort(f.Host, f.Port)] = true
+	}
+	if deadline, ok := ctx.Deadline(); ok && len(hosts) > 1 {
+		share := max(time.Until(deadline)/time.Duration(len(hosts)), 1)
+		if c.ConnectTimeout == 0 || c.ConnectTimeout > share {
+			c.ConnectTimeout = share
+		}
+	}
+	return c
+}
+
+// NewFromPool returns the store in the database of a pool. The connections of its
+// sessions are made by the pool, with its hooks, and then taken out of it for
+// good: neither do they count among the pool's, nor does its MaxConnLifetime or
+// MaxConnIdleTime end them. The pool is not closed with the store. Where its URL
+// names several hosts, connect_timeout has to be a small part of the client's TTL:
+// a host that says nothing keeps it from the others for as long.
+func NewFromPool(p *pgxpool.Pool, options ...Option) (*Store, error) {
+	if p == nil {
+		return nil, errors.New("dlock: nil pgxpool.Pool")
+	}
+	return newStore(p.Config().ConnConfig, func(ctx context.Context) (*pgx.Conn, error) {
+		c, err := p.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return c.Hijack(), nil
+	}, options)
+}
+
+func newStore(c *pgx.ConnConfig, connect func(context.Context) (*pgx.Conn, error), options []Option) (*Store, error) {
+	st := &Store{name: storeName(c), config: defaults(), connect: connect}
+	for _, option := range options {
+		if err := option(&st.config); err != nil {
+			return nil, err
+		}
+	}
+	if st.config.namespace != "" {
+		return nil, errors.New("dlock: a store has no namespace: dlock.WithNamespace gives its clients one")
+	}
+	return st, nil
+}
+
+// String returns the URL of the database, without password and parameters.
+func (st *Store) String() string { return st.name }
+
+// Caps tells what the store guarantees. Nobody is told that others wait for what
+// he holds: the server does not say that to anybody who does not ask.
+func (st *Store) Caps() backend.Caps {
+	return backend.Caps{
+		Queue:     true,
+		Notify:    true,
+		Fencing:   st.config.tokens,
+		Processes: true,
+		Inspect:   true,
+	}
+}
+
+// Open connects the session that is to hold locks, and makes the sequence of the
+// fencing tokens if it is missing.
+func (st *Store) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+	c, server, err := st.dial(ctx, holding, ttl, who)
+	if err != nil {
+		return nil, fmt.Errorf("connecting: %w", err)
+	}
+	above, err := st.prepare(ctx, c, server, ttl, who)
+	if err != nil {
+		hangUp(c)
+		return nil, err
+	}
+	w, err := st.wire(ctx, c, server, holding, ttl, who)
+	if err != nil {
+		return nil, err
+	}
+	return newSession(st, ttl, who, w, above), nil
+}
+
+// prepare makes sure that the session of a connection can work, and returns what
+// stands above the numbers of its tokens.
+func (st *Store) prepare(ctx context.Context, c *pgx.Conn, s server, ttl time.Duration, who backend.Party) (above uint64, err error) {
+	if int64(c.PgConn().PID()) != s.pid {
+		if err := st.checkPooler(ctx, c, ttl, who); err != nil {
+			return 0, err
+		}
+	}
+	if !st.config.tokens {
+		return 0, nil
+	}
+	if err := st.findSequence(ctx, c); err != nil {
+		return 0, err
+	}
+	return timeline(ctx, c)
+}
+
+// checkPooler finds out whether the pooler that c leads to keeps sessions apart.
+// One that does not has several sessions share a backend, and with it its locks:
+// then another connection that is in a transaction either has the backend that c
+// had, or leaves c with another one.
+func (st *Store) checkPooler(ctx context.Context, c *pgx.Conn, ttl time.Duration, who backend.Party) error {
+	other, _, err := st.dial(ctx, waiting, ttl, who)
+	if err != nil {
+		return fmt.Errorf("looking what the pooler does: %w", err)
+	}
+	defer hangUp(other)
+	const rounds = 3
+	var first int64
+	for range rounds {
+		before, err := backendOf(ctx, c)
+		if err != nil {
+			return err
+		}
+		if first == 0 {
+			first = before
+		}
+		tx, err := other.Begin(ctx)
+		if sqlState(err) == "08P01" { // PgBouncer's answer in its statement mode: protocol_violation
+			return fmt.Errorf("%w: %w", errPooler, err)
+		}
+		if err != nil {
+			return err
+		}
+		beside, err := backendOf(ctx, other)
+		if err != nil {
+			return err
+		}
+		if before != first || beside == before {
+			return errPooler // c might have to wait for the end of the transaction
+		}
+		after, err := backendOf(ctx, c)
+		if err != nil {
+			return err
+		}
+		if err := tx.Rollback(ctx); err != nil {
+			return err
+		}
+		if after != before {
+			return errPooler
+		}
+	}
+	return nil
+}
+
+var errPooler = fmt.Errorf("%w: the connection leads to a pooler that shares backends between sessions, as PgBouncer does in its transaction mode, and their locks with them; use its session mode or connect to the server itself", backend.ErrUnsupported)
+
+// backendOf returns the backend that serves a connection at the moment.
+func backendOf(ctx context.Context, c *pgx.Conn) (pid int64, err error) {
+	err = c.QueryRow(ctx, "select pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid)
+	return pid, err
+}

@@ -1,0 +1,311 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A waiter is a wait session: a connection that may block, and so can serve one
+// wait at a time. It stands in the queue of the gate, and with the gate it waits
+// for the lock. Then it gives the lock up, and the holder session takes it, while
+// the gate keeps all others out. Against those who do not know the gate that
+// fails; then the wait session keeps the lock the next time and holds it, and for a
+// while others stand in the lock's own queue, where strangers stand, so that all
+// have the same chance.
+type waiter struct {
+	wire   *wire // nil while it is being connected
+	wait   *wait // whom it serves, or nil
+	step   step
+	script []order // on its way
+	next   []order // to be sent when a ping has come back, or nil
+	pinged bool    // what is on its way is a ping
+	began  time.Time
+	used   time.Time
+	cut    bool // its statement is being cancelled
+	rotate bool // so that others have their turn
+	missed int  // looks in a row that did not find it waiting at the server
+
+	// As a keeper.
+	grip  *grip
+	lease uint32
+	until time.Time
+	told  time.Time // as Apply told it
+}
+
+type step uint8
+
+const (
+	connecting step = iota + 1
+	idle
+	climbing // it waits for the gate, and for the lock
+	counting // it has both, and the holder session looks how many writers wait
+	landing  // it has the gate, and the holder session tries the lock
+	parting  // it gives the gate back
+	keeping  // it has gate and lock, and keeps the lock
+	keeper   // it holds
+	clearing // it frees all that it may have
+	dead
+)
+
+// run sends a script, or keeps it until the ping that is on its way is back.
+func (s *session) run(wt *waiter, st step, script []order) {
+	wt.step = st
+	if wt.wire.busy {
+		wt.next = script
+		return
+	}
+	wt.script, wt.next, wt.missed = script, nil, 0
+	now := time.Now()
+	wt.began, wt.used = now, now
+	for _, o := range script {
+		o.exec(wt.wire, wt.wait)
+	}
+	s.dispatch(wt, now)
+}
+
+// dispatch sends what was prepared.
+func (s *session) dispatch(wt *waiter, now time.Time) {
+	if wt.wire.flush(now) != nil {
+		_ = wt.wire.conn.Close() // Its reader does the rest.
+	}
+}
+
+// seat gives a wait a wait session, or has it wait for one.
+func (s *session) seat(w *wait) {
+	if time.Now().After(w.pause) {
+		for _, wt := range s.waiters {
+			if wt.step == idle {
+				s.serve(wt, w)
+				return
+			}
+		}
+		if len(s.waiters)+1 < s.store.config.connections && time.Now().After(s.barred) {
+			wt := &waiter{wait: w, step: connecting}
+			w.waiter = wt
+			s.waiters = append(s.waiters, wt)
+			s.running++
+			go s.connect(wt)
+			return
+		}
+	}
+	w.waiter, w.standing = nil, true
+	s.unmet = append(s.unmet, w)
+	s.rearm(pollEvery)
+}
+
+// serve has a wait session begin with a wait.
+func (s *session) serve(wt *waiter, w *wait) {
+	wt.wait, w.waiter = w, wt
+	w.cover = len(w.claims)
+	s.run(wt, climbing, climb(w))
+	if !w.standing {
+		s.confirm()
+	}
+}
+
+// connect opens the connection of a wait session and reads it until it ends.
+func (s *session) connect(wt *waiter) {
+	w, err := s.open()
+	s.mu.Lock()
+	if err == nil && s.err != nil {
+		_ = w.conn.Close()
+	} else if err == nil {
+		wt.wire = w
+		if wt.wait != nil {
+			s.serve(wt, wt.wait)
+		} else {
+			s.free(wt)
+		}
+		s.pump()
+		s.mu.Unlock()
+		err = w.read(func(r *reply) { s.waiterAnswered(wt, r) })
+		s.mu.Lock()
+	} else {
+		s.barred = time.Now().Add(barredFor)
+	}
+	defer s.mu.Unlock()
+	s.gone(wt, err)
+	s.pump()
+	poke(s.moved)
+	s.finish()
+}
+
+// barredFor is for how long no connection is opened after one that failed.
+const barredFor = time.Second
+
+// open opens the connection of a wait session. One that does not come is given up
+// before long: whom it was for can be served otherwise.
+func (s *session) open() (*wire, error) {
+	ctx, cancel := context.WithTimeout(s.life, min(s.ttl/3, 2*time.Second))
+	defer cancel()
+	c, server, err := s.store.dial(ctx, waiting, s.ttl, s.who)
+	if err != nil {
+		return nil, err
+	}
+	return s.store.wire(ctx, c, server, waiting, s.ttl, s.who)
+}
+
+// gone takes the end of a wait session. What it held is lost, and whom it served
+// queues anew.
+func (s *session) gone(wt *waiter, err error) {
+	if wt.wire != nil {
+		_ = wt.wire.conn.Close()
+	}
+	wt.step = dead
+	s.waiters = slices.DeleteFunc(s.waiters, func(other *waiter) bool { return other == wt })
+	if s.err != nil {
+		return
+	}
+	if g := wt.grip; g != nil {
+		s.loseAll(g, fmt.Errorf("%w: %w", errGone, err))
+	}
+	w := wt.wait
+	if w == nil {
+		return
+	}
+	w.waiter, wt.wait = nil, nil
+	switch {
+	case w.asked:
+		// The holder session may just be getting the lock; landed sees to the rest.
+	case len(w.claims) > 0:
+		s.seat(w)
+	default:
+		s.dissolve(w)
+	}
+}
+
+// loseAll ends the holds of a grip that was lost.
+func (s *session) loseAll(g *grip, why error) {
+	for _, c := range s.claims {
+		if c.grip == g && c.state == held {
+			c.state = lost
+			c.lock.holders--
+			s.send(backend.Event{Kind: backend.EventLost, Owner: c.owner, Err: why})
+			s.part(c)
+		}
+	}
+	if g.claims == 0 {
+		g.lock.unlocking-- // It was on its way.
+	}
+	s.settle(g.lock)
+}
+
+// free gives an idle wait session to the next wait that has none.
+func (s *session) free(wt *waiter) {
+	wt.step, wt.wait, wt.script = idle, nil, nil
+	wt.used = time.Now()
+	for i, w := range s.unmet {
+		if !w.asked && time.Now().After(w.pause) {
+			s.unmet = slices.Delete(s.unmet, i, i+1)
+			s.serve(wt, w)
+			return
+		}
+	}
+}
+
+// dissolve ends a wait that nobody stands in any more.
+func (s *session) dissolve(w *wait) {
+	w.lock.waits[w.mode] = nil
+	s.settle(w.lock)
+}
+
+// disband has a wait end that nobody stands in any more.
+func (s *session) disband(w *wait) {
+	wt := w.waiter
+	if wt == nil {
+		s.unmet = slices.DeleteFunc(s.unmet, func(other *wait) bool { return other == w })
+		if !w.asked {
+			s.dissolve(w)
+		}
+		return
+	}
+	switch wt.step {
+	case connecting:
+		wt.wait = nil
+		s.dissolve(w)
+	case climbing:
+		if wt.next != nil {
+			s.clear(wt)
+			break
+		}
+		s.cancel(wt)
+	case landing:
+		if !w.asked { // The head of a semaphore, between two tries.
+			s.descend(wt)
+		}
+	}
+	// Elsewhere it finds out by itself.
+}
+
+// clear has a wait session free all that it may have.
+func (s *session) clear(wt *waiter) { s.run(wt, clearing, []order{freeAll}) }
+
+// descend has a wait session give the gate back.
+func (s *session) descend(wt *waiter) {
+	if wt.wait.mode == backend.Shared {
+		s.run(wt, parting, []order{giveLock, giveGate})
+		return
+	}
+	s.run(wt, parting, descent(wt.wait))
+}
+
+// cancel has the server end the statement of a wait session. The signal may come
+// late and hit a later one, so that every statement has to put up with it; and it
+// may come before the statement has begun, and then has to be sent again.
+func (s *session) cancel(wt *waiter) {
+	if wt.cut {
+		return
+	}
+	wt.cut = true
+	s.extras = append(s.extras, extra{stCancel, appendArray(nil, oidInt4, []int64{wt.wire.pid}), func([]int64) {
+		wt.cut = false
+		if wt.unwanted() {
+			s.rearm(cancelEvery)
+		}
+	}})
+}
+
+// unwanted reports whether what a wait session is waiting for is to end.
+func (wt *waiter) unwanted() bool {
+	// It may have ended since, and then has no wait.
+	return wt.step == climbing && wt.wait != nil && wt.wire.busy && wt.next == nil && (wt.rotate || len(wt.wait.claims) == 0)
+}
+
+// letGo has a keeper give back what it holds.
+func (s *session) letGo(wt *waiter) { s.clear(wt) }
+
+// confirm has the holder session look whether those who have begun to wait stand
+// in a queue by now: who comes later has to come in later. A wait session tells
+// nothing until it has got what it waits for.
+func (s *session) confirm() {
+	if s.confirming {
+		return
+	}
+	var pids []int64
+	for _, wt := range s.waiters {
+		if w := wt.wait; w != nil && !w.standing && wt.step == climbing && wt.wire.busy {
+			pids = append(pids, wt.wire.pid)
+		}
+	}
+	if len(pids) == 0 {
+		return
+	}
+	s.confirming = true
+	s.extras = append(s.extras, extra{stStanding, appendArray(nil, oidInt4, pids), func(stand []int64) {
+		s.confirming = false
+		for _, wt := range s.waiters {
+			// Where the server does not tell, that is how long it takes.
+			if w := wt.wait; w != nil && wt.wire != nil && (slices.Contains(stand, wt.wire.pid) || time.Since(wt.began) > unseen) {
+				w.standing = true
+			}
+		}
+		s.confirm()
+	}})
+}
+
+// unseen is how long a wait session may take to get to stand in a queue.
+const unseen = 100 * time.Millisecond

@@ -1,0 +1,209 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// A wire is a connection that belongs to a session alone. pgx has opened it; from
+// then on the session speaks the protocol itself, so that a read is pending all
+// the time, and a server that goes is noticed when it goes.
+//
+// A pipeline of prepared statements is sent as a whole, and the next one when it
+// is answered.
+type wire struct {
+	// Immutable.
+	pid     int64 // of the backend, by its own account
+	conn    net.Conn
+	in      *pgproto3.Frontend
+	patient time.Duration // for a write
+
+	// Guarded by the session's mutex.
+	out  []byte // the pipeline that is being written
+	busy bool   // a pipeline has no answer yet
+	sent time.Time
+
+	// Owned by read.
+	reply reply
+}
+
+// A reply is the answer to a pipeline.
+type reply struct {
+	sets []set           // one for each statement that was carried out
+	err  *pgconn.PgError // of the statement behind these, or nil
+	rows []int64         // of all sets, never nil
+}
+
+// A set is the rows that one statement returned, flat, all of numbers.
+type set struct {
+	rows  []int64
+	first int // in reply.rows
+}
+
+// null is a value that SQL calls so.
+const null = math.MinInt64
+
+// errHangUp is the end of a connection that the server closed without a word.
+var errHangUp = errors.New("the server closed the connection")
+
+// newWire takes over a connection.
+func newWire(c *pgx.Conn, pid int64, patient time.Duration) (*wire, error) {
+	h, err := c.PgConn().Hijack()
+	if err != nil {
+		return nil, err
+	}
+	return &wire{pid: pid, conn: h.Conn, in: h.Frontend, patient: patient, reply: reply{rows: make([]int64, 0, 64)}}, nil
+}
+
+// exec appends a prepared statement to the pipeline, with its parameters in the
+// binary format.
+func (w *wire) exec(statement string, params ...[]byte) {
+	w.out = appendMessage(w.out, &pgproto3.Bind{
+		PreparedStatement:    statement,
+		ParameterFormatCodes: binaryFormat,
+		Parameters:           params,
+		ResultFormatCodes:    binaryFormat,
+	})
+	w.out = appendMessage(w.out, &pgproto3.Execute{})
+}
+
+var binaryFormat = []int16{1}
+
+// flush sends the pipeline.
+func (w *wire) flush(now time.Time) error {
+	w.out = appendMessage(w.out, &pgproto3.Sync{})
+	w.busy, w.sent = true, now
+	// It fits into the buffers of a socket, unless the network is stuck.
+	_ = w.conn.SetWriteDeadline(now.Add(w.patient))
+	_, err := w.conn.Write(w.out)
+	w.out = w.out[:0]
+	return err
+}
+
+// leave sends the pipeline and the end of the connection behind it. read goes on
+// until the server has closed it.
+func (w *wire) leave(now time.Time) {
+	w.out = appendMessage(w.out, &pgproto3.Sync{})
+	w.out = appendMessage(w.out, &pgproto3.Terminate{})
+	w.busy = true
+	_ = w.conn.SetWriteDeadline(now.Add(w.patient))
+	_, _ = w.conn.Write(w.out)
+}
+
+// appendMessage appends a message that cannot be too long.
+func appendMessage(buf []byte, m pgproto3.FrontendMessage) []byte {
+	longer, err := m.Encode(buf)
+	if err != nil {
+		panic("dlock: " + err.Error())
+	}
+	return longer
+}
+
+// read reads the answers until the connection ends, and returns why it did. It
+// calls answered with each; the reply is good until that returns.
+func (w *wire) read(answered func(*reply)) error {
+	// The server may have closed its end alone: after a goodbye, say.
+	defer w.conn.Close()
+	var fatal error
+	for {
+		m, err := w.in.Receive()
+		if err != nil {
+			if fatal != nil {
+				return fatal
+			}
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				err = errHangUp
+			}
+			return err
+		}
+		r := &w.reply
+		switch m := m.(type) {
+		case *pgproto3.DataRow:
+			for _, v := range m.Values {
+				r.rows = append(r.rows, number(v))
+			}
+		case *pgproto3.CommandComplete:
+			first := 0
+			if n := len(r.sets); n > 0 {
+				first = r.sets[n-1].first + len(r.sets[n-1].rows)
+			}
+			r.sets = append(r.sets, set{rows: r.rows[first:], first: first})
+		case *pgproto3.ErrorResponse:
+			r.err = pgconn.ErrorResponseToPgError(m)
+			if r.err.SeverityUnlocalized == "FATAL" || r.err.SeverityUnlocalized == "PANIC" {
+				// Its locks are free when it is gone, a moment later.
+				fatal = r.err
+				_ = w.conn.SetReadDeadline(time.Now().Add(lastGasp))
+			}
+		case *pgproto3.ReadyForQuery:
+			answered(r)
+			r.sets, r.rows, r.err = r.sets[:0], r.rows[:0], nil
+		}
+	}
+}
+
+// lastGasp is how long a backend may take to go after it has said that it goes.
+const lastGasp = time.Second
+
+// number decodes a bool, an int2, an int4 or an int8.
+func number(v []byte) int64 {
+	switch len(v) {
+	case 1:
+		return int64(v[0])
+	case 2:
+		return int64(int16(binary.BigEndian.Uint16(v)))
+	case 4:
+		return int64(int32(binary.BigEndian.Uint32(v)))
+	case 8:
+		return int64(binary.BigEndian.Uint64(v))
+	}
+	return null
+}
+
+// The types of parameters, by their numbers in the catalogue.
+const (
+	oidInt8 = 20
+	oidInt2 = 21
+	oidInt4 = 23
+)
+
+// appendInt appends an integer of a type.
+func appendInt(buf []byte, oid uint32, n int64) []byte {
+	switch oid {
+	case oidInt2:
+		return binary.BigEndian.AppendUint16(buf, uint16(n))
+	case oidInt4:
+		return binary.BigEndian.AppendUint32(buf, uint32(n))
+	}
+	return binary.BigEndian.AppendUint64(buf, uint64(n))
+}
+
+// appendArray appends an array of integers of a type.
+func appendArray(buf []byte, oid uint32, elements []int64) []byte {
+	size := map[uint32]uint32{oidInt2: 2, oidInt4: 4, oidInt8: 8}[oid]
+	dimensions := uint32(1)
+	if len(elements) == 0 {
+		dimensions = 0
+	}
+	buf = binary.BigEndian.AppendUint32(buf, dimensions)
+	buf = binary.BigEndian.AppendUint32(buf, 0) // no nulls
+	buf = binary.BigEndian.AppendUint32(buf, oid)
+	if dimensions == 0 {
+		return buf
+	}
+	buf = binary.BigEndian.AppendUint32(buf, uint32(len(elements)))
+	buf = binary.BigEndian.AppendUint32(buf, 1) // the first index
+	for _, n := range elements {
+		buf = binary.BigEndian.AppendUint32(buf, size)
+		buf = appendInt(buf, oid, n)
+	}
+	return buf
+}
