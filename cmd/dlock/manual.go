@@ -35,7 +35,7 @@ const (
 
 var urlOption = option{
 	long: "url", value: "URL",
-	text: "The store that keeps the lock. file:///DIR and file:RELATIVE/DIR are directories, and memory: is the process itself, for trying things out; redis:// and postgres:// are servers, where dlock is built with their drivers. Without the flag $DLOCK_URL names the store, and without that it is .local/state/dlock in the user's home directory (AppData\\Local\\dlock on Windows).",
+	text: "The store that keeps the lock. file:///DIR and file:RELATIVE/DIR are directories; redis://HOST:PORT, or a quorum of several with commas between them, and postgres://USER@HOST/DB are servers; memory: is the process itself, for trying things out. Everybody on the machine sees flags: a URL with a password is for the variable. Without the flag $DLOCK_URL names the store, and without that it is .local/state/dlock in the user's home directory (AppData\\Local\\dlock on Windows).",
 	set:  (*job).setURL,
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"github.com/dlock-go/dlock/backend/file"
 	_ "github.com/dlock-go/dlock/backend/memory"
+	_ "github.com/dlock-go/dlock/backend/postgres"
+	_ "github.com/dlock-go/dlock/backend/redis"
 )
 
 // urlVariable is the environment variable that names the store.
