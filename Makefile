@@ -22,14 +22,14 @@ BENCH := .
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the command as bin/dlock
 	go build -trimpath -o bin/dlock ./cmd/dlock
 
 .PHONY: test
-test: needs format vet staticcheck race test-windows platforms ## run all checks and all tests
+test: needs format vet staticcheck race test-windows platforms chaos-short ## run all checks and all tests
 
 .PHONY: format
 format: ## check that the code is formatted
@@ -61,8 +61,26 @@ platforms: ## vet and build for the other systems
 		GOOS=$${platform%/*} GOARCH=$${platform#*/} go build ./...; \
 	done
 
+# The harness is a module of its own: nothing that it needs is asked of those who
+# use the library.
+.PHONY: chaos
+chaos: needs ## hunt for violations by real faults, and write chaos/report.md; BACKEND, PRIMITIVE, SEED, DURATION, FAULTS select and repeat
+	cd chaos && go run . -out . -backend '$(BACKEND)' -primitive '$(PRIMITIVE)' -faults '$(FAULTS)' $(if $(SEED),-seed $(SEED)) $(if $(DURATION),-duration $(DURATION))
+
+.PHONY: chaos-selftest
+chaos-selftest: needs ## see whether the harness finds bugs that are put in on purpose; BACKEND, BUG select
+	cd chaos && go run . -selftest -out . -backend '$(BACKEND)' -bug '$(BUG)' -duration $(or $(DURATION),8s)
+
+.PHONY: chaos-short
+chaos-short: ## vet the harness, and let it run for two times 20 s on each backend
+	cd chaos && go vet ./... && go run $(STATICCHECK) ./... && go test -timeout 10m -parallel 2 ./...
+
 .PHONY: bench
-bench: ## run the benchmarks; BENCH selects some of them
+bench: needs ## measure beside other libraries, for bench/report.md; QUICK=1 takes two minutes
+	go run -C bench . $(if $(QUICK),-quick)
+
+.PHONY: microbench
+microbench: ## run the Go benchmarks; BENCH selects some of them
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 # go test fuzzes one target at a time.

@@ -1,0 +1,29 @@
+package bug
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestBugsFit: every bug still fits the sources.
+func TestBugsFit(t *testing.T) {
+	bugs, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(bugs) < 10 {
+		t.Errorf("only %d bugs", len(bugs))
+	}
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/dlock-go/dlock").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := strings.TrimSpace(string(out))
+	for _, b := range bugs {
+		// That it can be built is seen by those who build it.
+		if _, err := b.Overlay(root, t.TempDir()); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,316 @@
+// Package check holds what happened in a run against what the store promises.
+package check
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/chaos/fault"
+	"github.com/dlock-go/dlock/chaos/journal"
+	"github.com/dlock-go/dlock/chaos/register"
+)
+
+// A Promise is what a store is held to. It is named before the run.
+type Promise struct {
+	Caps   backend.Caps
+	Leased bool // holds have deadlines
+
+	Moment time.Duration // 6: who asks so soon after another was told to wait may be first
+	Woken  time.Duration // 7: from a release to the grant of who waited
+	Signal time.Duration // 8: from a loss to its signal, where no deadline is sooner
+	Killed time.Duration // 9: from the death of a holder to the grant of who waited
+}
+
+// A Run is what there is to check.
+type Run struct {
+	Promise   Promise
+	Class     backend.Class
+	Limit     int
+	TTL       time.Duration
+	Names     int // that the workers used, without the one for crowds
+	Begin     int64
+	Calm      int64         // when the first fault could come
+	Over      int64         // when the last fault was undone
+	Patience  time.Duration // 12: within which every name must be had after the faults
+	Drain     int64         // when the workers were told to come to an end
+	Processes []*Process
+	Faults    []*fault.Event
+	Stalls    []Stall  // of the controller, which is as good as the machine's
+	Leaks     []string // that the store found in itself after the drain
+	Registers []Registers
+}
+
+// A Stall is a time in which a process that had something to do did not run.
+type Stall struct{ From, To int64 }
+
+// Registers are what became of the registers of a name.
+type Registers struct{ Fenced, Plain register.Count }
+
+// A Process is one worker process.
+type Process struct {
+	Slot    int
+	Prober  bool
+	Handoff time.Duration // for how long it may hand a lock on while others wait
+	Begin   int64
+	Killed  int64 // when it was sent SIGKILL, or 0
+	Failed  string
+	Records []journal.Record
+
+	stalls []span // in which it did not run
+}
+
+type span struct{ from, to int64 }
+
+const never = math.MaxInt64
+
+// A Hold is one holding of a lock, or the attempt to get it.
+type Hold struct {
+	process *Process
+	client  int64
+	op      int64
+	name    int
+	mode    backend.Mode
+	try     bool
+
+	call    int64 // before the call
+	granted int64 // after it, or 0
+	failed  int64 // after it, or 0
+	why     string
+	token   uint64
+
+	session, owner int64
+	deadline       int64 // the last one it had, or never
+	signal         int64 // when it was being told that it is lost, or never
+	lost           int64 // when it saw that, or never
+	release        int64 // before the call of Release, or never
+	released       int64 // after it, or never
+	confirmed      bool  // without an error
+	overdue        bool
+	taken          bool // a fault took it away, and it may never have known
+
+	end int64 // when it stopped to hold, for all that it knew; see settle
+}
+
+// exclusive reports whether nobody else may hold with it.
+func (h *Hold) exclusive(c backend.Class) bool {
+	return c == backend.Mutex || c == backend.RWMutex && h.mode == backend.Exclusive
+}
+
+// waited is when it stopped to wait.
+func (h *Hold) waited() int64 {
+	switch {
+	case h.granted != 0:
+		return h.granted
+	case h.failed != 0:
+		return h.failed
+	case h.process.Killed != 0:
+		return h.process.Killed
+	}
+	return never
+}
+
+// A history is a run in order.
+type history struct {
+	*Run
+	holds []*Hold     // all attempts, by call
+	names [][]*Hold   // of each name those that were granted, by grant
+	waits [][]*Hold   // of each name all attempts, by call
+	stays []*stay     // at the store, by when they were asked for
+	kills []killed    // by time
+	seen  map[int]int // most places at the store, by name
+}
+
+type killed struct {
+	at      int64
+	process *Process
+}
+
+// A stay is what a session's owner saw of the store.
+type stay struct {
+	process *Process
+	session int64
+	owner   int64
+	name    int
+	mode    backend.Mode
+	wait    bool
+	asked   int64
+	queued  int64 // when it was known to wait at the store, or never
+	taken   int64 // when it was granted, or never
+	left    int64 // when it was withdrawn, refused, or its session died, or never
+}
+
+type sessionKey struct {
+	process *Process
+	session int64
+	n       int64
+}
+
+func newHistory(r *Run) *history {
+	h := &history{
+		Run:   r,
+		names: make([][]*Hold, r.Names+1),
+		waits: make([][]*Hold, r.Names+1),
+		seen:  make(map[int]int),
+	}
+	for _, p := range r.Processes {
+		h.read(p)
+	}
+	slices.SortStableFunc(h.holds, func(a, b *Hold) int { return cmp.Compare(a.call, b.call) })
+	for _, hold := range h.holds {
+		h.waits[hold.name] = append(h.waits[hold.name], hold)
+		if hold.granted != 0 {
+			h.names[hold.name] = append(h.names[hold.name], hold)
+		}
+	}
+	for _, holds := range h.names {
+		slices.SortStableFunc(holds, func(a, b *Hold) int { return cmp.Compare(a.granted, b.granted) })
+	}
+	slices.SortStableFunc(h.stays, func(a, b *stay) int { return cmp.Compare(a.asked, b.asked) })
+	slices.SortFunc(h.kills, func(a, b killed) int { return cmp.Compare(a.at, b.at) })
+	return h
+}
+
+// read takes the journal of one process.
+func (h *history) read(p *Process) {
+	ops := make(map[int64]*Hold)
+	stays := make(map[sessionKey]*stay)
+	leases := make(map[sessionKey]int64)
+	holders := make(map[sessionKey][]*Hold) // by owner
+	hangs := make(map[*Hold]int64)          // on which lease
+	if p.Killed != 0 {
+		h.kills = append(h.kills, killed{p.Killed, p})
+	}
+	for i := range p.Records {
+		r := &p.Records[i]
+		v := &r.V
+		switch r.Kind {
+		case journal.Stall:
+			p.stalls = append(p.stalls, span{v[0], r.At})
+		case journal.Call:
+			ops[v[1]] = &Hold{
+				process: p, client: v[0], op: v[1], name: int(v[2]), mode: backend.Mode(v[3]), try: v[4] < 0,
+				call: r.At, deadline: never, signal: never, lost: never, release: never, released: never,
+			}
+			h.holds = append(h.holds, ops[v[1]])
+		case journal.Grant:
+			o := ops[v[1]]
+			o.granted, o.session, o.owner, o.token = r.At, v[2], v[3], uint64(v[6])
+			if v[5] != 0 {
+				o.deadline = v[5]
+				hangs[o] = v[4]
+			}
+			k := sessionKey{p, v[2], v[3]}
+			holders[k] = append(holders[k], o)
+		case journal.Fail:
+			ops[v[1]].failed, ops[v[1]].why = r.At, r.Text
+		case journal.Release:
+			ops[v[1]].release = r.At
+		case journal.Released:
+			ops[v[1]].released, ops[v[1]].confirmed = r.At, r.Text == ""
+		case journal.Signal:
+			ops[v[1]].signal = min(ops[v[1]].signal, r.At)
+		case journal.Lost:
+			ops[v[1]].lost = r.At
+		case journal.Overdue:
+			ops[v[1]].overdue = true
+		case journal.Places:
+			h.seen[int(v[1])] = max(h.seen[int(v[1])], int(v[2]))
+		case journal.Lease:
+			leases[sessionKey{p, v[1], v[2]}] = v[3]
+			for o, lease := range hangs {
+				if o.session == v[1] && lease == v[2] {
+					o.deadline = max(o.deadline, v[3])
+				}
+				if o.release != never {
+					delete(hangs, o)
+				}
+			}
+		case journal.Move:
+			for _, o := range holders[sessionKey{p, v[1], v[2]}] {
+				if until := leases[sessionKey{p, v[1], v[3]}]; o.release == never && until != 0 {
+					o.deadline, hangs[o] = until, v[3]
+				}
+			}
+		case journal.Ask:
+			s := &stay{
+				process: p, session: v[1], owner: v[2], name: int(v[3]), mode: backend.Mode(v[4]), wait: v[5] != 0,
+				asked: r.At, queued: never, taken: never, left: never,
+			}
+			stays[sessionKey{p, v[1], v[2]}] = s
+			h.stays = append(h.stays, s)
+		case journal.Queued:
+			if s := stays[sessionKey{p, v[1], v[2]}]; s != nil {
+				s.queued = min(s.queued, r.At)
+			}
+		case journal.Taken:
+			if s := stays[sessionKey{p, v[1], v[2]}]; s != nil {
+				s.taken = min(s.taken, r.At)
+			}
+		case journal.Withdraw, journal.Gone:
+			if s := stays[sessionKey{p, v[1], v[2]}]; s != nil {
+				s.left = min(s.left, r.At)
+				delete(stays, sessionKey{p, v[1], v[2]})
+				delete(holders, sessionKey{p, v[1], v[2]})
+			}
+		case journal.Dead, journal.Parted:
+			for k, s := range stays {
+				if k.session == v[1] {
+					s.left = min(s.left, r.At)
+					delete(stays, k)
+				}
+			}
+		}
+	}
+	for _, s := range stays {
+		if p.Killed != 0 {
+			s.left = min(s.left, p.Killed)
+		}
+	}
+	for _, o := range ops {
+		o.settle()
+	}
+}
+
+// settle works out when a hold ended for its holder: with its release, with the
+// loss signal, with its deadline, or with its process, whatever came first. A
+// process that stands still acts no more than a dead one, but it may have begun
+// to; so only its deadline, if it has one, ends its hold.
+func (h *Hold) settle() {
+	if h.granted == 0 {
+		return
+	}
+	h.end = min(h.release, h.signal, h.lost, h.deadline)
+	if h.process.Killed != 0 {
+		h.end = min(h.end, h.process.Killed)
+	}
+}
+
+// stalled reports whether the process stood still between from and to.
+func (p *Process) stalled(from, to int64) bool {
+	i, _ := slices.BinarySearchFunc(p.stalls, from, func(s span, at int64) int { return cmp.Compare(s.to, at) })
+	return i < len(p.stalls) && p.stalls[i].from <= to
+}
+
+// still returns the time in which the process stood still at a time, if it did.
+func (p *Process) still(at int64) (span, bool) {
+	for _, s := range p.stalls {
+		if s.from <= at && at <= s.to {
+			return s, true
+		}
+	}
+	return span{}, false
+}
+
+// disturbed reports whether a fault, other than the death of a worker, may have
+// made waits longer between from and to.
+func (h *history) disturbed(from, to int64) bool {
+	for _, f := range h.Faults {
+		if f.Touches(from, to) {
+			return true
+		}
+	}
+	return to >= h.Drain
+}

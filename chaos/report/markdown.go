@@ -1,0 +1,285 @@
+// Package report writes what runs have shown for people to read.
+package report
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dlock-go/dlock/chaos/check"
+	"github.com/dlock-go/dlock/chaos/run"
+)
+
+// Markdown writes the report of all runs.
+func Markdown(w io.Writer, results []*run.Result) {
+	p := &printer{w}
+	p.head(results)
+	p.runs(results)
+	p.invariants(results)
+	p.faults(results)
+	p.violations(results)
+	p.replays(results)
+}
+
+type printer struct{ w io.Writer }
+
+func (p *printer) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
+
+func (p *printer) head(results []*run.Result) {
+	var grants, faults, worked, losses, kills, violations, void int
+	var wall time.Duration
+	for _, r := range results {
+		v := r.Verdict
+		grants += v.Grants
+		losses += v.Losses
+		kills += v.Kills
+		violations += v.Violations()
+		wall += r.Config.Duration
+		if len(v.Void) > 0 {
+			void++
+		}
+		for _, f := range r.Run.Faults {
+			faults++
+			if f.Effect != "" {
+				worked++
+			}
+		}
+	}
+	p.line("# What chaos has shown")
+	p.line("")
+	p.line("%d runs, %v of work under faults in all: **%d grants, %d faults (of which %d showed an effect), %d worker processes killed, %d holds lost, %d violations**.",
+		len(results), wall.Round(time.Second), grants, faults, worked, kills, losses, violations)
+	if void > 0 {
+		p.line("%d of the runs are void: they made no progress, or their faults did nothing.", void)
+	}
+	p.line("")
+	p.line("%s. Written by `make chaos`; [timeline.html](timeline.html) shows one of the runs.", machine())
+	p.line("")
+	p.line("Four worker processes with five goroutines each want six names through the public API; 30 s after the last fault at the latest a fresh process must have every name. Every process writes down what it calls, and what came of it, with the monotonic clock of the machine. A run counts if it made 100 grants a second before the first fault, and if its faults did something.")
+	p.line("")
+}
+
+// machine tells where the runs were made.
+func machine() string {
+	parts := []string{time.Now().UTC().Format("2006-01-02"), fmt.Sprintf("%d cores", runtime.NumCPU()), runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH}
+	for _, c := range [][]string{{"redis-server", "--version"}, {"postgres", "--version"}} {
+		if out, err := exec.Command(c[0], c[1:]...).Output(); err == nil {
+			f := strings.Fields(string(out))
+			if len(f) > 2 {
+				parts = append(parts, strings.TrimPrefix(f[0], "postgres")+" "+strings.TrimPrefix(f[2], "v="))
+			}
+		}
+	}
+	if b, err := os.ReadFile("/etc/debian_version"); err == nil {
+		parts = append(parts, "Debian "+strings.TrimSpace(string(b)))
+	}
+	return strings.ReplaceAll(strings.Join(parts, ", "), "  ", " ")
+}
+
+func (p *printer) runs(results []*run.Result) {
+	p.line("## Runs")
+	p.line("")
+	p.line("| backend | primitive | grants | per s before faults | faults with effect | holds lost | sessions lost | hand-over p50 / p99 / max | violations |")
+	p.line("|---|---|---|---|---|---|---|---|---|")
+	for _, r := range results {
+		v := r.Verdict
+		worked := 0
+		for _, f := range r.Run.Faults {
+			if f.Effect != "" {
+				worked++
+			}
+		}
+		verdict := fmt.Sprint(v.Violations())
+		if len(v.Void) > 0 {
+			verdict += ", void: " + strings.Join(v.Void, "; ")
+		}
+		p.line("| %s | %s | %d | %.0f | %d of %d | %d | %d | %v / %v / %v | %s |", r.Config.Store.Name, run.Primitive(r.Config.Class),
+			v.Grants, v.Rate, worked, len(r.Run.Faults), v.Losses, v.Deaths, short(v.Waits.P50), short(v.Waits.P99), short(v.Waits.Max), verdict)
+	}
+	p.line("")
+	p.line("A hand-over is the time from a confirmed release to the return of the next grant to somebody who waited, where no fault was in the way.")
+	p.line("")
+	p.line("| backend | increments | lost by the plain register | refused by the fenced register | lost by the fenced register |")
+	p.line("|---|---|---|---|---|")
+	for _, name := range backends(results) {
+		var all, lost, refused int64
+		var fenced int
+		for _, r := range results {
+			if r.Config.Store.Name == name {
+				all += r.Verdict.PlainAll
+				lost += r.Verdict.Plain
+				refused += r.Verdict.Refused
+				fenced += r.Verdict.Invariants[2].Violations
+			}
+		}
+		rate := 0.0
+		if all > 0 {
+			rate = float64(lost) / float64(all) * 1e6
+		}
+		p.line("| %s | %d | %d (%.0f in a million) | %d | %d |", name, all, lost, rate, refused, fenced)
+	}
+	p.line("")
+	p.line("Both registers are outside the faults' reach. Workers increment them under the lock, and half of those that learn of a loss write all the same. The plain register believes them; the fenced one knows the greatest token that has read or written.")
+	p.line("")
+}
+
+func short(d time.Duration) time.Duration {
+	switch {
+	case d > time.Second:
+		return d.Round(10 * time.Millisecond)
+	case d > time.Millisecond:
+		return d.Round(10 * time.Microsecond)
+	}
+	return d.Round(time.Microsecond)
+}
+
+func backends(results []*run.Result) []string {
+	var names []string
+	for _, r := range results {
+		if !slices.Contains(names, r.Config.Store.Name) {
+			names = append(names, r.Config.Store.Name)
+		}
+	}
+	return names
+}
+
+func (p *printer) invariants(results []*run.Result) {
+	names := backends(results)
+	p.line("## Invariants")
+	p.line("")
+	p.line("How often each could have been broken and was not; in brackets how often a fault with a bound of its own was in the way, so that it was not judged, or its bound was kept; then the worst of what is bounded.")
+	p.line("")
+	p.line("| | invariant | %s |", strings.Join(names, " | "))
+	p.line("|---|---|%s", strings.Repeat("---|", len(names)))
+	for n := 1; n <= 12; n++ {
+		row := fmt.Sprintf("| %d | %s |", n, check.Invariants[n])
+		for _, name := range names {
+			var sum check.Invariant
+			for _, r := range results {
+				if r.Config.Store.Name != name {
+					continue
+				}
+				i := r.Verdict.Invariants[n]
+				sum.Checked += i.Checked
+				sum.Excused += i.Excused
+				sum.Violations += i.Violations
+				sum.Worst = max(sum.Worst, i.Worst)
+				if i.Note != "" {
+					sum.Note = i.Note
+				}
+			}
+			cell := fmt.Sprint(sum.Checked)
+			if sum.Checked == 0 && sum.Note != "" {
+				cell = sum.Note
+			}
+			if sum.Excused > 0 {
+				cell += fmt.Sprintf(" (%d)", sum.Excused)
+			}
+			if sum.Worst > 0 {
+				cell += fmt.Sprintf(", %v", short(sum.Worst))
+			}
+			if sum.Violations > 0 {
+				cell += fmt.Sprintf(", **%d violations**", sum.Violations)
+			}
+			row += " " + cell + " |"
+		}
+		p.line("%s", row)
+	}
+	p.line("")
+	p.line("Bounds, named before the runs:")
+	p.line("")
+	p.line("| backend | TTL | wake-up (7) | loss signal (8) | lock of a killed holder (9) |")
+	p.line("|---|---|---|---|---|")
+	seen := make(map[string]bool)
+	for _, r := range results {
+		if name := r.Config.Store.Name; !seen[name] {
+			seen[name] = true
+			pr := r.Run.Promise
+			p.line("| %s | %v | %v | %v | %v |", name, r.Run.TTL, pr.Woken, pr.Signal, pr.Killed)
+		}
+	}
+	p.line("")
+}
+
+func (p *printer) faults(results []*run.Result) {
+	type cell struct {
+		n, worked int
+		overlap   time.Duration
+	}
+	kinds := make(map[string]map[string]*cell)
+	for _, r := range results {
+		for _, f := range r.Run.Faults {
+			if kinds[f.Kind] == nil {
+				kinds[f.Kind] = make(map[string]*cell)
+			}
+			c := kinds[f.Kind][r.Config.Store.Name]
+			if c == nil {
+				c = new(cell)
+				kinds[f.Kind][r.Config.Store.Name] = c
+			}
+			c.n++
+			c.overlap = f.Overlap
+			if f.Effect != "" {
+				c.worked++
+			}
+		}
+	}
+	names := backends(results)
+	p.line("## Faults")
+	p.line("")
+	p.line("How many were injected, and of how many an effect was seen; where two may hold at once because of it, for how long at most.")
+	p.line("")
+	p.line("| fault | %s |", strings.Join(names, " | "))
+	p.line("|---|%s", strings.Repeat("---|", len(names)))
+	for _, k := range slices.Sorted(maps.Keys(kinds)) {
+		row := "| " + k + " |"
+		for _, name := range names {
+			if c := kinds[k][name]; c != nil {
+				row += fmt.Sprintf(" %d, %d", c.n, c.worked)
+				if c.overlap > 0 {
+					row += fmt.Sprintf("; ≤ %v", c.overlap)
+				}
+			}
+			row += " |"
+		}
+		p.line("%s", row)
+	}
+	p.line("")
+}
+
+func (p *printer) violations(results []*run.Result) {
+	first := true
+	for _, r := range results {
+		for n := range r.Verdict.Invariants {
+			for _, e := range r.Verdict.Invariants[n].Examples {
+				if first {
+					p.line("## Violations")
+					p.line("")
+					first = false
+				}
+				p.line("- %s %s, invariant %d: %s", r.Config.Store.Name, run.Primitive(r.Config.Class), n, e)
+			}
+		}
+	}
+	if !first {
+		p.line("")
+	}
+}
+
+func (p *printer) replays(results []*run.Result) {
+	p.line("## To repeat a run")
+	p.line("")
+	p.line("The seed decides which faults come, when, to whom and for how long, and what the workers do; how the processes are scheduled it does not.")
+	p.line("")
+	p.line("```sh")
+	for _, r := range results {
+		p.line("%s", r.Replay())
+	}
+	p.line("```")
+}

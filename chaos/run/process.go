@@ -1,0 +1,197 @@
+package run
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/dlock-go/dlock/chaos/check"
+	"github.com/dlock-go/dlock/chaos/job"
+	"github.com/dlock-go/dlock/chaos/journal"
+)
+
+// A process is one worker process.
+type process struct {
+	check.Process
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	log     *os.File
+	journal string
+	done    chan struct{} // closed by wait
+	err     error         // of Wait, once done is closed
+}
+
+// start starts a worker process. It dies with us.
+func start(exe, dir string, number int, j job.Job) (*process, error) {
+	p := &process{
+		Process: check.Process{Slot: j.Slot, Prober: j.Probe > 0, Handoff: j.Handoff},
+		journal: filepath.Join(dir, fmt.Sprintf("%03d.journal", number)),
+		done:    make(chan struct{}),
+	}
+	j.Journal = p.journal
+	arg, err := json.Marshal(j)
+	if err != nil {
+		return nil, err
+	}
+	if p.log, err = os.Create(filepath.Join(dir, fmt.Sprintf("%03d.log", number))); err != nil {
+		return nil, err
+	}
+	p.cmd = exec.Command(exe, string(arg))
+	p.cmd.Stderr = p.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	started := make(chan error)
+	go p.run(started)
+	return p, <-started
+}
+
+// run keeps a thread to itself for as long as the process lives: the system ties
+// the life of the process to that of the thread that started it.
+func (p *process) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(p.done)
+	defer p.log.Close()
+	p.Begin = journal.Now()
+	err := p.cmd.Start()
+	started <- err
+	if err == nil {
+		p.err = p.cmd.Wait()
+	}
+}
+
+// tell gives the process a line. A process that is gone does not hear it.
+func (p *process) tell(line string) { _, _ = io.WriteString(p.in, line+"\n") }
+
+// kill ends the process at once.
+func (p *process) kill() {
+	select {
+	case <-p.done:
+		return // It has ended by itself: that is not our doing.
+	default:
+	}
+	p.Killed = journal.Now()
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// finish waits for the process to end by itself. One that does not is made to
+// tell where it hangs.
+func (p *process) finish(within time.Duration) {
+	select {
+	case <-p.done:
+	case <-time.After(within):
+		p.Failed = fmt.Sprintf("it did not end within %v", within)
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+		select {
+		case <-p.done:
+		case <-time.After(5 * time.Second):
+			_ = p.cmd.Process.Kill()
+			<-p.done
+		}
+	}
+	if p.err != nil {
+		p.Failed = strings.TrimPrefix(p.Failed+", ", ", ") + p.err.Error() + ": " + p.lastWords()
+	}
+}
+
+// lastWords returns the end of what the process has logged, or the begin of what
+// it said when it crashed.
+func (p *process) lastWords() string {
+	b, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		return err.Error()
+	}
+	s := string(b)
+	for _, crash := range []string{"panic:", "fatal error:", "SIGQUIT"} {
+		if i := strings.Index(s, crash); i >= 0 {
+			return s[i:min(len(s), i+2000)]
+		}
+	}
+	return s[max(0, len(s)-300):]
+}
+
+// A team is the worker processes of a run. It implements [fault.Workers].
+type team struct {
+	exe, dir string
+	job      func(slot int) job.Job
+
+	mu     sync.Mutex
+	all    []*process
+	slots  []*process // who is in them at present
+	errs   []error
+	closed bool
+}
+
+// hire starts a process in a slot.
+func (t *team) hire(slot int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
+	j := t.job(slot)
+	j.Seed += uint64(len(t.all)) << 32 // Who takes a slot does not do the same again.
+	p, err := start(t.exe, t.dir, len(t.all), j)
+	if err != nil {
+		t.errs = append(t.errs, err)
+		return
+	}
+	t.all = append(t.all, p)
+	t.slots[slot] = p
+}
+
+func (t *team) at(slot int) *process {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.slots[slot]
+}
+
+// Kill implements [fault.Workers].
+func (t *team) Kill(slot int) {
+	t.at(slot).kill()
+	t.hire(slot)
+}
+
+// Stop implements [fault.Workers].
+func (t *team) Stop(slot int) { _ = t.at(slot).cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Continue implements [fault.Workers].
+func (t *team) Continue(slot int) { _ = t.at(slot).cmd.Process.Signal(syscall.SIGCONT) }
+
+// drain has all processes come to an end.
+func (t *team) drain(within time.Duration) {
+	t.mu.Lock()
+	slots := t.slots
+	t.closed = true
+	t.mu.Unlock()
+	for _, p := range slots {
+		p.tell("drain")
+	}
+	deadline := time.Now().Add(within)
+	for _, p := range slots {
+		p.finish(max(time.Until(deadline), time.Second))
+	}
+}
+
+// end leaves no process behind.
+func (t *team) end() {
+	for _, p := range t.all {
+		select {
+		case <-p.done:
+		default:
+			_ = p.cmd.Process.Kill()
+			<-p.done
+		}
+	}
+}

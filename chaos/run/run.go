@@ -1,0 +1,256 @@
+// Package run carries out one run: it starts the servers of a store and the
+// workers, has faults happen to them, and collects what everybody wrote down.
+package run
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/chaos/check"
+	"github.com/dlock-go/dlock/chaos/fault"
+	"github.com/dlock-go/dlock/chaos/job"
+	"github.com/dlock-go/dlock/chaos/journal"
+	"github.com/dlock-go/dlock/chaos/register"
+	"github.com/dlock-go/dlock/chaos/store"
+)
+
+// A Config is what is to be run.
+type Config struct {
+	Store    store.Maker
+	Class    backend.Class
+	Seed     uint64
+	Duration time.Duration // without the time to start and to drain
+	Worker   string        // the binary, from Build
+	Faults   string        // words of the names of those that are wanted; all for ""
+	Patience time.Duration // within which every name must be had after the faults; 30 s for 0
+	Keep     string        // a directory to leave journals and logs in, or ""
+}
+
+// Primitive names a class as the command line does.
+func Primitive(c backend.Class) string {
+	return map[backend.Class]string{backend.Mutex: "mutex", backend.RWMutex: "rw", backend.Semaphore: "semaphore"}[c]
+}
+
+// Classes are the primitives by name.
+var Classes = map[string]backend.Class{"mutex": backend.Mutex, "rw": backend.RWMutex, "semaphore": backend.Semaphore}
+
+// A Result is a run that has been checked.
+type Result struct {
+	Config  Config
+	Run     *check.Run
+	Verdict *check.Verdict
+	Wall    time.Duration
+}
+
+// Replay is the command that repeats the run.
+func (r *Result) Replay() string {
+	s := fmt.Sprintf("make chaos BACKEND=%s PRIMITIVE=%s SEED=%d DURATION=%v",
+		r.Config.Store.Name, Primitive(r.Config.Class), r.Config.Seed, r.Config.Duration)
+	if r.Config.Faults != "" {
+		s += fmt.Sprintf(" FAULTS=%q", r.Config.Faults)
+	}
+	return s
+}
+
+const (
+	busyNames = 4
+	longNames = 2
+	limit     = 3
+	workers   = 4
+	patience  = 30 * time.Second
+)
+
+// calm is how long a run is without faults at first: a fifth of it, or 5 s.
+func calm(d time.Duration) time.Duration { return min(d/5, 5*time.Second) }
+
+// Build builds the worker, with the overlay in a file if there is one.
+func Build(ctx context.Context, dir, overlay string) (string, error) {
+	exe := filepath.Join(dir, "worker")
+	args := []string{"build", "-o", exe}
+	if overlay != "" {
+		args = append(args, "-overlay", overlay)
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/dlock-go/dlock/chaos/worker")...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("building the worker: %w\n%s", err, out)
+	}
+	return exe, nil
+}
+
+// Do carries out one run and checks it.
+func Do(ctx context.Context, c Config) (*Result, error) {
+	begun := time.Now()
+	c.Patience = cmp.Or(c.Patience, patience)
+	dir, err := os.MkdirTemp("", "dlock-chaos-")
+	if err != nil {
+		return nil, err
+	}
+	if c.Keep == "" {
+		defer os.RemoveAll(dir)
+	} else {
+		defer func() { _ = os.Rename(dir, c.Keep) }()
+	}
+	r, err := carryOut(ctx, c, dir)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s, seed %d: %w", c.Store.Name, Primitive(c.Class), c.Seed, err)
+	}
+	return &Result{Config: c, Run: r, Verdict: check.Check(r), Wall: time.Since(begun)}, nil
+}
+
+func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
+	servers := filepath.Join(dir, "store")
+	if err := os.Mkdir(servers, 0o755); err != nil {
+		return nil, err
+	}
+	slots, clients := workers, 1
+	if c.Store.Alone {
+		slots, clients = 1, workers
+	}
+	s := c.Store.New()
+	defer s.Stop()
+	if err := s.Start(ctx, store.Setup{
+		Dir: servers, Class: c.Class, Limit: limit, Slots: slots, Names: busyNames + longNames, TTL: c.Store.TTL,
+	}); err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(dir, "registers")
+	registers, err := register.Listen(socket)
+	if err != nil {
+		return nil, err
+	}
+	defer registers.Close()
+
+	base := job.Job{
+		Registers: socket, Seed: c.Seed, Class: c.Class, Limit: limit, TTL: c.Store.TTL,
+		Busy: busyNames, Long: longNames, Clients: clients, Churners: 4, Sitters: 1,
+	}
+	t := &team{exe: c.Worker, dir: dir, slots: make([]*process, slots), job: func(slot int) job.Job {
+		j := base
+		j.Slot, j.URL = slot, s.URL(slot)
+		if slot%2 == 1 {
+			j.Handoff = 5 * time.Millisecond // The others keep to the order of the store.
+		}
+		return j
+	}}
+	defer t.end()
+	for slot := range slots {
+		t.hire(slot)
+	}
+	if len(t.errs) > 0 {
+		return nil, errors.Join(t.errs...)
+	}
+
+	r := &check.Run{
+		Promise: s.Promise(c.Store.TTL), Class: c.Class, Limit: limit, TTL: c.Store.TTL,
+		Names: busyNames + longNames, Patience: c.Patience, Begin: journal.Now(),
+	}
+	watching, cease := context.WithCancel(ctx)
+	watched := make(chan []check.Stall)
+	go watch(watching, watched)
+	defer func() {
+		if watched != nil {
+			cease()
+			<-watched
+		}
+	}()
+	t.crowd()
+	wait(ctx, calm(c.Duration))
+	r.Calm = journal.Now()
+	faulty, cancel := context.WithTimeout(ctx, c.Duration-2*calm(c.Duration))
+	plan := fault.Plan{
+		Kinds: fault.Select(s.Faults(c.Store.TTL), c.Faults),
+		Seed:  c.Seed, TTL: c.Store.TTL, Slots: slots, Names: r.Names, Workers: t,
+	}
+	events, err := plan.Run(faulty)
+	cancel()
+	r.Over = journal.Now()
+	r.Faults = events
+	if err != nil {
+		return nil, err
+	}
+	wait(ctx, calm(c.Duration))
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r.Drain = journal.Now()
+	cease()
+	r.Stalls, watched = <-watched, nil
+	t.drain(60 * time.Second)
+
+	probe := base
+	probe.URL, probe.Probe, probe.Clients = s.URL(0), c.Patience, 1
+	if p, err := start(t.exe, dir, len(t.all), probe); err != nil {
+		return nil, err
+	} else {
+		t.all = append(t.all, p)
+		p.finish(c.Patience + 20*time.Second)
+	}
+	if err := errors.Join(t.errs...); err != nil {
+		return nil, err
+	}
+	if r.Leaks, err = s.Leaks(ctx); err != nil {
+		return nil, err
+	}
+	for _, p := range t.all {
+		if p.Records, err = journal.Read(p.journal); err != nil {
+			return nil, err
+		}
+		r.Processes = append(r.Processes, &p.Process)
+	}
+	for name := range r.Names {
+		var n check.Registers
+		n.Fenced, n.Plain = registers.Counts(name)
+		r.Registers = append(r.Registers, n)
+	}
+	return r, nil
+}
+
+// crowd has two of the workers make a crowd each.
+func (t *team) crowd() {
+	for _, p := range t.slots[:min(2, len(t.slots))] {
+		p.tell("crowd")
+	}
+}
+
+// watch finds out when the machine had no time for us, and says so when ctx ends.
+func watch(ctx context.Context, watched chan<- []check.Stall) {
+	const step, late = 10 * time.Millisecond, 40 * time.Millisecond
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	var stalls []check.Stall
+	for last := journal.Now(); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			watched <- stalls
+			return
+		}
+		now := journal.Now()
+		if now-last > int64(step+late) {
+			stalls = append(stalls, check.Stall{From: last, To: now})
+		}
+		last = now
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// Seeds returns seeds that follow from one.
+func Seeds(seed uint64) func() uint64 {
+	r := rand.New(rand.NewPCG(seed, 0x5eed))
+	return func() uint64 { return r.Uint64() >> 12 } // Short enough to type.
+}

@@ -1,0 +1,193 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/chaos/check"
+	"github.com/dlock-go/dlock/chaos/fault"
+	"github.com/dlock-go/dlock/internal/pgtest"
+)
+
+func init() {
+	register(Maker{Name: "postgres", New: func() Store { return new(postgres) }, TTL: 2 * time.Second})
+}
+
+// postgres is one server, and after a fail-over another one.
+type postgres struct {
+	Setup
+	server  *pgtest.Server
+	gone    []*pgtest.Server // former primaries
+	network *network
+}
+
+func (p *postgres) Start(_ context.Context, s Setup) error {
+	p.Setup = s
+	var err error
+	if p.server, err = pgtest.Start(p.config()); err != nil {
+		return err
+	}
+	p.network, err = newNetwork(s.Slots, []string{p.addr()})
+	return err
+}
+
+func (p *postgres) config() pgtest.Config {
+	return pgtest.Config{Settings: map[string]string{"shared_buffers": "16MB", "log_min_messages": "fatal"}}
+}
+
+func (p *postgres) addr() string { return "127.0.0.1:" + strconv.Itoa(p.server.Port()) }
+
+func (p *postgres) URL(slot int) string {
+	u, err := url.Parse(p.server.URL())
+	if err != nil {
+		panic(err)
+	}
+	u.Host = p.network.addrs(slot)[0]
+	return u.String()
+}
+
+func (p *postgres) Promise(ttl time.Duration) check.Promise {
+	return check.Promise{
+		Caps:   backend.Caps{Queue: true, Notify: true, Fencing: true, Processes: true, Inspect: true},
+		Leased: true,
+		// Who is told to wait stands in the queue once a wait session has got there, which
+		// may have to be opened.
+		Moment: 100 * time.Millisecond,
+		Woken:  250 * time.Millisecond,
+		Signal: min(5*time.Second, ttl),
+		Killed: time.Second,
+	}
+}
+
+// Faults: a connection that breaks frees its locks at once, at the server, and
+// whoever held them may not know before the deadline of his session. He mostly
+// does within milliseconds.
+func (p *postgres) Faults(ttl time.Duration) []fault.Kind {
+	free := ttl + time.Second
+	server := func(name string, overlap, recovery time.Duration, inject func(context.Context, *fault.Injection) error) fault.Kind {
+		return fault.Kind{Name: name, Target: fault.Server, Overlap: overlap, Recovery: recovery, Inject: inject}
+	}
+	return append([]fault.Kind{
+		fault.Kill(free),
+		fault.Stop(free),
+		server("terminate backend", ttl, free, p.terminate),
+		server("stop backend", 0, free+ttl, p.stopBackend),
+		server("stop server", ttl, free, func(ctx context.Context, x *fault.Injection) error {
+			if err := p.server.Pause(); err != nil {
+				return err
+			}
+			x.Wait(ctx, x.Stretch(0.5, 2))
+			return p.server.Resume()
+		}),
+		server("kill server", ttl, free, func(ctx context.Context, x *fault.Injection) error {
+			if err := p.server.Kill(); err != nil {
+				return err
+			}
+			x.Wait(ctx, x.Stretch(0, 1))
+			return p.server.Restart()
+		}),
+		server("restart server", ttl, free, func(context.Context, *fault.Injection) error {
+			return p.server.Restart()
+		}),
+		server("fail over", ttl, free, p.failOver),
+	}, p.network.faults(ttl, 250*time.Millisecond, free)...)
+}
+
+// backends returns the processes that serve our workers.
+func (p *postgres) backends() ([]string, error) {
+	rows, err := p.server.SQL("select pid from pg_stat_activity where application_name like 'dlock%' order by pid")
+	return strings.Fields(rows), err
+}
+
+func (p *postgres) some(x *fault.Injection) (string, error) {
+	pids, err := p.backends()
+	if err != nil || len(pids) == 0 {
+		x.Note("no backend")
+		return "", err
+	}
+	return pids[x.Rand.IntN(len(pids))], nil
+}
+
+func (p *postgres) terminate(_ context.Context, x *fault.Injection) error {
+	pid, err := p.some(x)
+	if pid == "" {
+		return err
+	}
+	_, err = p.server.SQL("select pg_terminate_backend(" + pid + ")")
+	return err
+}
+
+func (p *postgres) stopBackend(ctx context.Context, x *fault.Injection) error {
+	text, err := p.some(x)
+	if text == "" {
+		return err
+	}
+	pid, err := strconv.Atoi(text)
+	if err != nil {
+		return err
+	}
+	_ = syscall.Kill(pid, syscall.SIGSTOP) // It may have ended just now.
+	x.Wait(ctx, x.Stretch(0.5, 2))
+	_ = syscall.Kill(pid, syscall.SIGCONT)
+	return nil
+}
+
+// failOver kills the primary and makes one of a standby that has followed it.
+func (p *postgres) failOver(_ context.Context, x *fault.Injection) error {
+	standby, err := p.server.Standby(p.config())
+	if err != nil {
+		return fmt.Errorf("standby: %w", err)
+	}
+	old := p.server
+	p.gone = append(p.gone, old)
+	p.server = standby
+	if err := standby.CatchUp(old); err != nil {
+		return err
+	}
+	if err := old.Kill(); err != nil {
+		return err
+	}
+	if err := standby.Promote(); err != nil {
+		return fmt.Errorf("promoting: %w", err)
+	}
+	x.Note("to port %d", standby.Port())
+	return p.network.retarget(0, p.addr())
+}
+
+// Leaks looks for advisory locks and for sessions.
+func (p *postgres) Leaks(ctx context.Context) ([]string, error) {
+	var locks, sessions string
+	for deadline := time.Now().Add(p.TTL + 2*time.Second); ; time.Sleep(50 * time.Millisecond) {
+		var err error
+		if locks, err = p.server.SQL("select count(*) from pg_locks where locktype = 'advisory'"); err != nil {
+			return nil, err
+		}
+		if sessions, err = p.server.SQL("select count(*) from pg_stat_activity where application_name like 'dlock%'"); err != nil {
+			return nil, err
+		}
+		locks, sessions = strings.TrimSpace(locks), strings.TrimSpace(sessions)
+		if locks == "0" && sessions == "0" {
+			return nil, nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return []string{locks + " advisory locks and " + sessions + " sessions are left"}, nil
+		}
+	}
+}
+
+func (p *postgres) Stop() {
+	if p.network != nil {
+		p.network.close()
+	}
+	for _, s := range append(p.gone, p.server) {
+		if s != nil {
+			_ = s.Close()
+		}
+	}
+}

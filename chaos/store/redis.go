@@ -1,0 +1,223 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/chaos/check"
+	"github.com/dlock-go/dlock/chaos/fault"
+	"github.com/dlock-go/dlock/internal/redistest"
+)
+
+func init() {
+	register(Maker{Name: "quorum", New: func() Store { return &redis{nodes: 3} }, TTL: time.Second})
+	register(Maker{Name: "redis", New: func() Store { return &redis{nodes: 1} }, TTL: time.Second})
+}
+
+// redis is one node or a quorum of several.
+type redis struct {
+	Setup
+	nodes   int
+	servers []*redistest.Server
+	skews   []*skew
+	network *network
+}
+
+func (r *redis) Start(_ context.Context, s Setup) error {
+	r.Setup = s
+	var addrs []string
+	for i := range r.nodes {
+		dir := fmt.Sprintf("%s/clock%d", s.Dir, i)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		k, err := newSkew(dir)
+		if err != nil {
+			return err
+		}
+		r.skews = append(r.skews, k)
+		server, err := redistest.StartWith(k.env(), "appendonly yes", "appendfsync everysec")
+		if err != nil {
+			return err
+		}
+		r.servers = append(r.servers, server)
+		addrs = append(addrs, server.Addr())
+	}
+	var err error
+	r.network, err = newNetwork(s.Slots, addrs)
+	return err
+}
+
+func (r *redis) URL(slot int) string {
+	u := "redis://" + strings.Join(r.network.addrs(slot), ",")
+	if r.nodes > 1 {
+		// A node that was started again takes no part for as long.
+		u += "?max-ttl=2s"
+	}
+	return u
+}
+
+func (r *redis) Promise(ttl time.Duration) check.Promise {
+	p := check.Promise{
+		Caps:   backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true, Processes: true, Inspect: true},
+		Leased: true,
+		Woken:  250 * time.Millisecond,
+		Signal: min(5*time.Second, ttl),
+		Killed: ttl + time.Second,
+	}
+	if r.nodes > 1 {
+		p.Caps.Queue = false
+		// Nodes that are asked by several at once may give the lock to nobody, or forget
+		// whom to tell: that is repaired by the heartbeat, once a second.
+		p.Woken = 1250 * time.Millisecond
+	}
+	return p
+}
+
+const clockJump = "clock jump"
+
+// server chooses one of the nodes. What makes a node of a quorum forget always happens
+// to the same: nothing is promised when two do within one TTL.
+func (r *redis) server(x *fault.Injection, forgets bool) (*redistest.Server, *skew) {
+	i := 0
+	if !forgets {
+		i = x.Rand.IntN(len(r.servers))
+	}
+	if len(r.servers) > 1 {
+		x.Note("server %d", i)
+	}
+	return r.servers[i], r.skews[i]
+}
+
+// Faults of a single node: that of one node of a quorum may not be noticed. Data
+// that is lost, and clocks that jump, may let two hold for one TTL, and of a quorum
+// they must not as long as they happen to one node at a time.
+func (r *redis) Faults(ttl time.Duration) []fault.Kind {
+	free := ttl + time.Second
+	amnesia := ttl
+	if r.nodes > 1 {
+		amnesia = 0
+	}
+	server := func(name string, overlap, recovery time.Duration, inject func(context.Context, *fault.Injection, *redistest.Server, *skew) error) fault.Kind {
+		return fault.Kind{
+			Name: name, Target: fault.Server, Overlap: overlap, Recovery: recovery, Takes: overlap > 0 && name != clockJump,
+			Inject: func(ctx context.Context, x *fault.Injection) error {
+				s, k := r.server(x, strings.HasPrefix(name, "kill server") || name == "flushall" || name == clockJump)
+				return inject(ctx, x, s, k)
+			},
+		}
+	}
+	kinds := []fault.Kind{
+		fault.Kill(free),
+		fault.Stop(free),
+		server("stop server", 0, free, func(ctx context.Context, x *fault.Injection, s *redistest.Server, _ *skew) error {
+			s.Pause()
+			x.Wait(ctx, x.Stretch(0.5, 3))
+			s.Resume()
+			return nil
+		}),
+		server("kill server", 0, free, func(ctx context.Context, x *fault.Injection, s *redistest.Server, _ *skew) error {
+			s.Kill()
+			x.Wait(ctx, x.Stretch(0, 1))
+			return s.Start()
+		}),
+		server("kill server, data lost", amnesia, free, func(_ context.Context, _ *fault.Injection, s *redistest.Server, _ *skew) error {
+			return s.RestartEmpty()
+		}),
+		server("flushall", amnesia, free, func(_ context.Context, _ *fault.Injection, s *redistest.Server, _ *skew) error {
+			_, err := s.Do("FLUSHALL")
+			return err
+		}),
+		server("client kill", 0, free, func(_ context.Context, x *fault.Injection, s *redistest.Server, _ *skew) error {
+			kind := []string{"normal", "pubsub"}[x.Rand.IntN(2)]
+			_, err := s.Do("CLIENT", "KILL", "TYPE", kind)
+			x.Note("%s", kind)
+			return err
+		}),
+	}
+	if r.skews[0] != nil {
+		kinds = append(kinds, server(clockJump, amnesia, 3*ttl, func(ctx context.Context, x *fault.Injection, _ *redistest.Server, k *skew) error {
+			d := x.Stretch(0.5, 2)
+			if x.Rand.IntN(2) == 0 {
+				d = -d
+			}
+			x.Note("by %v", d.Round(time.Millisecond))
+			if err := k.set(d); err != nil {
+				return err
+			}
+			x.Wait(ctx, x.Stretch(0.5, 1.5))
+			return k.set(0)
+		}))
+	}
+	return append(kinds, r.network.faults(0, 0, free)...)
+}
+
+// Leaks looks for keys that never expire, beside a few that every store has, and
+// for locks and queues.
+func (r *redis) Leaks(ctx context.Context) ([]string, error) {
+	select { // The sessions of those that were killed end by themselves.
+	case <-time.After(r.TTL + 500*time.Millisecond):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	var leaks []string
+	for i, s := range r.servers {
+		v, err := s.Do("KEYS", "dlock:*")
+		if err != nil {
+			return nil, err
+		}
+		keys, _ := v.([]any)
+		forever := 0
+		for _, k := range keys {
+			key := fmt.Sprint(k)
+			left, err := s.Do("PTTL", key)
+			if err != nil {
+				return nil, err
+			}
+			if left == int64(-1) {
+				forever++
+			}
+			switch rest := strings.TrimPrefix(key, "dlock:"); {
+			case strings.HasPrefix(rest, "a:"):
+				leaks = append(leaks, fmt.Sprintf("server %d: a session lives: %s", i, key))
+			case strings.Contains(rest, "chaos/") && r.nodes == 1:
+				leaks = append(leaks, fmt.Sprintf("server %d: a lock or queue is left: %s", i, key))
+			}
+		}
+		if most := 8 + r.perName()*(r.Names+2); forever > most {
+			leaks = append(leaks, fmt.Sprintf("server %d: %d keys do not expire, more than %d", i, forever, most))
+		}
+		v, err = s.Do("CLIENT", "LIST")
+		if err != nil {
+			return nil, err
+		}
+		if n := strings.Count(fmt.Sprint(v), "\n"); n > 1 {
+			leaks = append(leaks, fmt.Sprintf("server %d: %d connections", i, n-1))
+		}
+	}
+	return leaks, nil
+}
+
+// perName is how many keys of a name may stay for ever: a quorum keeps the token.
+func (r *redis) perName() int {
+	if r.nodes > 1 {
+		return 1
+	}
+	return 0
+}
+
+func (r *redis) Stop() {
+	if r.network != nil {
+		r.network.close()
+	}
+	for _, s := range r.servers {
+		s.Close()
+	}
+	for _, k := range r.skews {
+		k.close()
+	}
+}

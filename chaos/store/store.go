@@ -1,0 +1,82 @@
+// Package store starts the servers of each backend, says what it is held to, and
+// knows what can be done to it.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/chaos/check"
+	"github.com/dlock-go/dlock/chaos/fault"
+	"github.com/dlock-go/dlock/internal/pgtest"
+	"github.com/dlock-go/dlock/internal/redistest"
+)
+
+// A Setup is what a store needs to know of a run.
+type Setup struct {
+	Dir   string // for its files; empty, and removed after the run
+	Class backend.Class
+	Limit int
+	Slots int // workers
+	Names int // locks, by job.Name
+	TTL   time.Duration
+}
+
+// A Store is the servers of one backend. Its methods are called one at a time,
+// but for what its faults do.
+type Store interface {
+	// Start starts the servers.
+	Start(ctx context.Context, s Setup) error
+	// URL is where the worker of a slot finds them.
+	URL(slot int) string
+	// Promise is what it is held to.
+	Promise(ttl time.Duration) check.Promise
+	// Faults are what it knows beside Recover.
+	Faults(ttl time.Duration) []fault.Kind
+	// Leaks tells what is left of locks that nobody holds or awaits. It is called
+	// when all workers are gone and their leases are over.
+	Leaks(ctx context.Context) ([]string, error)
+	// Stop ends the servers.
+	Stop()
+}
+
+// A Maker is a backend by name.
+type Maker struct {
+	Name string
+	New  func() Store
+	// TTL is of its clients: short, so that faults can outlast it in a short run.
+	TTL time.Duration
+	// Alone is for a store inside one process: its workers are clients of it.
+	Alone bool
+}
+
+// Missing reports whether a run failed because a server is not installed.
+func Missing(err error) bool {
+	return errors.Is(err, redistest.ErrMissing) || errors.Is(err, pgtest.ErrMissing)
+}
+
+var makers []Maker
+
+func register(m Maker) { makers = append(makers, m) }
+
+// Select returns the makers that a list of names selects, all for "".
+func Select(list string) ([]Maker, error) {
+	slices.SortFunc(makers, func(a, b Maker) int { return strings.Compare(a.Name, b.Name) })
+	if list == "" {
+		return makers, nil
+	}
+	var selected []Maker
+	for name := range strings.SplitSeq(list, ",") {
+		i := slices.IndexFunc(makers, func(m Maker) bool { return m.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("no backend %q", name)
+		}
+		selected = append(selected, makers[i])
+	}
+	return selected, nil
+}
