@@ -1,0 +1,136 @@
+// Package contestant has the manners of locking that are measured beside each
+// other, one file each: dlock on each of its stores, what people use today, and
+// the floors, which lock nothing but make the round trips that a lock cannot do
+// without.
+package contestant
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dlock-go/dlock/bench/world"
+)
+
+// A Contestant is one manner of locking.
+type Contestant struct {
+	ID    string // names it on the command line and in the names of its locks
+	Title string // names it in the report
+	Store Store  // those of one store are compared
+	Role  Role
+	Says  string // how it was set up, for the report
+	// Hollow: it locks nothing.
+	Hollow bool
+	// Holds and Waits are how many locks of one process can be held, and awaited,
+	// at a time. 0 stands for as many as there is memory for.
+	Holds, Waits int
+
+	open func(context.Context, *world.World) (Locks, error)
+}
+
+// Store is what keeps the locks.
+type Store string
+
+// The stores.
+const (
+	Memory   Store = "memory"
+	File     Store = "file"
+	Redis    Store = "redis"
+	Postgres Store = "postgres"
+)
+
+// Shared reports whether several processes share its locks.
+func (s Store) Shared() bool { return s != Memory }
+
+// Role is the part that a contestant plays.
+type Role uint8
+
+const (
+	// Ours is dlock.
+	Ours Role = iota + 1
+	// Peer is something that people use in its place.
+	Peer
+	// Floor locks nothing, or does not manage what it locks.
+	Floor
+)
+
+// All lists the contestants, those of one store beside each other, and the one
+// that the others of its store are compared to first.
+var All = []*Contestant{
+	dlockMemory, syncMutex,
+	dlockFile, gofrsFlock, bareFlock,
+	dlockRedis, rueidisLock, redisLock, redSync, ping,
+	dlockPostgres, dlockPostgresUntokened, advisory, selectOne,
+}
+
+// Find returns the contestant with an ID.
+func Find(id string) (*Contestant, error) {
+	for _, c := range All {
+		if c.ID == id {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no contestant %q", id)
+}
+
+// Open returns what a process needs to take part.
+func (c *Contestant) Open(ctx context.Context, w *world.World) (Locks, error) {
+	locks, err := c.open(ctx, w)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.ID, err)
+	}
+	return locks, nil
+}
+
+// Locks is what one process has of a contestant. It is safe for concurrent use.
+type Locks interface {
+	// Mutex returns one goroutine's way into the mutex of that name.
+	Mutex(name string) Lock
+	// Close lets go of what Open took.
+	Close()
+}
+
+// A Lock is one goroutine's way into a lock. It blocks until it has the lock and
+// until it is rid of it, and is not safe for concurrent use.
+type Lock interface {
+	Lock() error
+	Unlock() error
+}
+
+// locker makes a Lock of what cannot fail.
+type locker struct{ sync.Locker }
+
+func (l locker) Lock() error   { l.Locker.Lock(); return nil }
+func (l locker) Unlock() error { l.Locker.Unlock(); return nil }
+
+// ReadWriter is implemented by Locks that have reader-writer locks.
+type ReadWriter interface {
+	RWMutex(name string) (write, read Lock)
+}
+
+// Counter is implemented by Locks that have semaphores.
+type Counter interface {
+	Semaphore(name string, limit int) Lock
+}
+
+// Renewer is implemented by a Lock that is lost when its user does not renew it.
+type Renewer interface {
+	Renew() error
+}
+
+// Queuer is implemented by Locks that wait at the store less often than once for
+// each goroutine that waits.
+type Queuer interface {
+	Queued() int
+}
+
+// Fenced is implemented by a Lock that can tell the fencing token of a holder.
+// Token takes the lock once, and returns 0 when there is none.
+type Fenced interface {
+	Token() (uint64, error)
+}
+
+// TTL is how long the locks of a process that is heard of no more live on, where
+// a contestant has such a thing.
+const TTL = 6 * time.Second

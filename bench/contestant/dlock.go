@@ -1,0 +1,98 @@
+package contestant
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/dlock-go/dlock"
+	"github.com/dlock-go/dlock/backend/memory"
+	"github.com/dlock-go/dlock/bench/world"
+
+	_ "github.com/dlock-go/dlock/backend/file"
+	_ "github.com/dlock-go/dlock/backend/postgres"
+	_ "github.com/dlock-go/dlock/backend/redis"
+)
+
+var (
+	dlockMemory = &Contestant{
+		ID: "dlock-memory", Title: "dlock", Store: Memory, Role: Ours,
+		Says: "backend/memory",
+		open: func(context.Context, *world.World) (Locks, error) { return client(dlock.New(memory.New())) },
+	}
+	dlockFile = &Contestant{
+		ID: "dlock-file", Title: "dlock", Store: File, Role: Ours, Holds: mostFiles,
+		Says: "backend/file",
+		open: func(ctx context.Context, w *world.World) (Locks, error) {
+			return client(dlock.Open(ctx, "file://"+filepath.Join(w.Dir, "dlock"), dlock.WithTTL(TTL)))
+		},
+	}
+	dlockRedis = &Contestant{
+		ID: "dlock-redis", Title: "dlock", Store: Redis, Role: Ours,
+		Says: "backend/redis, one node",
+		open: func(ctx context.Context, w *world.World) (Locks, error) {
+			return client(dlock.Open(ctx, "redis://"+w.RedisAddr, dlock.WithTTL(TTL)))
+		},
+	}
+	dlockPostgres = &Contestant{
+		ID: "dlock-postgres", Title: "dlock", Store: Postgres, Role: Ours, Holds: mostAdvisory,
+		Says: "backend/postgres, for up to 10 000 locks in place of 1 000",
+		open: func(ctx context.Context, w *world.World) (Locks, error) {
+			return client(dlock.Open(ctx, w.PostgresURL+advisoryParameters, dlock.WithTTL(TTL)))
+		},
+	}
+	dlockPostgresUntokened = &Contestant{
+		ID: "dlock-postgres-untokened", Title: "dlock, no tokens", Store: Postgres, Role: Ours, Holds: mostAdvisory,
+		Says: "the same without fencing tokens, which cost a write to the disk for each batch",
+		open: func(ctx context.Context, w *world.World) (Locks, error) {
+			return client(dlock.Open(ctx, w.PostgresURL+advisoryParameters+"&dlock_tokens=false", dlock.WithTTL(TTL)))
+		},
+	}
+)
+
+// The server has room for 64 locks for each of its connections.
+const (
+	mostAdvisory       = 10_000
+	advisoryParameters = "&dlock_locks=10000"
+)
+
+func client(c *dlock.Client, err error) (Locks, error) { return dlockLocks{c}, err }
+
+type dlockLocks struct{ *dlock.Client }
+
+func (l dlockLocks) Mutex(name string) Lock {
+	mu := l.Client.Mutex(name)
+	return dlockMutex{locker{mu}, mu}
+}
+
+func (l dlockLocks) RWMutex(name string) (write, read Lock) {
+	mu := l.Client.RWMutex(name)
+	return locker{mu}, locker{mu.RLocker()}
+}
+
+func (l dlockLocks) Semaphore(name string, limit int) Lock {
+	return locker{l.Client.Semaphore(name, limit)}
+}
+
+func (l dlockLocks) Queued() int { return l.Stats().Queued }
+
+func (l dlockLocks) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = l.Client.Close(ctx) // What is left ends with the process.
+}
+
+type dlockMutex struct {
+	locker
+	mu *dlock.Mutex
+}
+
+func (l dlockMutex) Token() (uint64, error) {
+	ctx := context.Background()
+	h, err := l.mu.Acquire(ctx)
+	if err != nil {
+		return 0, err
+	}
+	token, _ := h.Token()
+	return token, h.Release(ctx)
+}

@@ -1,0 +1,34 @@
+package contestant
+
+import (
+	"context"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dlock-go/dlock/bench/world"
+)
+
+var ping = &Contestant{
+	ID: "ping", Title: "two PINGs", Store: Redis, Role: Floor, Hollow: true,
+	Says: "a round trip in place of the lock and one in place of the unlock, over one pool of go-redis with its defaults; locks nothing",
+	open: func(ctx context.Context, w *world.World) (Locks, error) {
+		client, err := dial(ctx, w)
+		return pool{client}, err
+	},
+}
+
+// dial returns a pool of connections as go-redis makes it unless told otherwise.
+func dial(ctx context.Context, w *world.World) (*redis.Client, error) {
+	client := redis.NewClient(&redis.Options{Addr: w.RedisAddr})
+	return client, client.Ping(ctx).Err()
+}
+
+type pool struct{ client *redis.Client }
+
+func (p pool) Mutex(string) Lock { return pinger(p) }
+func (p pool) Close()            { p.client.Close() }
+
+type pinger struct{ client *redis.Client }
+
+func (p pinger) Lock() error   { return p.client.Ping(context.Background()).Err() }
+func (p pinger) Unlock() error { return p.client.Ping(context.Background()).Err() }

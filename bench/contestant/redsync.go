@@ -1,0 +1,57 @@
+package contestant
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-redsync/redsync/v4"
+	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
+
+	"github.com/dlock-go/dlock/bench/world"
+)
+
+var redSync = &Contestant{
+	ID: "redsync", Title: "redsync", Store: Redis, Role: Peer,
+	Says: "one pool of go-redis with its defaults; the defaults of redsync: it polls every 50 to 250 ms, and is called again when its 32 tries are over",
+	open: func(ctx context.Context, w *world.World) (Locks, error) {
+		client, err := dial(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		return redsyncLocks{redsync.New(goredis.NewPool(client)), pool{client}}, nil
+	},
+}
+
+type redsyncLocks struct {
+	*redsync.Redsync
+	pool
+}
+
+func (l redsyncLocks) Mutex(name string) Lock {
+	return redsyncLock{l.NewMutex(name, redsync.WithExpiry(TTL))}
+}
+
+type redsyncLock struct{ *redsync.Mutex }
+
+func (l redsyncLock) Lock() error {
+	for {
+		err := l.Mutex.Lock()
+		var taken *redsync.ErrTaken
+		switch {
+		case errors.Is(err, redsync.ErrFailed), errors.As(err, &taken):
+		case errors.Is(err, context.DeadlineExceeded): // Of a try of its own, under load.
+		default:
+			return err
+		}
+	}
+}
+
+func (l redsyncLock) Unlock() error { return held(l.Mutex.Unlock()) }
+func (l redsyncLock) Renew() error  { return held(l.Extend()) }
+
+func held(ok bool, err error) error {
+	if err == nil && !ok {
+		return errors.New("the lock was lost")
+	}
+	return err
+}

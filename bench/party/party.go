@@ -1,0 +1,117 @@
+// Package party has the processes that take part: how the harness starts them and
+// tells them what to do, and what they do about it. They are this program again,
+// so that each contestant has a heap, a scheduler and a processor time of its own.
+package party
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/dlock-go/dlock/bench/contestant"
+	"github.com/dlock-go/dlock/bench/workload"
+	"github.com/dlock-go/dlock/bench/world"
+)
+
+// variable makes this program a party. It has an order in it.
+const variable = "DLOCK_BENCH_PARTY"
+
+// An order tells a party what it is.
+type order struct {
+	Contestant string
+	World      *world.World
+	Profile    string // where it writes a profile of its CPU, or ""
+}
+
+// A Party is a process that takes part, seen from the harness.
+type Party struct {
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	answers chan answer // sent and closed by listen
+}
+
+type answer struct {
+	sample *workload.Sample
+	err    error
+}
+
+// Start starts a party and returns when it is ready. It is killed when ctx ends.
+func Start(ctx context.Context, c *contestant.Contestant, w *world.World, profile string) (*Party, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	o, err := json.Marshal(order{c.ID, w, profile})
+	if err != nil {
+		return nil, err
+	}
+	p := &Party{cmd: exec.CommandContext(ctx, exe), answers: make(chan answer, 1)}
+	p.cmd.Env = append(os.Environ(), variable+"="+string(o))
+	p.cmd.Stderr = os.Stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go p.listen(out)
+	if _, err := p.Await(time.Minute); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Party) listen(out io.Reader) {
+	defer close(p.answers)
+	for d := json.NewDecoder(out); ; {
+		s := new(workload.Sample)
+		if err := d.Decode(s); err != nil {
+			p.answers <- answer{err: errors.New("the process ended")}
+			return
+		}
+		p.answers <- answer{sample: s}
+	}
+}
+
+// Tell gives the party a job.
+func (p *Party) Tell(j workload.Job) error { return json.NewEncoder(p.in).Encode(j) }
+
+// Await returns what the party brings back from its job.
+func (p *Party) Await(patience time.Duration) (*workload.Sample, error) {
+	select {
+	case a, ok := <-p.answers:
+		switch {
+		case !ok:
+			return nil, errors.New("the process is over")
+		case a.err != nil:
+			return nil, a.err
+		case a.sample.Failure != "":
+			return nil, errors.New(a.sample.Failure)
+		}
+		return a.sample, nil
+	case <-time.After(patience):
+		return nil, fmt.Errorf("no answer in %v", patience)
+	}
+}
+
+// Close ends the process: it is asked to, and then made to.
+func (p *Party) Close() {
+	_ = p.in.Close()
+	late := time.AfterFunc(3*time.Second, func() { _ = p.cmd.Process.Kill() })
+	for range p.answers { // Until it is over, for Wait closes the pipe.
+	}
+	_ = p.cmd.Wait()
+	late.Stop()
+}

@@ -1,0 +1,92 @@
+package report
+
+import (
+	"encoding/xml"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dlock-go/dlock/bench/run"
+	"github.com/dlock-go/dlock/bench/workload"
+)
+
+// results are of Redis, with rounds in which the machine was slower.
+func results(ours, theirs []float64) run.Results {
+	figures := func(values []float64) (rounds []workload.Figures) {
+		for _, v := range values {
+			rounds = append(rounds, workload.Figures{"pairs": v, "p50": 1 / v, "p99": 3 / v, "connections": 2, "tokens": 1})
+		}
+		return rounds
+	}
+	return run.Results{
+		{Workload: "own", Size: 256, Contestant: "dlock-redis", Rounds: figures(ours)},
+		{Workload: "own", Size: 256, Contestant: "rueidislock", Rounds: figures(theirs)},
+		{Workload: "own", Size: 256, Contestant: "redislock", Failure: "no answer"},
+	}
+}
+
+func TestTargets(t *testing.T) {
+	for _, test := range []struct {
+		ours, theirs []float64
+		want         []string
+	}{
+		{[]float64{200, 20, 210}, []float64{100, 10, 105}, []string{"≥ 1.6", "2", "met"}},
+		{[]float64{150, 15, 145}, []float64{100, 10, 100}, []string{"≥ 1.6", "1.5", "**not met**"}},
+		{nil, []float64{100}, []string{"≥ 1.6", "–", "not measured"}},
+	} {
+		got := targets[0].checks[0].judge(results(test.ours, test.theirs))
+		if strings.Join(got, "|") != strings.Join(test.want, "|") {
+			t.Errorf("%v against %v: %v, not %v", test.ours, test.theirs, got, test.want)
+		}
+	}
+}
+
+func TestBetter(t *testing.T) {
+	for _, test := range []struct {
+		ours, theirs []float64
+		better       bool
+	}{
+		{[]float64{100, 10, 100}, []float64{120, 12, 120}, true},
+		{[]float64{100, 10, 100}, []float64{105, 10.5, 105}, false}, // Within the noise.
+		{[]float64{120, 12, 120}, []float64{100, 10, 100}, false},
+	} {
+		if got := Better(workload.All, results(test.ours, test.theirs)); strings.Contains(got, "- rueidislock (redis)\n  - ") != test.better {
+			t.Errorf("%v against %v: %s", test.ours, test.theirs, got)
+		}
+	}
+}
+
+func TestReportIsWhole(t *testing.T) {
+	dir := t.TempDir()
+	r := &Report{Machine: &Machine{}, Started: time.Now(), Results: results([]float64{200}, []float64{100})}
+	if err := r.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "report.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"## Targets", "## Where a peer is better", "### 256 goroutines", " 200 |", "no answer", "throughput.svg", "## How it was measured"} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("the report has no %q", part)
+		}
+	}
+	for _, p := range Plots {
+		f, err := os.Open(filepath.Join(dir, p.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		d := xml.NewDecoder(f)
+		for {
+			if _, err := d.Token(); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", p.File, err)
+			}
+		}
+	}
+}

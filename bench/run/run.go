@@ -1,0 +1,156 @@
+// Package run has the contestants do the workloads, by turns.
+package run
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/dlock-go/dlock/bench/contestant"
+	"github.com/dlock-go/dlock/bench/party"
+	"github.com/dlock-go/dlock/bench/workload"
+	"github.com/dlock-go/dlock/bench/world"
+)
+
+// A Run measures.
+type Run struct {
+	World       *world.World
+	Contestants []*contestant.Contestant
+	Quick       bool
+	Seed        uint64
+	Profile     string // the directory for profiles of the parties, or ""
+	// Shown is called with what was measured of one size.
+	Shown func(w *workload.Workload, size int, results Results)
+
+	random *rand.Rand
+}
+
+// Do measures one workload in all its sizes, or until ctx ends.
+func (r *Run) Do(ctx context.Context, w *workload.Workload) Results {
+	if r.random == nil {
+		r.random = rand.New(rand.NewPCG(r.Seed, 0))
+	}
+	effort := w.Full
+	if r.Quick {
+		effort = w.Quick
+	}
+	var all Results
+	given := make(map[*contestant.Contestant]bool) // up
+	for _, size := range effort.Sizes {
+		s := &stage{run: r, workload: w, effort: effort, size: size}
+		for _, c := range r.Contestants {
+			if !given[c] && w.Takes(c) {
+				s.teams = append(s.teams, &team{contestant: c, result: &Result{Workload: w.Name, Size: size, Contestant: c.ID}})
+			}
+		}
+		s.do(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var results Results
+		for _, t := range s.teams {
+			given[t.contestant] = t.result.Failure != "" || w.Overdone(t.result.Rounds, size)
+			if len(t.result.Rounds) > 0 || t.result.Failure != workload.ErrNone.Error() {
+				results = append(results, t.result)
+			}
+		}
+		r.Shown(w, size, results)
+		all = append(all, results...)
+	}
+	return all
+}
+
+// A stage is one workload in one size: its contestants take turns, in another
+// order each round, so that what befalls the machine befalls all.
+type stage struct {
+	run      *Run
+	workload *workload.Workload
+	effort   workload.Effort
+	size     int
+	teams    []*team
+}
+
+// A team is the parties of one contestant.
+type team struct {
+	contestant *contestant.Contestant
+	parties    []*party.Party
+	result     *Result
+}
+
+func (s *stage) do(ctx context.Context) {
+	for round := range s.effort.Rounds {
+		for _, i := range s.run.random.Perm(len(s.teams)) {
+			t := s.teams[i]
+			if t.result.Failure != "" {
+				continue
+			}
+			f, err := s.round(ctx, t, round)
+			if err != nil {
+				t.result.Failure = err.Error()
+			} else {
+				t.result.Rounds = append(t.result.Rounds, f)
+			}
+			if err != nil || s.workload.Fresh {
+				t.dismiss()
+			}
+		}
+	}
+	for _, t := range s.teams {
+		t.dismiss()
+	}
+}
+
+func (s *stage) round(ctx context.Context, t *team, round int) (workload.Figures, error) {
+	parties := s.workload.Parties
+	if !t.contestant.Store.Shared() {
+		parties = 1
+	}
+	for len(t.parties) < parties {
+		profile := ""
+		if s.run.Profile != "" {
+			profile = fmt.Sprintf("%s/%s-%d-%s", s.run.Profile, s.workload.Name, s.size, t.contestant.ID)
+		}
+		p, err := party.Start(ctx, t.contestant, s.run.World, profile)
+		if err != nil {
+			return nil, err
+		}
+		t.parties = append(t.parties, p)
+	}
+	j := workload.Job{
+		Workload: s.workload.Name,
+		Size:     s.size / parties,
+		Whole:    s.size,
+		Names:    fmt.Sprintf("%s-%s-%d", t.contestant.ID, s.workload.Name, s.size),
+		Length:   s.effort.Length,
+		Start:    world.Now().Add(50 * time.Millisecond),
+	}
+	if s.workload.Fresh {
+		// Those before may have left locks behind.
+		j.Names = fmt.Sprintf("%s-%d", j.Names, round)
+	}
+	for i, p := range t.parties {
+		j.Party = i
+		if err := p.Tell(j); err != nil {
+			return nil, err
+		}
+	}
+	samples := make([]*workload.Sample, len(t.parties))
+	for i, p := range t.parties {
+		var err error
+		if samples[i], err = p.Await(s.effort.Length + patience); err != nil {
+			return nil, err
+		}
+	}
+	return s.workload.Join(samples, j)
+}
+
+// patience is for how long a party may be late. It is no measure of speed.
+const patience = 40 * time.Second
+
+func (t *team) dismiss() {
+	for _, p := range t.parties {
+		p.Close()
+	}
+	t.parties = nil
+}

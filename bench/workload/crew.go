@@ -1,0 +1,148 @@
+package workload
+
+import (
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dlock-go/dlock/bench/contestant"
+	"github.com/dlock-go/dlock/bench/stats"
+	"github.com/dlock-go/dlock/bench/world"
+)
+
+// A crew is goroutines that take a lock and give it back, as fast as they can.
+type crew struct {
+	workers []worker
+	phase   atomic.Int32
+	failure atomic.Pointer[error] // the first one
+}
+
+// The phases of a crew.
+const (
+	warming int32 = iota
+	counting
+	over
+)
+
+// A worker is one goroutine of a crew.
+type worker struct {
+	lock  contestant.Lock
+	pairs atomic.Int64
+	times []time.Duration // of pairs while the crew was counting
+	last  time.Duration   // of the pair that was under way when the time was over
+	_     [64]byte        // keeps the counters of two workers out of one cache line
+}
+
+// measure has a goroutine work on each lock, and returns figures of what they did
+// in the given time, after a quarter of it for warming up.
+func (p *Party) measure(locks []contestant.Lock, length time.Duration) (Figures, error) {
+	c := &crew{workers: make([]worker, len(locks))}
+	var wg sync.WaitGroup
+	for i, l := range locks {
+		w := &c.workers[i]
+		w.lock = l
+		wg.Go(func() { c.work(w) })
+	}
+	time.Sleep(length / 4)
+	before := c.counts()
+	allocs := mallocs()
+	server, client, start := p.serverCPU(), world.OwnCPU(), time.Now()
+	c.phase.Store(counting)
+	time.Sleep(length)
+	elapsed := time.Since(start)
+	after := c.counts()
+	server, client = p.serverCPU()-server, world.OwnCPU()-client
+	allocs = mallocs() - allocs
+	f := make(Figures)
+	f.connections()
+	c.phase.Store(over)
+	wg.Wait()
+	if err := c.failure.Load(); err != nil {
+		return nil, *err
+	}
+
+	var pairs, least, most int64
+	var times []time.Duration
+	var longest time.Duration
+	for i := range after {
+		n := after[i] - before[i]
+		pairs += n
+		if i == 0 || n < least {
+			least = n
+		}
+		most = max(most, n)
+		times = append(times, c.workers[i].times...)
+		longest = max(longest, c.workers[i].last)
+	}
+	slices.Sort(times)
+	longest = max(longest, stats.Percentile(times, 100))
+	maps.Copy(f, Figures{
+		"pairs":  float64(pairs) / elapsed.Seconds(),
+		"p50":    stats.Percentile(times, 50).Seconds(),
+		"p99":    stats.Percentile(times, 99).Seconds(),
+		"max":    longest.Seconds(),
+		"client": client.Seconds() / float64(max(pairs, 1)),
+		"allocs": float64(allocs) / float64(max(pairs, 1)),
+		"share":  float64(least) / float64(max(most, 1)),
+	})
+	if server > 0 {
+		f["server"] = server.Seconds() / float64(max(pairs, 1))
+	}
+	return f, nil
+}
+
+// mallocs returns how many objects this process has allocated. It stops the world,
+// or it would miss those that each processor has not reported yet.
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
+
+func (c *crew) counts() []int64 {
+	counts := make([]int64, len(c.workers))
+	for i := range c.workers {
+		counts[i] = c.workers[i].pairs.Load()
+	}
+	return counts
+}
+
+// work takes and gives back a lock until the crew's time is over. Pairs that take
+// less than a microsecond are timed several at once, for the clock takes its time
+// as well.
+func (c *crew) work(w *worker) {
+	stride, start := 1, time.Now()
+	for {
+		for range stride {
+			if err := w.pair(); err != nil {
+				c.fail(err)
+				return
+			}
+		}
+		end := time.Now()
+		took := end.Sub(start) / time.Duration(stride)
+		start = end
+		w.pairs.Add(int64(stride))
+		switch c.phase.Load() {
+		case warming:
+			stride = 1 + int(time.Microsecond/max(took, 1))
+		case counting:
+			w.times = append(w.times, took)
+		case over:
+			w.last = took
+			return
+		}
+	}
+}
+
+func (w *worker) pair() error {
+	if err := w.lock.Lock(); err != nil {
+		return err
+	}
+	return w.lock.Unlock()
+}
+
+func (c *crew) fail(err error) { c.failure.CompareAndSwap(nil, &err) }

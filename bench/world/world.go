@@ -1,0 +1,75 @@
+// Package world is what the contestants are measured in: the servers, a
+// directory, and what the machine and the servers count. It reads /proc, so it
+// is for Linux.
+package world
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/dlock-go/dlock/internal/pgtest"
+	"github.com/dlock-go/dlock/internal/redistest"
+)
+
+// A World says where everything is. The process that started it tells it to
+// others.
+type World struct {
+	Dir string // for files
+
+	RedisAddr    string
+	RedisPID     int
+	RedisVersion string
+
+	PostgresURL     string
+	PostgresPID     int
+	PostgresVersion string
+}
+
+// The settings of the servers that matter to what is measured. Both keep what
+// they acknowledge: Postgres on the disk, Redis in a log that reaches the disk
+// within a second.
+var (
+	RedisSettings    = []string{"appendonly yes", "appendfsync everysec"}
+	PostgresSettings = map[string]string{"fsync": "on", "synchronous_commit": "on", "max_connections": "300"}
+)
+
+// Start starts servers of our own. stop ends them and removes what they wrote.
+func Start() (w *World, stop func(), err error) {
+	w = new(World)
+	var stops []func() error
+	stop = func() {
+		for i := len(stops) - 1; i >= 0; i-- {
+			if err := stops[i](); err != nil {
+				fmt.Fprintln(os.Stderr, "bench:", err)
+			}
+		}
+	}
+	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
+	if w.Dir, err = os.MkdirTemp("", "dlock-bench"); err != nil {
+		return nil, nil, err
+	}
+	stops = append(stops, func() error { return os.RemoveAll(w.Dir) })
+	r, err := redistest.Start(RedisSettings...)
+	if err != nil {
+		return nil, nil, err
+	}
+	stops = append(stops, func() error { r.Close(); return nil })
+	w.RedisAddr, w.RedisPID = r.Addr(), r.PID()
+	info, err := r.Info()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.RedisVersion = info["redis_version"]
+	p, err := pgtest.Start(pgtest.Config{Settings: PostgresSettings})
+	if err != nil {
+		return nil, nil, err
+	}
+	stops = append(stops, p.Close)
+	w.PostgresURL, w.PostgresPID = p.URL(), p.PID()
+	w.PostgresVersion, err = p.SQL("show server_version")
+	return w, stop, err
+}
