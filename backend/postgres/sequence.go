@@ -22,20 +22,15 @@ const sequenceName = "token"
 // sequence returns the qualified name of the sequence, quoted.
 func (st *Store) sequence() string { return pgx.Identifier{st.config.schema, sequenceName}.Sanitize() }
 
-// findSequence makes sure that there is a sequence that the session may use.
+// findSequence makes sure that there is a sequence that the session may use. That
+// it was there for another session says nothing: a standby may have taken over
+// before it heard of it.
 func (st *Store) findSequence(ctx context.Context, c *pgx.Conn) error {
-	if st.ready.Load() {
-		return nil
-	}
 	usable, err := st.sequenceUsable(ctx, c)
 	if err == nil && !usable {
 		err = st.createSequence(ctx, c)
 	}
-	if err != nil {
-		return err
-	}
-	st.ready.Store(true)
-	return nil
+	return err
 }
 
 // sequenceUsable reports whether the sequence exists, and an error when it does

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,8 +20,6 @@ type Store struct {
 	name    string
 	config  config
 	connect func(context.Context) (*pgx.Conn, error)
-
-	ready atomic.Bool // the sequence was found
 }
 
 var _ backend.Backend = (*Store)(nil)
