@@ -33,7 +33,7 @@ type claim struct {
 func (s *session) acquire(op *backend.Op) backend.Result {
 	c := s.claims[op.Owner]
 	if c == nil {
-		if err := check(op); err != nil {
+		if err := op.Check(); err != nil {
 			return failed(err)
 		}
 		c = &claim{owner: op.Owner, mode: op.Mode, limit: op.Limit, lock: s.lockOf(op.Class, op.Name)}
@@ -49,20 +49,6 @@ func (s *session) acquire(op *backend.Op) backend.Result {
 	}
 	s.drop(c)
 	return backend.Result{State: state, Err: err}
-}
-
-func check(op *backend.Op) error {
-	switch {
-	case op.Name == "":
-		return fmt.Errorf("%w: it is empty", backend.ErrName)
-	case op.Class < backend.Mutex || op.Class > backend.Semaphore:
-		return fmt.Errorf("%w: lock class %d", backend.ErrUnsupported, op.Class)
-	case op.Mode != backend.Exclusive && (op.Mode != backend.Shared || op.Class != backend.RWMutex):
-		return fmt.Errorf("%w: mode %d of a %v", backend.ErrUnsupported, op.Mode, op.Class)
-	case op.Class == backend.Semaphore && op.Limit < 1:
-		return fmt.Errorf("%w: it must be at least 1", backend.ErrLimit)
-	}
-	return nil
 }
 
 func failed(err error) backend.Result { return backend.Result{State: backend.Failed, Err: err} }

@@ -102,7 +102,7 @@ func (st *Store) Inspect(_ context.Context, class backend.Class, name string) (h
 
 // acquire answers an Acquire. st.mu is held.
 func (st *Store) acquire(s *session, op *backend.Op) backend.Result {
-	if err := check(op); err != nil {
+	if err := op.Check(); err != nil {
 		return backend.Result{State: backend.Failed, Err: err}
 	}
 	if c := s.claims[op.Owner]; c != nil {
@@ -132,7 +132,7 @@ func (st *Store) acquire(s *session, op *backend.Op) backend.Result {
 func (st *Store) repeat(c *claim, op *backend.Op) backend.Result {
 	switch {
 	case c.lock.name != op.Name || c.lock.class != op.Class || c.mode != op.Mode || c.lock.limit != size(op):
-		return backend.Result{State: backend.Failed, Err: errOwner}
+		return backend.Result{State: backend.Failed, Err: backend.ErrOwner}
 	case c.held():
 		return backend.Result{State: backend.Granted, Grant: c.terms()}
 	}

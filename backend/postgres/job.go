@@ -68,13 +68,13 @@ func (s *session) start(j *job) {
 		s.did(j, backend.Result{State: backend.Failed, Err: backend.ErrUnsupported})
 		return
 	}
-	if err := check(op); err != nil {
+	if err := op.Check(); err != nil {
 		s.did(j, backend.Result{State: backend.Failed, Err: err})
 		return
 	}
 	if c := s.claims[op.Owner]; c != nil {
 		if l := c.lock; l.id != (lockID{op.Class, op.Name}) || l.limit != size(op) || c.mode != op.Mode {
-			s.did(j, backend.Result{State: backend.Failed, Err: errOwner})
+			s.did(j, backend.Result{State: backend.Failed, Err: backend.ErrOwner})
 			return
 		}
 		s.at(j, c.lock)

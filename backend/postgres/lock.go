@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -96,26 +95,6 @@ type wait struct {
 	standing bool      // it is known to stand in the queue, or to stand in none
 	asked    bool      // a try on its behalf is on its way
 	pause    time.Time // until then it does without a wait session: the server had no room for it
-}
-
-// errOwner answers an Acquire under an owner that stands for another one.
-var errOwner = errors.New("dlock: owner is in use for another lock")
-
-// check returns why an Acquire cannot be carried out, or nil.
-func check(op *backend.Op) error {
-	switch {
-	case op.Name == "":
-		return fmt.Errorf("%w: it is empty", backend.ErrName)
-	case op.Owner == 0:
-		return fmt.Errorf("%w: an owner of zero", backend.ErrUnsupported)
-	case op.Class < backend.Mutex || op.Class > backend.Semaphore:
-		return fmt.Errorf("%w: class %d", backend.ErrUnsupported, op.Class)
-	case op.Mode != backend.Exclusive && (op.Mode != backend.Shared || op.Class != backend.RWMutex):
-		return fmt.Errorf("%w: mode %d of a %v", backend.ErrUnsupported, op.Mode, op.Class)
-	case op.Class == backend.Semaphore && op.Limit == 0:
-		return fmt.Errorf("%w: a semaphore of size zero", backend.ErrUnsupported)
-	}
-	return nil
 }
 
 // size returns how many may hold the lock of op exclusively at once.

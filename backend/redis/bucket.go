@@ -145,9 +145,9 @@ func (b *bucket) compile(ops []backend.Op, results []backend.Result) {
 		case c != nil && c.state == lost:
 			results[i] = backend.Result{State: backend.Failed, Err: errLost}
 		case c != nil && !c.is(op):
-			results[i] = backend.Result{State: backend.Failed, Err: errOwner}
+			results[i] = backend.Result{State: backend.Failed, Err: backend.ErrOwner}
 		default:
-			if err := check(op); err != nil {
+			if err := op.Check(); err != nil {
 				results[i] = backend.Result{State: backend.Failed, Err: err}
 				continue
 			}

@@ -3,7 +3,6 @@ package redis
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -79,26 +78,4 @@ func bucketOf(class backend.Class, name string) int {
 	h = (h ^ uint32(class)) * 16777619
 	h ^= h >> 16
 	return int(h % buckets)
-}
-
-// errOwner answers an Acquire under an owner that stands for another one.
-var errOwner = errors.New("dlock: owner is in use for another lock")
-
-// check returns why an Acquire cannot be carried out, or nil.
-func check(op *backend.Op) error {
-	switch {
-	case op.Name == "":
-		return fmt.Errorf("%w: it is empty", backend.ErrName)
-	case len(op.Name) > 1<<28:
-		return fmt.Errorf("%w: it has %d bytes", backend.ErrName, len(op.Name))
-	case op.Owner == 0:
-		return fmt.Errorf("%w: an owner of zero", backend.ErrUnsupported)
-	case op.Class < backend.Mutex || op.Class > backend.Semaphore:
-		return fmt.Errorf("%w: class %d", backend.ErrUnsupported, op.Class)
-	case op.Mode != backend.Exclusive && (op.Mode != backend.Shared || op.Class != backend.RWMutex):
-		return fmt.Errorf("%w: mode %d of a %v", backend.ErrUnsupported, op.Mode, op.Class)
-	case op.Class == backend.Semaphore && op.Limit == 0:
-		return fmt.Errorf("%w: a semaphore of size zero", backend.ErrUnsupported)
-	}
-	return nil
 }

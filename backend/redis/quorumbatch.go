@@ -130,7 +130,7 @@ func (s *quorumSession) proceed(now time.Time) {
 
 // acquire begins an Acquire, or finds out what has become of it.
 func (s *quorumSession) acquire(op *backend.Op, now time.Time) (*bid, backend.Result) {
-	if err := check(op); err != nil {
+	if err := op.Check(); err != nil {
 		return nil, backend.Result{State: backend.Failed, Err: err}
 	}
 	b := s.bids[op.Owner]
@@ -140,7 +140,7 @@ func (s *quorumSession) acquire(op *backend.Op, now time.Time) (*bid, backend.Re
 		s.bids[op.Owner] = b
 		s.attempt(b, now)
 	case b.op.Class != op.Class || b.op.Name != op.Name || b.op.Mode != op.Mode || b.places() != max(1, size(op)):
-		return nil, backend.Result{State: backend.Failed, Err: errOwner}
+		return nil, backend.Result{State: backend.Failed, Err: backend.ErrOwner}
 	case b.state == bidWaiting && now.Sub(b.polled) > pollEvery, b.state == bidWaiting && !b.enlisted && b.due.IsZero():
 		s.attempt(b, now)
 	}
@@ -270,7 +270,7 @@ func (s *quorumSession) result(op *backend.Op, b *bid, now time.Time) (backend.R
 		delete(s.bids, op.Owner)
 		return b.result, true
 	case bidFreeing: // An Acquire behind the Release of its owner.
-		return backend.Result{State: backend.Failed, Err: errOwner}, true
+		return backend.Result{State: backend.Failed, Err: backend.ErrOwner}, true
 	}
 	switch {
 	case b.enlisted && b.op.Wait && (b.state == bidWaiting || b.round > 1):
