@@ -69,6 +69,9 @@ func TestDeadline(t *testing.T) {
 		if _, ok := h.Deadline(); ok {
 			t.Error("a lost hold has a deadline")
 		}
+		// A hold that becomes garbage is released from outside the bubble.
+		_ = h.Release(context.Background())
+		_ = all.Release(context.Background())
 	})
 }
 
