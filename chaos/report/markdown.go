@@ -68,18 +68,16 @@ func (p *printer) head(results []*run.Result) {
 // machine tells where the runs were made.
 func machine() string {
 	parts := []string{time.Now().UTC().Format("2006-01-02"), fmt.Sprintf("%d cores", runtime.NumCPU()), runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH}
-	for _, c := range [][]string{{"redis-server", "--version"}, {"postgres", "--version"}} {
-		if out, err := exec.Command(c[0], c[1:]...).Output(); err == nil {
-			f := strings.Fields(string(out))
-			if len(f) > 2 {
-				parts = append(parts, strings.TrimPrefix(f[0], "postgres")+" "+strings.TrimPrefix(f[2], "v="))
-			}
+	for _, c := range []struct{ program, name string }{{"redis-server", "Redis"}, {"postgres", "PostgreSQL"}} {
+		out, err := exec.Command(c.program, "--version").Output()
+		if f := strings.Fields(string(out)); err == nil && len(f) > 2 {
+			parts = append(parts, c.name+" "+strings.TrimPrefix(f[2], "v="))
 		}
 	}
 	if b, err := os.ReadFile("/etc/debian_version"); err == nil {
 		parts = append(parts, "Debian "+strings.TrimSpace(string(b)))
 	}
-	return strings.ReplaceAll(strings.Join(parts, ", "), "  ", " ")
+	return strings.Join(parts, ", ")
 }
 
 func (p *printer) runs(results []*run.Result) {

@@ -58,7 +58,7 @@ func (p *postgres) Promise(ttl time.Duration) check.Promise {
 		Leased: true,
 		// Who is told to wait stands in the queue once a wait session has got there, which
 		// may have to be opened.
-		Moment: 100 * time.Millisecond,
+		Moment: 50 * time.Millisecond,
 		Woken:  250 * time.Millisecond,
 		Signal: min(5*time.Second, ttl),
 		Killed: time.Second,
