@@ -16,6 +16,7 @@ PLATFORMS := windows/amd64 darwin/arm64 linux/386
 
 FUZZTIME := 30s
 BENCH := .
+COUNT := 20
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -48,6 +49,10 @@ staticcheck: ## run staticcheck
 .PHONY: race
 race: ## run the tests under the race detector
 	CGO_ENABLED=1 go test -race ./...
+
+.PHONY: soak
+soak: needs ## run the tests of the drivers COUNT times, with those that take long
+	DLOCK_LONG=1 CGO_ENABLED=1 go test -race -count $(COUNT) -timeout 6h ./backend/...
 
 .PHONY: test-windows
 test-windows: ## run the tests of the core and of file as Windows programs, where wine is
