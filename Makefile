@@ -14,6 +14,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Systems that the code builds for beside the one it is tested on.
 PLATFORMS := windows/amd64 darwin/arm64 linux/386
 
+# What runs as Windows programs. The suite for clients, ./dlocktest, does too, but
+# takes its time.
+WINDOWS := . ./coordinator ./session ./backend ./backend/memory ./backend/file
+
 FUZZTIME := 30s
 BENCH := .
 COUNT := 20
@@ -55,8 +59,8 @@ soak: needs ## run the tests of the drivers COUNT times, with those that take lo
 	DLOCK_LONG=1 CGO_ENABLED=1 go test -race -count $(COUNT) -timeout 6h ./backend/...
 
 .PHONY: test-windows
-test-windows: ## run the tests of the core and of file as Windows programs, where wine is
-	@internal/wine/test.sh . ./coordinator ./session ./backend ./backend/memory ./backend/file ./dlocktest
+test-windows: ## run the tests of the core and of file as Windows programs, where wine is; WINDOWS selects packages
+	@internal/wine/test.sh $(WINDOWS)
 
 .PHONY: platforms
 platforms: ## vet and build for the other systems
