@@ -34,7 +34,7 @@ build: ## build the command as bin/dlock
 	go build -trimpath -o bin/dlock ./cmd/dlock
 
 .PHONY: test
-test: needs format vet staticcheck race test-windows platforms chaos-short ## run all checks and all tests
+test: needs format vet staticcheck race test-windows platforms bench-short chaos-short ## run all checks and all tests
 
 .PHONY: format
 format: ## check that the code is formatted
@@ -87,6 +87,10 @@ chaos-short: ## vet the harness, and let it run for two times 20 s on each backe
 .PHONY: bench
 bench: needs ## measure beside other libraries, for bench/report.md; QUICK=1 takes two minutes
 	go run -C bench . $(if $(QUICK),-quick)
+
+.PHONY: bench-short
+bench-short: ## vet and test what measures
+	cd bench && go vet ./... && go run $(STATICCHECK) ./... && go test ./...
 
 .PHONY: microbench
 microbench: ## run the Go benchmarks; BENCH selects some of them
