@@ -128,12 +128,13 @@ func (h *history) turnOfReaders(stays []*stay, a, b *stay) bool {
 }
 
 // writersWait is the second half of 4: while a writer waits, readers alone hold
-// the lock for no longer than the longest of their holds and a second.
+// the lock for no longer than the longest of their holds and a second, or the
+// time that the store has to wake somebody where that is longer.
 func (h *history) writersWait(i *Invariant) {
 	if h.Class != backend.RWMutex {
 		return
 	}
-	const grace = time.Second
+	grace := max(time.Second, h.Promise.Woken)
 	for name, holds := range h.names {
 		for _, w := range h.waits[name] {
 			if w.mode != backend.Exclusive || w.try || w.process.Prober || name == h.Names {
