@@ -109,7 +109,7 @@ func (q queue) ring() bool {
 	rung := false
 	if until := q.turnOfReaders(places); until > 0 {
 		for _, p := range places {
-			if p.mode == backend.Shared && p.number < until && ring(p.path) {
+			if p.mode == backend.Shared && p.number < until && ring(p) {
 				rung = true
 			}
 		}
@@ -118,12 +118,12 @@ func (q queue) ring() bool {
 		return true
 	}
 	for _, p := range places {
-		if p.mode == backend.Exclusive && ring(p.path) {
+		if p.mode == backend.Exclusive && ring(p) {
 			return true
 		}
 	}
 	for _, p := range places {
-		if p.mode == backend.Shared && ring(p.path) {
+		if p.mode == backend.Shared && ring(p) {
 			rung = true
 		}
 	}

@@ -211,13 +211,13 @@ func TestLateRing(t *testing.T) {
 	a.want(t, acquire(1, "x"), backend.Granted)
 	b.want(t, waiting(1, "x"), backend.Queued)
 	ticket := b.claims[1].ticket
-	ring(ticket.path)
+	ring(place{number: ticket.number, path: ticket.path})
 	listen()
 	if !b.claims[1].invited {
 		t.Error("rung, and not told")
 	}
 	b.want(t, waiting(1, "x"), backend.Queued)
-	ring(ticket.path)
+	ring(place{number: ticket.number, path: ticket.path})
 	a.want(t, releaseOf(1), backend.Released)
 	b.want(t, waiting(1, "x"), backend.Granted)
 	a.want(t, waiting(2, "x"), backend.Queued)
@@ -231,6 +231,50 @@ func TestLateRing(t *testing.T) {
 		t.Error("invited by a ring that was for somebody else")
 	}
 	b.want(t, waiting(2, "x"), backend.Queued)
+	a.want(t, waiting(2, "x"), backend.Granted)
+}
+
+// Who rings may have found the ticket where it stood before it was parked, and reach
+// its owner when that one has queued again, behind others.
+func TestRingOfEarlierPlace(t *testing.T) {
+	dir := t.TempDir()
+	a, b := openSession(t, dir), openSession(t, dir)
+	if !b.watch.exact() {
+		t.Skip("this system does not notify")
+	}
+	a.want(t, acquire(1, "x"), backend.Granted)
+	b.want(t, waiting(1, "x"), backend.Queued)
+	earlier := b.claims[1].ticket.number
+	a.want(t, releaseOf(1), backend.Released)
+	b.want(t, waiting(1, "x"), backend.Granted)
+	a.want(t, waiting(2, "x"), backend.Queued)
+	b.want(t, releaseOf(1), backend.Released)
+	b.want(t, waiting(2, "x"), backend.Queued) // with its old ticket, behind a
+	ticket := b.claims[2].ticket
+	for what, ring := range map[string]func(){
+		"rung in an earlier place": func() { ring(place{number: earlier, path: ticket.path}) },
+		"looked at while it was parked": func() {
+			h, err := open(ticket.path, openExisting)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.close()
+		},
+	} {
+		ring()
+		b.watch.until(time.Now().Add(10 * time.Second))
+		notices, err := b.watch.wait()
+		if err != nil || len(notices) == 0 {
+			t.Fatal(notices, err)
+		}
+		for _, n := range notices {
+			b.notice(n)
+		}
+		if b.claims[2].invited {
+			t.Errorf("invited, though it was only %s", what)
+		}
+		b.want(t, waiting(2, "x"), backend.Queued)
+	}
 	a.want(t, waiting(2, "x"), backend.Granted)
 }
 

@@ -182,9 +182,10 @@ func (s *session) notice(n notice) {
 	switch about := s.subjects[n.watch]; {
 	case about.claim != nil:
 		// Rung, or the ticket has been removed.
-		about.claim.invited = about.claim.invited || n.kind == closed && s.watch.exact()
-		s.restart(about.claim, 0)
-		about.claim.alarm.delay = s.pace(about.claim)
+		c := about.claim
+		c.invited = c.invited || n.kind == closed && s.watch.exact() && c.ticket.rung()
+		s.restart(c, 0)
+		c.alarm.delay = s.pace(c)
 	case about.file != nil:
 		s.disturbed(about.file.lock, n.kind)
 	}

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io/fs"
 	"os"
@@ -75,11 +76,12 @@ func newTicket(dir string, number uint64, mode backend.Mode) (*ticket, bool, err
 	return t, true, nil
 }
 
-// What a ticket's file says. An empty one belongs to somebody who waits.
+// What a ticket's file says. An empty one belongs to somebody who waits. Behind
+// that stands the number of the place that was rung last.
 const (
 	waitsText  = "w"
 	parkedText = "p"
-	knockAt    = len(waitsText) // where the rest is without meaning
+	knockAt    = int64(len(waitsText))
 )
 
 func (t *ticket) write(text string) error {
@@ -101,6 +103,14 @@ func (t *ticket) reuse(number uint64, mode backend.Mode) error {
 	return t.write(waitsText)
 }
 
+// rung reports whether the ticket was rung in its present place. Who rings may have
+// looked at the queue when it stood in another one.
+func (t *ticket) rung() bool {
+	var number [8]byte
+	n, err := t.h.readAt(number[:], knockAt)
+	return err == nil && n == len(number) && binary.NativeEndian.Uint64(number[:]) == t.number
+}
+
 // remove gives the place up.
 func (t *ticket) remove() {
 	_ = os.Remove(t.path) // before it is unlocked, lest it be found dead
@@ -109,13 +119,13 @@ func (t *ticket) remove() {
 
 // alive reports whether the owner of the ticket, or the board, at path lives, and
 // waits. What belonged to a dead one it removes.
-func alive(path string) bool { return inspect(path, openToRead) }
+func alive(path string) bool { return inspect(path, openToRead, 0) }
 
-// ring wakes the owner of the ticket at path, and reports whether it waits: a file
-// that was open for writing and is closed is an event for those who watch.
-func ring(path string) bool { return inspect(path, openExisting) }
+// ring wakes the owner of a place, and reports whether it waits: a file that was
+// open for writing and is closed is an event for those who watch.
+func ring(p place) bool { return inspect(p.path, openExisting, p.number) }
 
-func inspect(path string, how int) bool {
+func inspect(path string, how int, knock uint64) bool {
 	h, err := open(path, how)
 	if err != nil && how != openToRead && !os.IsNotExist(err) {
 		h, err = open(path, openToRead) // another user's: it will find out by polling
@@ -136,7 +146,9 @@ func inspect(path string, how int) bool {
 		return false
 	}
 	if how == openExisting {
-		h.knock()
+		var number [8]byte
+		binary.NativeEndian.PutUint64(number[:], knock)
+		_, _ = h.writeAt(number[:], knockAt) // who finds no number looks who is next
 	}
 	return true
 }

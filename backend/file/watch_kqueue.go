@@ -171,6 +171,3 @@ func (w *kqueue) change(e unix.Kevent_t) error {
 		}
 	}
 }
-
-// knock is an event for those who watch the file. That it is closed is none here.
-func (h handle) knock() { _, _ = h.writeAt([]byte("!"), int64(knockAt)) }

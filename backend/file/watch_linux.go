@@ -65,10 +65,6 @@ func (w *inotify) until(t time.Time) { _ = w.file.SetReadDeadline(t) }
 
 func (w *inotify) close() { _ = w.file.Close() }
 
-// knock does nothing: that the file is closed after it was open for writing is the
-// event.
-func (h handle) knock() {}
-
 func (w *inotify) wait() ([]notice, error) {
 	n, err := w.file.Read(w.buf[:])
 	switch {

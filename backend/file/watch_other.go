@@ -8,6 +8,3 @@ package file
 const canNotify = false
 
 func newWatcher(bool) watcher { return newPoller() }
-
-// knock does nothing, because nobody listens.
-func (h handle) knock() {}
