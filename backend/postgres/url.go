@@ -22,6 +22,10 @@ func init() {
 const ours = "dlock_"
 
 func openURL(rawURL string) (backend.Backend, error) {
+	if !strings.Contains(rawURL, "://") {
+		// pgx would take it for something else, and repeat it with its password.
+		return nil, errors.New("dlock: a postgres URL begins like postgres://host/database")
+	}
 	theirs, options, err := split(rawURL)
 	if err != nil {
 		return nil, err

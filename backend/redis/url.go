@@ -110,7 +110,7 @@ func (l *location) parseHosts(hosts string) error {
 		h, p, err := net.SplitHostPort(addr)
 		if err != nil { // no port
 			h, p = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), port
-			if strings.Contains(h, ":") && !strings.HasPrefix(host, "[") {
+			if strings.ContainsAny(h, "[]") || strings.Contains(h, ":") != strings.HasPrefix(host, "[") {
 				return errors.New("malformed address; it is host:port, with commas between several")
 			}
 		}
