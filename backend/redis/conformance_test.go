@@ -27,7 +27,7 @@ func TestConformance(t *testing.T) {
 				return func() backend.Backend { return redis.New(c) }
 			},
 			Caps: caps,
-			TTL:  time.Second,
+			TTL:  3 * time.Second,
 		})
 	})
 	t.Run("cluster", func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestConformance(t *testing.T) {
 				return func() backend.Backend { return redis.New(c) }
 			},
 			Caps: caps,
-			TTL:  time.Second,
+			TTL:  3 * time.Second,
 		})
 	})
 }

@@ -80,6 +80,7 @@ func TestQuorumConformance(t *testing.T) {
 					return func() backend.Backend { return st }
 				},
 				Caps: quorumCaps,
+				TTL:  5 * time.Second,
 			})
 		})
 	}
