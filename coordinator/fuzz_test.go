@@ -297,7 +297,7 @@ func (m *mimic) event() {
 
 // stray has the store tell what is about nobody, or nobody any more.
 func (m *mimic) stray() {
-	n := uint64(1<<40 + m.pick(4))
+	n := 1<<40 + uint64(m.pick(4))
 	for _, o := range slices.Sorted(maps.Keys(m.owners)) {
 		if m.owners[o].state == "over" && m.owners[o].freed && m.pick(2) == 0 {
 			n = o
