@@ -26,6 +26,10 @@ func openURL(rawURL string) (backend.Backend, error) {
 		// pgx would take it for something else, and repeat it with its password.
 		return nil, errors.New("dlock: a postgres URL begins like postgres://host/database")
 	}
+	if _, rest, _ := strings.Cut(rawURL, "://"); strayAt(rest) {
+		// pgx would take a part of the password for a host, and repeat that.
+		return nil, errors.New("dlock: in the user and the password of a postgres URL, @ and / are written %40 and %2F")
+	}
 	theirs, options, err := split(rawURL)
 	if err != nil {
 		return nil, err
@@ -39,6 +43,14 @@ func openURL(rawURL string) (backend.Backend, error) {
 		return nil, err
 	}
 	return st, nil
+}
+
+// strayAt reports whether an @ or a / stands before the @ that ends user and
+// password, or seems to.
+func strayAt(rest string) bool {
+	base, _, _ := strings.Cut(rest, "?")
+	at := strings.LastIndexByte(base, '@')
+	return at >= 0 && strings.ContainsAny(base[:at], "@/")
 }
 
 // split takes our own parameters out of a URL. It looks at nothing else of it:
