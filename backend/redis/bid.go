@@ -63,6 +63,7 @@ type vote struct {
 	free    *ask  // the release, not answered yet
 	freed   bool
 	dirty   bool // something was sent since the release was asked for
+	told    bool // that it may be its turn, while an answer was on its way
 	offer   offer
 	rivals  []rival       // of voteBusy
 	away    time.Duration // of voteAway

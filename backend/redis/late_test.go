@@ -3,6 +3,7 @@ package redis_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -17,7 +18,8 @@ import (
 )
 
 // A detour is a network that can keep what is sent, and deliver it later, when its
-// sender has long closed the connection; and it can lose the messages of channels.
+// sender has long closed the connection; it can lose the messages of channels, and let
+// them overtake the answers to commands.
 type detour struct {
 	mu      sync.Mutex
 	keeping bool
@@ -25,6 +27,9 @@ type detour struct {
 
 	deaf   atomic.Bool
 	missed atomic.Int64 // messages, at least
+
+	answers sync.RWMutex // keeps answers back while it is locked
+	heard   atomic.Int64 // messages, at least
 }
 
 type parcel struct {
@@ -75,8 +80,16 @@ func (c *detourConn) Write(b []byte) (int, error) {
 func (c *detourConn) Read(b []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(b)
-		if err != nil || !c.detour.deaf.Load() || !bytes.HasPrefix(b[:n], []byte("*3\r\n$7\r\nmessage\r\n")) {
+		switch {
+		case err != nil:
 			return n, err
+		case !bytes.HasPrefix(b[:n], []byte("*3\r\n$7\r\nmessage\r\n")):
+			c.detour.answers.RLock()
+			c.detour.answers.RUnlock()
+			return n, nil
+		case !c.detour.deaf.Load():
+			c.detour.heard.Add(1)
+			return n, nil
 		}
 		c.detour.missed.Add(1)
 	}
@@ -208,5 +221,53 @@ func TestOneFailedHeartbeatIsNoLoss(t *testing.T) {
 	again := apply(t, ses, mutexOp(1, "a"))[0]
 	if again.State != backend.Granted || again.Grant.Ordinal != first.Ordinal || !again.Grant.Lease.Until.After(first.Lease.Until) {
 		t.Errorf("after a failed heartbeat and another: %+v; before %+v", again, first)
+	}
+}
+
+// TestQuorumHearsBeforeItIsAnswered tells one who asks for a lock that it is free before
+// the nodes' answers come, by which it is not.
+func TestQuorumHearsBeforeItIsAnswered(t *testing.T) {
+	t.Parallel()
+	servers := startNodes(t, 3)
+	d := new(detour)
+	var clients []client.UniversalClient
+	for _, s := range servers {
+		c := client.NewClient(&client.Options{Addr: s.Addr(), Dialer: d.dial})
+		defer c.Close()
+		clients = append(clients, c)
+	}
+	holder := session(t, storeOn(t, servers, "t:"), 30*time.Second)
+	waiter := session(t, redis.New(clients...).WithPrefix("t:"), 30*time.Second)
+	apply(t, holder, mutexOp(1, "a"))
+
+	d.answers.Lock()
+	state := make(chan backend.State, 1)
+	go func() {
+		results, _, err := waiter.Apply(t.Context(), []backend.Op{mutexOp(1, "a")})
+		if err != nil {
+			t.Error(err)
+			results = make([]backend.Result, 1)
+		}
+		state <- results[0].State
+	}()
+	for i, s := range servers {
+		until(t, fmt.Sprintf("node %d knows who waits", i), func() bool { return votes(t, s, "w") == 1 })
+	}
+	apply(t, holder, released(mutexOp(1, "a")))
+	until(t, "all nodes have told", func() bool { return d.heard.Load() >= 3 })
+	d.answers.Unlock()
+
+	switch s := <-state; s {
+	case backend.Granted:
+	case backend.Queued:
+		events, err := waiter.Recv(patient(t)) // Nobody sends heartbeats here.
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(events) != 1 || events[0].Kind != backend.EventGranted || events[0].Owner != 1 {
+			t.Errorf("the events are %+v", events)
+		}
+	default:
+		t.Fatalf("state %d", s)
 	}
 }

@@ -113,6 +113,8 @@ func (s *quorumSession) answerOne(l *line, a *ask, fields []any, now time.Time) 
 		return // It asks for something else by now.
 	}
 	v.round = max(v.round, a.round)
+	told := v.told
+	v.told = false
 	switch word(0) {
 	case "given":
 		v.state, v.term = voteGiven, l.term
@@ -143,5 +145,9 @@ func (s *quorumSession) answerOne(l *line, a *ask, fields []any, now time.Time) 
 		v.state = voteLimit
 	default:
 		v.state, v.err = voteFailed, fmt.Errorf("%.200s", word(1))
+	}
+	if told && (v.state == voteBusy || v.state == voteKept) {
+		// What the node pushed since has come before its answer.
+		s.turn(b, l, "", now)
 	}
 }

@@ -135,7 +135,7 @@ func (s *quorumSession) askOne(b *bid, l *line) {
 	if v.stands(b) || !fresh {
 		return
 	}
-	v.state, v.round, v.ballot, v.slot = voteAsked, b.round, b.ballot, b.slot
+	v.state, v.round, v.ballot, v.slot, v.told = voteAsked, b.round, b.ballot, b.slot, false
 	if v.ask == nil { // One that was not sent yet asks for what b wants by then.
 		v.ask = &ask{kind: askVote, bid: b, flag: b.op.Wait}
 		l.add(v.ask)
@@ -174,8 +174,11 @@ func (s *quorumSession) turn(b *bid, l *line, slot string, now time.Time) {
 		b.stays = false
 		s.alarms.set(b, now.Add(gather))
 	case bidAsking:
-		if v := &b.votes[l.index]; v.state == voteBusy || v.state == voteKept {
+		switch v := &b.votes[l.index]; v.state {
+		case voteBusy, voteKept:
 			v.state = voteNone
+		case voteAsked:
+			v.told = true // The answer may be from before.
 		}
 	default:
 		return

@@ -71,10 +71,6 @@ func (r *redis) Promise(ttl time.Duration) check.Promise {
 	}
 	if r.nodes > 1 {
 		p.Caps.Queue = false
-		// Nodes that are asked by several at once may give the lock to nobody, or forget
-		// whom to tell: that is repaired by the heartbeat, once a second, and takes a
-		// round of votes after that. 1.24 s were seen.
-		p.Woken = 2 * time.Second
 	}
 	return p
 }
