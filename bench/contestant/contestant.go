@@ -37,6 +37,7 @@ const (
 	Memory   Store = "memory"
 	File     Store = "file"
 	Redis    Store = "redis"
+	Quorum   Store = "quorum" // of three Redis servers
 	Postgres Store = "postgres"
 )
 
@@ -61,6 +62,7 @@ var All = []*Contestant{
 	dlockMemory, syncMutex,
 	dlockFile, gofrsFlock, bareFlock,
 	dlockRedis, rueidisLock, redisLock, redSync, ping,
+	dlockQuorum, redSyncQuorum,
 	dlockPostgres, dlockPostgresUntokened, advisory, selectOne,
 }
 

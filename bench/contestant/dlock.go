@@ -3,6 +3,7 @@ package contestant
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/dlock-go/dlock"
@@ -32,6 +33,13 @@ var (
 		Says: "backend/redis, one node",
 		open: func(ctx context.Context, w *world.World) (Locks, error) {
 			return client(dlock.Open(ctx, "redis://"+w.RedisAddr, dlock.WithTTL(TTL)))
+		},
+	}
+	dlockQuorum = &Contestant{
+		ID: "dlock-quorum", Title: "dlock", Store: Quorum, Role: Ours,
+		Says: "backend/redis, three nodes",
+		open: func(ctx context.Context, w *world.World) (Locks, error) {
+			return client(dlock.Open(ctx, "redis://"+strings.Join(w.QuorumAddrs, ","), dlock.WithTTL(TTL)))
 		},
 	}
 	dlockPostgres = &Contestant{

@@ -12,14 +12,14 @@ var ping = &Contestant{
 	ID: "ping", Title: "two PINGs", Store: Redis, Role: Floor, Hollow: true,
 	Says: "a round trip in place of the lock and one in place of the unlock, over one pool of go-redis with its defaults; locks nothing",
 	open: func(ctx context.Context, w *world.World) (Locks, error) {
-		client, err := dial(ctx, w)
+		client, err := dial(ctx, w.RedisAddr)
 		return pool{client}, err
 	},
 }
 
 // dial returns a pool of connections as go-redis makes it unless told otherwise.
-func dial(ctx context.Context, w *world.World) (*redis.Client, error) {
-	client := redis.NewClient(&redis.Options{Addr: w.RedisAddr})
+func dial(ctx context.Context, addr string) (*redis.Client, error) {
+	client := redis.NewClient(&redis.Options{Addr: addr})
 	return client, client.Ping(ctx).Err()
 }
 

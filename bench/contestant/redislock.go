@@ -14,7 +14,7 @@ var redisLock = &Contestant{
 	ID: "redislock", Title: "redislock", Store: Redis, Role: Peer,
 	Says: "one pool of go-redis with its defaults; it polls every 16 ms, the least that its documentation recommends, and is called again when its time is over",
 	open: func(ctx context.Context, w *world.World) (Locks, error) {
-		client, err := dial(ctx, w)
+		client, err := dial(ctx, w.RedisAddr)
 		if err != nil {
 			return nil, err
 		}

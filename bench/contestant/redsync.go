@@ -5,26 +5,49 @@ import (
 	"errors"
 
 	"github.com/go-redsync/redsync/v4"
+	"github.com/go-redsync/redsync/v4/redis"
 	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
 
 	"github.com/dlock-go/dlock/bench/world"
 )
 
-var redSync = &Contestant{
-	ID: "redsync", Title: "redsync", Store: Redis, Role: Peer,
-	Says: "one pool of go-redis with its defaults; the defaults of redsync: it polls every 50 to 250 ms, and is called again when its 32 tries are over",
-	open: func(ctx context.Context, w *world.World) (Locks, error) {
-		client, err := dial(ctx, w)
+var (
+	redSync = &Contestant{
+		ID: "redsync", Title: "redsync", Store: Redis, Role: Peer,
+		Says: "one pool of go-redis with its defaults; the defaults of redsync: it polls every 50 to 250 ms, and is called again when its 32 tries are over",
+		open: func(ctx context.Context, w *world.World) (Locks, error) { return openRedsync(ctx, w.RedisAddr) },
+	}
+	redSyncQuorum = &Contestant{
+		ID: "redsync-quorum", Title: "redsync", Store: Quorum, Role: Peer,
+		Says: "the same with a pool for each of three nodes",
+		open: func(ctx context.Context, w *world.World) (Locks, error) { return openRedsync(ctx, w.QuorumAddrs...) },
+	}
+)
+
+func openRedsync(ctx context.Context, addrs ...string) (Locks, error) {
+	var l redsyncLocks
+	var pools []redis.Pool
+	for _, addr := range addrs {
+		client, err := dial(ctx, addr)
 		if err != nil {
 			return nil, err
 		}
-		return redsyncLocks{redsync.New(goredis.NewPool(client)), pool{client}}, nil
-	},
+		l.nodes = append(l.nodes, pool{client})
+		pools = append(pools, goredis.NewPool(client))
+	}
+	l.Redsync = redsync.New(pools...)
+	return l, nil
 }
 
 type redsyncLocks struct {
 	*redsync.Redsync
-	pool
+	nodes []pool
+}
+
+func (l redsyncLocks) Close() {
+	for _, n := range l.nodes {
+		n.Close()
+	}
 }
 
 func (l redsyncLocks) Mutex(name string) Lock {

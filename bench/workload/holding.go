@@ -58,11 +58,9 @@ var holding = &Workload{
 			"taken":  float64(j.Size) / taken.Seconds(),
 			"memory": float64(settledMemory()-before) / float64(j.Size),
 		}
-		if n := world.Connections(); n > 1 {
-			f["connections"] = float64(n - 1) // One is the meter's.
-		}
 		if meter != nil {
 			defer meter.Close()
+			f["connections"] = float64(world.Connections() - meter.Connections)
 			grown, err := meter.Read(ctx)
 			if err != nil {
 				return nil, err

@@ -177,6 +177,12 @@ func (p *Party) serverCPU() time.Duration {
 	switch p.Contestant.Store {
 	case contestant.Redis:
 		return world.CPU(p.World.RedisPID)
+	case contestant.Quorum:
+		var all time.Duration
+		for _, pid := range p.World.QuorumPIDs {
+			all += world.CPU(pid)
+		}
+		return all
 	case contestant.Postgres:
 		return world.CPU(p.World.PostgresPID)
 	}
@@ -188,7 +194,9 @@ func (p *Party) serverCPU() time.Duration {
 func (p *Party) meter(ctx context.Context) (*world.Meter, error) {
 	switch p.Contestant.Store {
 	case contestant.Redis:
-		return p.World.RedisMeter(ctx)
+		return world.RedisMeter(ctx, p.World.RedisAddr)
+	case contestant.Quorum:
+		return world.RedisMeter(ctx, p.World.QuorumAddrs...)
 	case contestant.Postgres:
 		return p.World.PostgresMeter(ctx)
 	}

@@ -16,27 +16,41 @@ type Traffic struct {
 	Memory   float64 // in use, in bytes; Postgres does not tell
 }
 
-// A Meter reads the statistics of a server.
+// A Meter reads the statistics of a server, or of several.
 type Meter struct {
+	Connections int // that it has itself
+
 	read  func(context.Context) (Traffic, error)
 	close func()
 	last  Traffic
 	own   Traffic // what one reading adds
 }
 
-// RedisMeter returns a meter of the Redis server.
-func (w *World) RedisMeter(ctx context.Context) (*Meter, error) {
-	client := redis.NewClient(&redis.Options{Addr: w.RedisAddr, PoolSize: 1})
+// RedisMeter returns a meter of Redis servers.
+func RedisMeter(ctx context.Context, addrs ...string) (*Meter, error) {
+	var clients []*redis.Client
+	for _, addr := range addrs {
+		clients = append(clients, redis.NewClient(&redis.Options{Addr: addr, PoolSize: 1}))
+	}
 	m := &Meter{
-		read: func(ctx context.Context) (Traffic, error) {
-			info, err := client.Info(ctx, "stats", "memory").Result()
-			return Traffic{
-				Commands: field(info, "total_commands_processed"),
-				Bytes:    field(info, "total_net_input_bytes") + field(info, "total_net_output_bytes"),
-				Memory:   field(info, "used_memory"),
-			}, err
+		Connections: len(addrs),
+		read: func(ctx context.Context) (t Traffic, err error) {
+			for _, client := range clients {
+				info, err := client.Info(ctx, "stats", "memory").Result()
+				if err != nil {
+					return t, err
+				}
+				t.Commands += field(info, "total_commands_processed")
+				t.Bytes += field(info, "total_net_input_bytes") + field(info, "total_net_output_bytes")
+				t.Memory += field(info, "used_memory")
+			}
+			return t, nil
 		},
-		close: func() { client.Close() },
+		close: func() {
+			for _, client := range clients {
+				client.Close()
+			}
+		},
 	}
 	// The first reading has a greeting before it.
 	for range 3 {
@@ -63,6 +77,7 @@ func (w *World) PostgresMeter(ctx context.Context) (*Meter, error) {
 		return nil, err
 	}
 	m := &Meter{
+		Connections: 1,
 		read: func(ctx context.Context) (t Traffic, err error) {
 			err = conn.QueryRow(ctx, "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()",
 				pgx.QueryExecModeExec).Scan(&t.Commands)

@@ -20,6 +20,9 @@ type World struct {
 	RedisPID     int
 	RedisVersion string
 
+	QuorumAddrs []string // of Redis servers that know nothing of one another
+	QuorumPIDs  []int
+
 	PostgresURL     string
 	PostgresPID     int
 	PostgresVersion string
@@ -32,6 +35,9 @@ var (
 	RedisSettings    = []string{"appendonly yes", "appendfsync everysec"}
 	PostgresSettings = map[string]string{"fsync": "on", "synchronous_commit": "on", "max_connections": "300"}
 )
+
+// quorum is how many servers a quorum has.
+const quorum = 3
 
 // Start starts servers of our own. stop ends them and removes what they wrote.
 func Start() (w *World, stop func(), err error) {
@@ -64,6 +70,14 @@ func Start() (w *World, stop func(), err error) {
 		return nil, nil, err
 	}
 	w.RedisVersion = info["redis_version"]
+	for range quorum {
+		r, err := redistest.Start(RedisSettings...)
+		if err != nil {
+			return nil, nil, err
+		}
+		stops = append(stops, func() error { r.Close(); return nil })
+		w.QuorumAddrs, w.QuorumPIDs = append(w.QuorumAddrs, r.Addr()), append(w.QuorumPIDs, r.PID())
+	}
 	p, err := pgtest.Start(pgtest.Config{Settings: PostgresSettings})
 	if err != nil {
 		return nil, nil, err
