@@ -21,6 +21,7 @@ WINDOWS := . ./coordinator ./session ./backend ./backend/memory ./backend/file
 FUZZTIME := 30s
 BENCH := .
 COUNT := 20
+DRIVERS := redis postgres
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -55,8 +56,11 @@ race: ## run the tests under the race detector
 	CGO_ENABLED=1 go test -race ./...
 
 .PHONY: soak
-soak: needs ## run the tests of the drivers COUNT times, with those that take long
-	DLOCK_LONG=1 CGO_ENABLED=1 go test -race -count $(COUNT) -timeout 6h ./backend/...
+soak: needs ## run the tests of the DRIVERS with COUNT seeds from SEED on, and those that take long
+	@set -e; for seed in $$(seq $(or $(SEED),1) $$(($(or $(SEED),1) + $(COUNT) - 1))); do \
+		echo "seed $$seed"; \
+		DLOCK_LONG=1 CGO_ENABLED=1 go test -race -count 1 -timeout 1h $(DRIVERS:%=./backend/%) -args -seed $$seed -dlocktest.seed $$seed; \
+	done
 
 .PHONY: test-windows
 test-windows: ## run the tests of the core and of file as Windows programs, where wine is; WINDOWS selects packages
