@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/dlock-go/dlock"
+	"github.com/dlock-go/dlock/internal/leak"
 )
 
 var closeChecks = []check{
@@ -138,22 +139,25 @@ func checkCloseGoroutines(f *fixture) {
 	f.free(warm.Mutex(f.name("warm")))
 	warm.close()
 	for range 3 {
-		before := goroutines()
-		parties := f.parties(3, dlock.WithLossHandler(func(dlock.Loss) {}))
-		var waiters []*waiter
-		for _, p := range parties {
-			for _, k := range singles[:3] {
-				waiters = append(waiters, f.waiter(p.lock(k, "a")))
+		left := leak.Watch(func() {
+			parties := f.parties(3, dlock.WithLossHandler(func(dlock.Loss) {}))
+			var waiters []*waiter
+			for _, p := range parties {
+				for _, k := range singles[:3] {
+					waiters = append(waiters, f.waiter(p.lock(k, "a")))
+				}
 			}
-		}
-		for _, p := range parties {
-			if err := p.Close(f.patient()); err != nil {
-				f.Errorf("Close: %v", err)
+			for _, p := range parties {
+				if err := p.Close(f.patient()); err != nil {
+					f.Errorf("Close: %v", err)
+				}
 			}
+			for _, w := range waiters {
+				w.end()
+			}
+		})
+		for _, stack := range leak.Gone(left, f.Patience) {
+			f.Errorf("a goroutine is left:\n%s", stack)
 		}
-		for _, w := range waiters {
-			w.end()
-		}
-		f.noneSince(before)
 	}
 }
