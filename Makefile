@@ -77,8 +77,8 @@ platforms: ## vet and build for the other systems
 # The harness is a module of its own: nothing that it needs is asked of those who
 # use the library.
 .PHONY: chaos
-chaos: needs ## hunt for violations by real faults, and write chaos/report.md; BACKEND, PRIMITIVE, SEED, DURATION, FAULTS select and repeat
-	cd chaos && go run . -out . -backend '$(BACKEND)' -primitive '$(PRIMITIVE)' -faults '$(FAULTS)' $(if $(SEED),-seed $(SEED)) $(if $(DURATION),-duration $(DURATION))
+chaos: needs ## hunt for violations by real faults, and write chaos/report.md; BACKEND, PRIMITIVE, SEED, DURATION, FAULTS, PROCESSES, GOROUTINES, NAMES select and repeat
+	cd chaos && go run . -out . -backend '$(BACKEND)' -primitive '$(PRIMITIVE)' -faults '$(FAULTS)' $(if $(SEED),-seed $(SEED)) $(if $(DURATION),-duration $(DURATION)) $(if $(PROCESSES),-processes $(PROCESSES)) $(if $(GOROUTINES),-goroutines $(GOROUTINES)) $(if $(NAMES),-names $(NAMES))
 
 .PHONY: chaos-selftest
 chaos-selftest: needs ## see whether the harness finds bugs that are put in on purpose; BACKEND, BUG select

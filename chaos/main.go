@@ -40,11 +40,18 @@ func command(ctx context.Context) error {
 		out        = flag.String("out", "", "a directory to write report.md and timeline.html into")
 		keep       = flag.String("keep", "", "a directory to leave journals and logs in")
 	)
+	shape := run.Usual
+	flag.IntVar(&shape.Processes, "processes", shape.Processes, "how many worker processes; for a store inside one process, clients")
+	flag.IntVar(&shape.Goroutines, "goroutines", shape.Goroutines, "of each process")
+	flag.IntVar(&shape.Names, "names", shape.Names, "how many locks they use")
 	selftest := flag.Bool("selftest", false, "see whether bugs are found that are put in on purpose; -backend and -bug select")
 	bugs := flag.String("bug", "", "words of the names of bugs")
 	flag.Parse()
 	if *selftest {
 		return hunt(ctx, *backends, *bugs, *duration, *out)
+	}
+	if err := shape.Check(); err != nil {
+		return err
 	}
 	makers, err := store.Select(*backends)
 	if err != nil {
@@ -67,7 +74,7 @@ func command(ctx context.Context) error {
 			if *primitives != "" && !strings.Contains(","+*primitives+",", ","+p+",") {
 				continue
 			}
-			c := run.Config{Store: m, Class: run.Classes[p], Seed: *seed, Duration: *duration, Worker: worker, Faults: *faults, Keep: *keep}
+			c := run.Config{Store: m, Class: run.Classes[p], Seed: *seed, Duration: *duration, Worker: worker, Shape: shape, Faults: *faults, Keep: *keep}
 			if c.Seed == 0 {
 				c.Seed = next()
 			}

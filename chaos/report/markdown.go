@@ -61,7 +61,7 @@ func (p *printer) head(results []*run.Result) {
 	p.line("")
 	p.line("%s. Written by `make chaos`; [timeline.html](timeline.html) shows one of the runs.", machine())
 	p.line("")
-	p.line("Four worker processes with five goroutines each want six names through the public API; 30 s after the last fault at the latest a fresh process must have every name. Every process writes down what it calls, and what came of it, with the monotonic clock of the machine. A run counts if it made 100 grants a second before the first fault, and if its faults did something.")
+	p.line("Worker processes with several goroutines each want the same few names through the public API; 30 s after the last fault at the latest a fresh process must have every name. Every process writes down what it calls, and what came of it, with the monotonic clock of the machine. A run counts if it made 100 grants a second before the first fault, and if its faults did something.")
 	p.line("")
 }
 
@@ -83,8 +83,8 @@ func machine() string {
 func (p *printer) runs(results []*run.Result) {
 	p.line("## Runs")
 	p.line("")
-	p.line("| backend | primitive | grants | per s before faults | faults with effect | holds lost | sessions lost | hand-over p50 / p99 / max | violations |")
-	p.line("|---|---|---|---|---|---|---|---|---|")
+	p.line("| backend | primitive | processes × goroutines on names | for | grants | per s before faults | faults with effect | holds lost | sessions lost | hand-over p50 / p99 / max | violations |")
+	p.line("|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range results {
 		v := r.Verdict
 		worked := 0
@@ -93,12 +93,16 @@ func (p *printer) runs(results []*run.Result) {
 				worked++
 			}
 		}
+		faults := fmt.Sprintf("%d of %d", worked, len(r.Run.Faults))
+		if r.Config.Faults != "" {
+			faults += fmt.Sprintf(" (%s)", r.Config.Faults)
+		}
 		verdict := fmt.Sprint(v.Violations())
 		if len(v.Void) > 0 {
 			verdict += ", void: " + strings.Join(v.Void, "; ")
 		}
-		p.line("| %s | %s | %d | %.0f | %d of %d | %d | %d | %v / %v / %v | %s |", r.Config.Store.Name, run.Primitive(r.Config.Class),
-			v.Grants, v.Rate, worked, len(r.Run.Faults), v.Losses, v.Deaths, short(v.Waits.P50), short(v.Waits.P99), short(v.Waits.Max), verdict)
+		p.line("| %s | %s | %v | %v | %d | %.0f | %s | %d | %d | %v / %v / %v | %s |", r.Config.Store.Name, run.Primitive(r.Config.Class),
+			r.Config.Shape, r.Config.Duration, v.Grants, v.Rate, faults, v.Losses, v.Deaths, short(v.Waits.P50), short(v.Waits.P99), short(v.Waits.Max), verdict)
 	}
 	p.line("")
 	p.line("A hand-over is the time from a confirmed release to the return of the next grant to somebody who waited, where no fault was in the way.")

@@ -1,8 +1,12 @@
 package run
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/dlock-go/dlock/chaos/check"
@@ -12,6 +16,7 @@ import (
 func (r *Result) Print(w io.Writer) {
 	v := r.Verdict
 	fmt.Fprintf(w, "%s\n", r.Replay())
+	fmt.Fprintf(w, "  %s\n", r.Words())
 	fmt.Fprintf(w, "  %d grants (%.0f/s before the first fault), %d timeouts, %d losses, %d kills, %d sessions opened, %d died, in %v\n",
 		v.Grants, v.Rate, v.Timeouts, v.Losses, v.Kills, v.Sessions, v.Deaths, r.Wall.Round(time.Second))
 	fmt.Fprintf(w, "  waits after a release: p50 %v, p99 %v, max %v of %d; plain registers lost %d of %d; fenced ones refused %d; porcupine ordered %d calls\n",
@@ -38,4 +43,19 @@ func (r *Result) Print(w io.Writer) {
 	for _, why := range v.Void {
 		fmt.Fprintf(w, "  VOID: %s\n", why)
 	}
+}
+
+// Words say what is run, and what was done to it.
+func (r *Result) Words() string {
+	n := make(map[string]int)
+	for _, f := range r.Run.Faults {
+		n[f.Kind]++
+	}
+	var kinds []string
+	for _, k := range slices.Sorted(maps.Keys(n)) {
+		kinds = append(kinds, fmt.Sprintf("%d × %s", n[k], k))
+	}
+	s := r.Config.Shape
+	return fmt.Sprintf("%d processes × %d goroutines on %d names for %v, with %s",
+		s.Processes, s.Goroutines, s.Names, r.Config.Duration, cmp.Or(strings.Join(kinds, ", "), "no faults"))
 }

@@ -29,6 +29,7 @@ type Config struct {
 	Seed     uint64
 	Duration time.Duration // without the time to start and to drain
 	Worker   string        // the binary, from Build
+	Shape    Shape         // the usual one if zero
 	Faults   string        // words of the names of those that are wanted; all for ""
 	Patience time.Duration // within which every name must be had after the faults; 30 s for 0
 	Keep     string        // a directory to leave journals and logs in, or ""
@@ -54,6 +55,9 @@ type Result struct {
 func (r *Result) Replay() string {
 	s := fmt.Sprintf("make chaos BACKEND=%s PRIMITIVE=%s SEED=%d DURATION=%v",
 		r.Config.Store.Name, Primitive(r.Config.Class), r.Config.Seed, r.Config.Duration)
+	if r.Config.Shape != Usual {
+		s += fmt.Sprintf(" PROCESSES=%d GOROUTINES=%d NAMES=%d", r.Config.Shape.Processes, r.Config.Shape.Goroutines, r.Config.Shape.Names)
+	}
 	if r.Config.Faults != "" {
 		s += fmt.Sprintf(" FAULTS=%q", r.Config.Faults)
 	}
@@ -61,11 +65,8 @@ func (r *Result) Replay() string {
 }
 
 const (
-	busyNames = 4
-	longNames = 2
-	limit     = 3
-	workers   = 4
-	patience  = 30 * time.Second
+	limit    = 3
+	patience = 30 * time.Second
 )
 
 // calm is how long a run is without faults at first: a fifth of it, or 5 s.
@@ -90,6 +91,10 @@ func Build(ctx context.Context, dir, overlay string) (string, error) {
 func Do(ctx context.Context, c Config) (*Result, error) {
 	begun := time.Now()
 	c.Patience = cmp.Or(c.Patience, patience)
+	c.Shape = cmp.Or(c.Shape, Usual)
+	if err := c.Shape.Check(); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "dlock-chaos-")
 	if err != nil {
 		return nil, err
@@ -111,14 +116,14 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	if err := os.Mkdir(servers, 0o755); err != nil {
 		return nil, err
 	}
-	slots, clients := workers, 1
+	slots, clients := c.Shape.Processes, 1
 	if c.Store.Alone {
-		slots, clients = 1, workers
+		slots, clients = 1, c.Shape.Processes
 	}
 	s := c.Store.New()
 	defer s.Stop()
 	if err := s.Start(ctx, store.Setup{
-		Dir: servers, Class: c.Class, Limit: limit, Slots: slots, Names: busyNames + longNames, TTL: c.Store.TTL,
+		Dir: servers, Class: c.Class, Limit: limit, Slots: slots, Names: c.Shape.Names, TTL: c.Store.TTL,
 	}); err != nil {
 		return nil, err
 	}
@@ -131,7 +136,8 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 
 	base := job.Job{
 		Registers: socket, Seed: c.Seed, Class: c.Class, Limit: limit, TTL: c.Store.TTL,
-		Busy: busyNames, Long: longNames, Clients: clients, Churners: 4, Sitters: 1,
+		Busy: c.Shape.Names - c.Shape.long(), Long: c.Shape.long(), Clients: clients,
+		Churners: c.Shape.Goroutines - c.Shape.sitters(), Sitters: c.Shape.sitters(),
 	}
 	t := &team{exe: c.Worker, dir: dir, slots: make([]*process, slots), job: func(slot int) job.Job {
 		j := base
@@ -151,7 +157,7 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 
 	r := &check.Run{
 		Promise: s.Promise(c.Store.TTL), Class: c.Class, Limit: limit, TTL: c.Store.TTL,
-		Names: busyNames + longNames, Patience: c.Patience, Begin: journal.Now(),
+		Names: c.Shape.Names, Patience: c.Patience, Begin: journal.Now(),
 	}
 	watching, cease := context.WithCancel(ctx)
 	watched := make(chan []check.Stall)
