@@ -18,7 +18,9 @@ type Promise struct {
 	Caps   backend.Caps
 	Leased bool // holds have deadlines
 
-	Moment time.Duration // 6: who asks so soon after another was told to wait may be first
+	Unordered string // 6: why no order is claimed, where none is
+
+	Unseen time.Duration // 6: who was told to wait so late may not stand in the queue yet; 0: that is always known
 	Woken  time.Duration // 7: from a release to the grant of who waited
 	Signal time.Duration // 8: from a loss to its signal, where no deadline is sooner
 	Killed time.Duration // 9: from the death of a holder to the grant of who waited

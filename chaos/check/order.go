@@ -17,7 +17,7 @@ import (
 // take their time.
 func (h *history) order(i *Invariant) {
 	if !h.Promise.Caps.Queue {
-		i.Note = "the store claims no order"
+		i.Note = h.Promise.Unordered
 		return
 	}
 	byName := make([][]*stay, h.Names+1)
@@ -32,7 +32,7 @@ func (h *history) order(i *Invariant) {
 		var queue []*stay // that waited when b asked, and may not be through
 		next := 0
 		for _, b := range stays { // by asked
-			for next < len(waiting) && waiting[next].queued < b.asked-int64(h.Promise.Moment) {
+			for next < len(waiting) && waiting[next].queued < b.asked {
 				queue = append(queue, waiting[next])
 				next++
 			}
@@ -44,7 +44,7 @@ func (h *history) order(i *Invariant) {
 				if a == b || a.mode == backend.Shared {
 					continue
 				}
-				if h.disturbed(a.queued, b.taken) || a.process.stalled(a.queued, b.taken) || b.process.stalled(b.asked, b.taken) {
+				if h.unsure(a) || h.disturbed(a.queued, b.taken) || a.process.stalled(a.queued, b.taken) || b.process.stalled(b.asked, b.taken) {
 					i.Excused++
 					continue
 				}
@@ -96,10 +96,10 @@ func (h *history) handovers(i *Invariant) {
 			}
 			waiting = slices.DeleteFunc(waiting, func(a *stay) bool { return min(a.taken, a.left) < b.granted })
 			for _, a := range waiting {
-				if a.process == b.process && a.session == b.session || a.queued > b.call-int64(h.Promise.Moment) {
+				if a.process == b.process && a.session == b.session || a.queued > b.call {
 					continue
 				}
-				if h.disturbed(a.queued, b.granted) || a.process.stalled(a.queued, b.granted) || b.process.stalled(a.queued, b.granted) {
+				if h.unsure(a) || h.disturbed(a.queued, b.granted) || a.process.stalled(a.queued, b.granted) || b.process.stalled(a.queued, b.granted) {
 					i.Excused++
 					continue
 				}
@@ -111,6 +111,12 @@ func (h *history) handovers(i *Invariant) {
 			}
 		}
 	}
+}
+
+// unsure reports whether somebody was told to wait so late that the store may have
+// said it without knowing that he stands in the queue.
+func (h *history) unsure(a *stay) bool {
+	return h.Promise.Unseen != 0 && a.queued-a.asked >= int64(h.Promise.Unseen)
 }
 
 // ranks reports whether a stay is worth comparing.

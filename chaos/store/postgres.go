@@ -38,7 +38,32 @@ func (p *postgres) Start(_ context.Context, s Setup) error {
 }
 
 func (p *postgres) config() pgtest.Config {
-	return pgtest.Config{Settings: map[string]string{"shared_buffers": "16MB", "log_min_messages": "fatal"}}
+	return pgtest.Config{Settings: map[string]string{
+		"shared_buffers": "16MB", "log_min_messages": "fatal",
+		// Who was killed may be here still when another has come in his place.
+		"max_connections": strconv.Itoa(20 + 2*(p.Slots+1)*p.connections()),
+	}}
+}
+
+const (
+	usualConnections = 8   // of a client that asks for nothing else
+	mostConnections  = 400 // of all workers
+)
+
+// wanted is how many connections a client needs to have a place in the queue of
+// every name at once: one that holds, and one for each name and mode.
+func (p *postgres) wanted() int {
+	modes := 1
+	if p.Class == backend.RWMutex {
+		modes = 2
+	}
+	return 1 + modes*(p.Names+1)
+}
+
+// connections is how many a client has. Without one for each place there is no order
+// to judge.
+func (p *postgres) connections() int {
+	return max(usualConnections, min(p.wanted(), mostConnections/p.Slots))
 }
 
 func (p *postgres) addr() string { return "127.0.0.1:" + strconv.Itoa(p.server.Port()) }
@@ -49,16 +74,27 @@ func (p *postgres) URL(slot int) string {
 		panic(err)
 	}
 	u.Host = p.network.addrs(slot)[0]
+	if n := p.connections(); n != usualConnections {
+		q := u.Query()
+		q.Set("dlock_connections", strconv.Itoa(n))
+		u.RawQuery = q.Encode()
+	}
 	return u.String()
 }
 
 func (p *postgres) Promise(ttl time.Duration) check.Promise {
+	unordered := ""
+	if p.connections() < p.wanted() {
+		unordered = fmt.Sprintf("%d connections of a client are too few", p.connections())
+	}
 	return check.Promise{
-		Caps:   backend.Caps{Queue: true, Notify: true, Fencing: true, Processes: true, Inspect: true},
-		Leased: true,
-		// Who is told to wait stands in the queue once a wait session has got there, which
-		// may have to be opened.
-		Moment: 50 * time.Millisecond,
+		Caps:      backend.Caps{Queue: unordered == "", Notify: true, Fencing: true, Processes: true, Inspect: true},
+		Unordered: unordered,
+		Leased:    true,
+		// A client looks whether its wait session stands in the queue before it says so,
+		// and says so after 100 ms all the same. The journal is a moment ahead of the
+		// driver's clock.
+		Unseen: 100 * time.Millisecond,
 		Woken:  250 * time.Millisecond,
 		Signal: min(5*time.Second, ttl),
 		Killed: time.Second,
@@ -74,9 +110,9 @@ func (p *postgres) Faults(ttl time.Duration) []fault.Kind {
 		return fault.Kind{Name: name, Target: fault.Server, Overlap: overlap, Recovery: recovery, Inject: inject}
 	}
 	return append([]fault.Kind{
-		fault.Kill(free),
+		fault.Kill(time.Second),
 		fault.Stop(free),
-		server("terminate backend", ttl, free, p.terminate),
+		server("terminate backend", time.Second, free, p.terminate),
 		server("stop backend", 0, free+ttl, p.stopBackend),
 		server("stop server", ttl, free, func(ctx context.Context, x *fault.Injection) error {
 			if err := p.server.Pause(); err != nil {

@@ -70,12 +70,15 @@ func (r *redis) Promise(ttl time.Duration) check.Promise {
 		Killed: ttl + time.Second,
 	}
 	if r.nodes > 1 {
-		p.Caps.Queue = false
+		p.Caps.Queue, p.Unordered = false, "a quorum claims no order"
 	}
 	return p
 }
 
 const clockJump = "clock jump"
+
+// starts are the faults after which a node of a quorum takes no part for a while.
+var starts = map[string]bool{"kill server": true, "kill server, data lost": true, "restart server": true}
 
 // server chooses one of the nodes. What makes a node of a quorum forget always happens
 // to the same: nothing is promised when two do within one TTL.
@@ -103,7 +106,7 @@ func (r *redis) Faults(ttl time.Duration) []fault.Kind {
 		return fault.Kind{
 			Name: name, Target: fault.Server, Overlap: overlap, Recovery: recovery, Takes: overlap > 0 && name != clockJump,
 			Inject: func(ctx context.Context, x *fault.Injection) error {
-				s, k := r.server(x, strings.HasPrefix(name, "kill server") || name == "flushall" || name == clockJump)
+				s, k := r.server(x, starts[name] || name == "flushall" || name == clockJump)
 				return inject(ctx, x, s, k)
 			},
 		}
@@ -120,6 +123,10 @@ func (r *redis) Faults(ttl time.Duration) []fault.Kind {
 		server("kill server", 0, free, func(ctx context.Context, x *fault.Injection, s *redistest.Server, _ *skew) error {
 			s.Kill()
 			x.Wait(ctx, x.Stretch(0, 1))
+			return s.Start()
+		}),
+		server("restart server", 0, free, func(_ context.Context, _ *fault.Injection, s *redistest.Server, _ *skew) error {
+			s.Stop()
 			return s.Start()
 		}),
 		server("kill server, data lost", amnesia, free, func(_ context.Context, _ *fault.Injection, s *redistest.Server, _ *skew) error {
