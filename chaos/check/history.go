@@ -17,6 +17,7 @@ import (
 type Promise struct {
 	Caps   backend.Caps
 	Leased bool // holds have deadlines
+	Disk   bool // grants wait for the disk
 
 	Unordered string // 6: why no order is claimed, where none is
 
@@ -40,7 +41,7 @@ type Run struct {
 	Drain     int64         // when the workers were told to come to an end
 	Processes []*Process
 	Faults    []*fault.Event
-	Stalls    []Stall  // of the controller, which is as good as the machine's
+	Stalls    []Stall  // of the controller, which is as good as the machine's, and of the disk
 	Leaks     []string // that the store found in itself after the drain
 	Registers []Registers
 }

@@ -17,6 +17,9 @@ type gap struct {
 // wakeups is 7 and 9. It looks for the gaps of each name, and for somebody who
 // waited through the whole of one that is longer than was promised.
 func (h *history) wakeups(v *Verdict) {
+	if !h.Promise.Caps.Processes {
+		v.Invariants[9].Note = "the store ends with its process"
+	}
 	var waits []int64
 	for name := range h.names {
 		for _, g := range h.gaps(name) {
@@ -30,9 +33,13 @@ func (h *history) wakeups(v *Verdict) {
 				continue // Nobody wanted it.
 			}
 			to := min(g.to, w.waited())
-			if h.excused(g, dead) || h.anyStall(g.from, to) {
+			still := h.stillness(g.from, to)
+			if h.excused(g, dead) || !dead && still > 0 {
 				i.Excused++
 				continue
+			}
+			if dead {
+				bound += still // There is always somebody who stands still for a moment in so long a time.
 			}
 			i.Checked++
 			i.took(to - g.from)
@@ -137,13 +144,18 @@ func (h *history) excused(g gap, dead bool) bool {
 	return g.from >= h.Drain
 }
 
-// anyStall reports whether any process stood still: it may have been its turn. So
-// did the servers if the controller did.
-func (h *history) anyStall(from, to int64) bool {
+// stillness is how long, at most, somebody stood still between two times: it may have
+// been his turn. The servers did if the controller did.
+func (h *history) stillness(from, to int64) int64 {
+	var sum int64
+	add := func(a, b int64) { sum += max(0, min(b, to)-max(a, from)) }
 	for _, s := range h.Stalls {
-		if s.From <= to && from <= s.To {
-			return true
+		add(s.From, s.To)
+	}
+	for _, p := range h.Processes {
+		for _, s := range p.stalls {
+			add(s.from, s.to)
 		}
 	}
-	return slices.ContainsFunc(h.Processes, func(p *Process) bool { return p.stalled(from, to) })
+	return sum
 }

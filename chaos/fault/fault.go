@@ -34,7 +34,7 @@ type Kind struct {
 	Takes bool
 
 	// Alone says that its consequences can only be judged when no other fault's are in
-	// the way: the first time it comes neither with another nor soon after or before.
+	// the way: it comes neither with another nor soon after or before.
 	Alone bool
 
 	// Inject does it, keeps it up for as long as it likes, and undoes it, early

@@ -177,8 +177,11 @@ func (p *printer) invariants(results []*run.Result) {
 				}
 			}
 			cell := fmt.Sprint(sum.Checked)
-			if sum.Checked == 0 && sum.Note != "" {
+			switch {
+			case sum.Checked == 0 && sum.Note != "":
 				cell = sum.Note
+			case sum.Checked == 0 && sum.Violations == 0:
+				cell = "**not judged**"
 			}
 			if sum.Excused > 0 {
 				cell += fmt.Sprintf(" (%d)", sum.Excused)

@@ -160,14 +160,15 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 		Names: c.Shape.Names, Patience: c.Patience, Begin: journal.Now(),
 	}
 	watching, cease := context.WithCancel(ctx)
-	watched := make(chan []check.Stall)
-	go watch(watching, watched)
-	defer func() {
-		if watched != nil {
-			cease()
-			<-watched
-		}
-	}()
+	m := newMachine(filepath.Join(dir, "disk"))
+	m.watching.Add(1)
+	go m.watchTime(watching)
+	if r.Promise.Disk {
+		m.watching.Add(1)
+		go m.watchDisk(watching)
+	}
+	defer m.watching.Wait()
+	defer cease()
 	t.crowd()
 	wait(ctx, calm(c.Duration))
 	r.Calm = journal.Now()
@@ -189,7 +190,9 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	}
 	r.Drain = journal.Now()
 	cease()
-	r.Stalls, watched = <-watched, nil
+	if r.Stalls, err = m.stood(); err != nil {
+		return nil, err
+	}
 	t.drain(60 * time.Second)
 
 	probe := base
@@ -224,27 +227,6 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 func (t *team) crowd() {
 	for _, p := range t.slots[:min(2, len(t.slots))] {
 		p.tell("crowd")
-	}
-}
-
-// watch finds out when the machine had no time for us, and says so when ctx ends.
-func watch(ctx context.Context, watched chan<- []check.Stall) {
-	const step, late = 10 * time.Millisecond, 40 * time.Millisecond
-	tick := time.NewTicker(step)
-	defer tick.Stop()
-	var stalls []check.Stall
-	for last := journal.Now(); ; {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			watched <- stalls
-			return
-		}
-		now := journal.Now()
-		if now-last > int64(step+late) {
-			stalls = append(stalls, check.Stall{From: last, To: now})
-		}
-		last = now
 	}
 }
 

@@ -91,6 +91,7 @@ func (p *postgres) Promise(ttl time.Duration) check.Promise {
 		Caps:      backend.Caps{Queue: unordered == "", Notify: true, Fencing: true, Processes: true, Inspect: true},
 		Unordered: unordered,
 		Leased:    true,
+		Disk:      true,
 		// A client looks whether its wait session stands in the queue before it says so,
 		// and says so after 100 ms all the same. The journal is a moment ahead of the
 		// driver's clock.

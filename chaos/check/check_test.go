@@ -1,0 +1,96 @@
+package check
+
+import (
+	"testing"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/chaos/fault"
+	"github.com/dlock-go/dlock/chaos/journal"
+)
+
+const ms = int64(time.Millisecond)
+
+// at is a record at a time in milliseconds.
+func at(t int64, kind journal.Kind, v ...int64) journal.Record {
+	r := journal.Record{At: t * ms, Kind: kind}
+	copy(r.V[:], v)
+	return r
+}
+
+// process returns one with a session 1 of a client 0.
+func process(slot int, records ...journal.Record) *Process {
+	return &Process{Slot: slot, Records: append([]journal.Record{at(0, journal.Opened, 0, 1)}, records...)}
+}
+
+func history1(p Promise, processes ...*Process) *Run {
+	return &Run{
+		Promise: p, Class: backend.Mutex, TTL: time.Second, Names: 1, Calm: 1, Over: 1,
+		Drain: 100_000 * ms, Patience: time.Second, Processes: processes,
+	}
+}
+
+// TestOrder: who is overtaken is found, unless he was told so late that he may not
+// have stood in the queue.
+func TestOrder(t *testing.T) {
+	for _, c := range []struct {
+		name                         string
+		unseen                       time.Duration
+		queued                       int64 // when the first was told to wait; he asked at 10
+		first                        int64 // when he was granted it; the second at 30
+		checked, excused, violations int
+	}{
+		{"in order", 0, 12, 25, 1, 0, 0},
+		{"overtaken", 0, 12, 40, 1, 0, 1},
+		{"overtaken, told in the last moment", 0, 19, 40, 1, 0, 1},
+		{"told after the other asked", 0, 21, 40, 0, 0, 0},
+		{"overtaken, told soon", 10 * time.Millisecond, 19, 40, 1, 0, 1},
+		{"overtaken, told late", 9 * time.Millisecond, 19, 40, 0, 1, 0},
+	} {
+		a := process(0, at(10, journal.Ask, 0, 1, 7, 0, int64(backend.Exclusive), 1),
+			at(c.queued, journal.Queued, 0, 1, 7), at(c.first, journal.Taken, 0, 1, 7, 1))
+		b := process(1, at(20, journal.Ask, 0, 1, 8, 0, int64(backend.Exclusive), 1), at(30, journal.Taken, 0, 1, 8, 2))
+		h := newHistory(history1(Promise{Caps: backend.Caps{Queue: true}, Unseen: c.unseen}, a, b))
+		var i Invariant
+		h.order(&i)
+		if i.Checked != c.checked || i.Excused != c.excused || i.Violations != c.violations {
+			t.Errorf("%s: checked %d, excused %d, violations %d %v", c.name, i.Checked, i.Excused, i.Violations, i.Examples)
+		}
+	}
+}
+
+// TestDeadHolder: a lock that a killed process held is free in time, and who stands
+// still meanwhile has that much more; another fault excuses.
+func TestDeadHolder(t *testing.T) {
+	for _, c := range []struct {
+		name                         string
+		granted                      int64 // to who waits; the holder was killed at 100
+		stall                        int64 // of the waiter, from 200 on
+		fault                        *fault.Event
+		checked, excused, violations int
+	}{
+		{"in time", 1000, 0, nil, 1, 0, 0},
+		{"late", 1200, 0, nil, 1, 0, 1},
+		{"late, and stood still", 1200, 150, nil, 1, 0, 0},
+		{"later than that", 1300, 150, nil, 1, 0, 1},
+		{"its own death is no excuse", 1200, 0, &fault.Event{Kind: "kill worker", Slot: 0, Begin: 100 * ms, End: 101 * ms}, 1, 0, 1},
+		{"another's is", 1200, 0, &fault.Event{Kind: "kill worker", Slot: 1, Begin: 100 * ms, End: 101 * ms}, 0, 1, 0},
+	} {
+		a := process(0, at(10, journal.Call, 0, 1, 0, int64(backend.Exclusive), 1), at(11, journal.Grant, 0, 1, 1, 7, 0, 0, 1))
+		a.Killed = 100 * ms
+		b := process(1, at(50, journal.Call, 0, 1, 0, int64(backend.Exclusive), 1))
+		if c.stall > 0 {
+			b.Records = append(b.Records, at(200+c.stall, journal.Stall, 200*ms))
+		}
+		b.Records = append(b.Records, at(c.granted, journal.Grant, 0, 1, 1, 8, 0, 0, 2))
+		r := history1(Promise{Caps: backend.Caps{Processes: true}, Woken: 250 * time.Millisecond, Killed: time.Second}, a, b)
+		if c.fault != nil {
+			r.Faults = append(r.Faults, c.fault)
+		}
+		v := new(Verdict)
+		newHistory(r).wakeups(v)
+		if i := v.Invariants[9]; i.Checked != c.checked || i.Excused != c.excused || i.Violations != c.violations {
+			t.Errorf("%s: checked %d, excused %d, violations %d %v", c.name, i.Checked, i.Excused, i.Violations, i.Examples)
+		}
+	}
+}
