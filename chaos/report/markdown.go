@@ -53,7 +53,7 @@ func (p *printer) head(results []*run.Result) {
 	}
 	p.line("# What chaos has shown")
 	p.line("")
-	p.line("%d runs, %v of work under faults in all: **%d grants, %d faults (of which %d showed an effect), %d worker processes killed, %d holds lost, %d violations**.",
+	p.line("Runs: %d, %v of work under faults in all: **%d grants, %d faults (of which %d showed an effect), %d worker processes killed, %d holds lost, %d violations**.",
 		len(results), wall.Round(time.Second), grants, faults, worked, kills, losses, violations)
 	if void > 0 {
 		p.line("%d of the runs are void: they made no progress, or their faults did nothing.", void)

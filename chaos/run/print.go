@@ -31,9 +31,6 @@ func (r *Result) Print(w io.Writer) {
 	}
 	for n := 1; n < len(v.Invariants); n++ {
 		i := &v.Invariants[n]
-		if i.Checked+i.Excused+i.Violations == 0 && i.Note == "" {
-			continue
-		}
 		fmt.Fprintf(w, "  %2d %-40s checked %7d  excused %5d  violations %d  worst %v %s\n",
 			n, check.Invariants[n], i.Checked, i.Excused, i.Violations, i.Worst.Round(time.Microsecond), i.Note)
 		for _, e := range i.Examples {
