@@ -59,6 +59,24 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestOrderBehind: who asks behind another one of the same session has a place of his
+// own, or has none where a session has but one.
+func TestOrderBehind(t *testing.T) {
+	for _, single := range []bool{false, true} {
+		exclusive := int64(backend.Exclusive)
+		a := process(0, at(5, journal.Ask, 0, 1, 6, 0, exclusive, 1), at(6, journal.Queued, 0, 1, 6),
+			at(10, journal.Ask, 0, 1, 7, 0, exclusive, 1), at(11, journal.Queued, 0, 1, 7),
+			at(15, journal.Taken, 0, 1, 6, 1), at(40, journal.Taken, 0, 1, 7, 3))
+		b := process(1, at(20, journal.Ask, 0, 1, 8, 0, exclusive, 1), at(30, journal.Taken, 0, 1, 8, 2))
+		h := newHistory(history1(Promise{Caps: backend.Caps{Queue: true}, Single: single}, a, b))
+		var i Invariant
+		h.order(&i)
+		if i.Checked+i.Excused == 0 || (i.Violations == 0) != single {
+			t.Errorf("single %v: checked %d, excused %d, violations %d %v", single, i.Checked, i.Excused, i.Violations, i.Examples)
+		}
+	}
+}
+
 // TestDeadHolder: a lock that a killed process held is free in time, and who stands
 // still meanwhile has that much more; another fault excuses.
 func TestDeadHolder(t *testing.T) {

@@ -21,6 +21,8 @@ type Promise struct {
 
 	Unordered string // 6: why no order is claimed, where none is
 
+	Single bool // 6: a session has one place in the queue of a name; who asks behind it has none of his own yet
+
 	Unseen time.Duration // 6: who was told to wait so late may not stand in the queue yet; 0: that is always known
 	Woken  time.Duration // 7: from a release to the grant of who waited
 	Signal time.Duration // 8: from a loss to its signal, where no deadline is sooner
@@ -139,6 +141,7 @@ type stay struct {
 	name    int
 	mode    backend.Mode
 	wait    bool
+	behind  bool // another one of its session waited for the same when it asked
 	asked   int64
 	queued  int64 // when it was known to wait at the store, or never
 	taken   int64 // when it was granted, or never
@@ -172,8 +175,27 @@ func newHistory(r *Run) *history {
 		slices.SortStableFunc(holds, func(a, b *Hold) int { return cmp.Compare(a.granted, b.granted) })
 	}
 	slices.SortStableFunc(h.stays, func(a, b *stay) int { return cmp.Compare(a.asked, b.asked) })
+	h.lineUp()
 	slices.SortFunc(h.kills, func(a, b killed) int { return cmp.Compare(a.at, b.at) })
 	return h
+}
+
+// lineUp finds out who asked behind another one of the same session.
+func (h *history) lineUp() {
+	type line struct {
+		process *Process
+		session int64
+		name    int
+		mode    backend.Mode
+	}
+	until := make(map[line]int64)
+	for _, s := range h.stays {
+		l := line{s.process, s.session, s.name, s.mode}
+		s.behind = until[l] > s.asked
+		if s.wait {
+			until[l] = max(until[l], min(s.taken, s.left))
+		}
+	}
 }
 
 // read takes the journal of one process.

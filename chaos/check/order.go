@@ -113,10 +113,11 @@ func (h *history) handovers(i *Invariant) {
 	}
 }
 
-// unsure reports whether somebody was told to wait so late that the store may have
-// said it without knowing that he stands in the queue.
+// unsure reports whether somebody was told to wait who may not have stood in the queue:
+// so late that the store may have said it without knowing, or behind another one whose
+// place was the only one of their session.
 func (h *history) unsure(a *stay) bool {
-	return h.Promise.Unseen != 0 && a.queued-a.asked >= int64(h.Promise.Unseen)
+	return h.Promise.Single && a.behind || h.Promise.Unseen != 0 && a.queued-a.asked >= int64(h.Promise.Unseen)
 }
 
 // ranks reports whether a stay is worth comparing.

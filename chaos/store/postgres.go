@@ -92,6 +92,8 @@ func (p *postgres) Promise(ttl time.Duration) check.Promise {
 		Unordered: unordered,
 		Leased:    true,
 		Disk:      true,
+		// It is that of the first; the next one queues anew when that has got in.
+		Single: true,
 		// A client looks whether its wait session stands in the queue before it says so,
 		// and says so after 100 ms all the same. The journal is a moment ahead of the
 		// driver's clock.
