@@ -35,7 +35,7 @@ func command(ctx context.Context) error {
 		primitives = flag.String("primitive", "", "the primitives: mutex, rw, semaphore; all if empty")
 		seed       = flag.Uint64("seed", 0, "repeat the run of this seed; 0 is a new one")
 		duration   = flag.Duration("duration", 32*time.Second, "of each run")
-		faults     = flag.String("faults", "", "words of the names of the faults; all if empty")
+		faults     = flag.String("faults", "", "words of the names of the faults, with commas between; all if empty")
 		overlay    = flag.String("overlay", "", "a file for -overlay of go build: workers with other sources")
 		out        = flag.String("out", "", "a directory to write report.md and timeline.html into")
 		keep       = flag.String("keep", "", "a directory to leave journals and logs in")
@@ -67,7 +67,7 @@ func command(ctx context.Context) error {
 		return err
 	}
 	next := run.Seeds(rand.Uint64())
-	violations := 0
+	violations, void := 0, 0
 	var results []*run.Result
 	for _, m := range makers {
 		for _, p := range []string{"mutex", "rw", "semaphore"} {
@@ -88,6 +88,9 @@ func command(ctx context.Context) error {
 			}
 			r.Print(os.Stdout)
 			violations += r.Verdict.Violations()
+			if len(r.Verdict.Void) > 0 {
+				void++
+			}
 			results = append(results, r)
 		}
 	}
@@ -98,6 +101,9 @@ func command(ctx context.Context) error {
 	}
 	if violations > 0 {
 		return fmt.Errorf("%d violations", violations)
+	}
+	if void > 0 {
+		return fmt.Errorf("void runs: %d", void)
 	}
 	return nil
 }
