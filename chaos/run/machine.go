@@ -54,7 +54,7 @@ func (m *machine) watchTime(ctx context.Context) {
 // does that for every batch had all its clients wait.
 func (m *machine) watchDisk(ctx context.Context) {
 	defer m.watching.Done()
-	const step, late = 100 * time.Millisecond, 80 * time.Millisecond
+	const step, late = 200 * time.Millisecond, 80 * time.Millisecond
 	f, err := os.Create(m.path)
 	if err != nil {
 		m.fail(err)
