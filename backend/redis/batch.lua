@@ -26,6 +26,7 @@
 -- session when all but its own were; p, how many writers passed a reader.
 -- Queues are sorted sets of session:owner by ordinal.
 
+local KEYS, ARGV = KEYS, ARGV
 local call, match, sub, format = redis.call, string.match, string.sub, string.format
 local base, sid, ttl, horizon = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
 local self = sid .. ':'
@@ -43,12 +44,14 @@ if type(last) == 'table' and last.err and match(last.err, '^-?OOM') then
 end
 if type(last) == 'table' then return last end
 if not last then return {LAPSED} end
-last = tonumber(last)
-if last >= tonumber(ARGV[3]) then
-  call('SET', KEYS[1], last, 'KEEPTTL')
-  return {LATE}
+if last ~= ARGV[4] then -- It had no answer, or was overtaken.
+  last = tonumber(last)
+  if last >= tonumber(ARGV[3]) then
+    call('SET', KEYS[1], last, 'KEEPTTL')
+    return {LATE}
+  end
+  if last < tonumber(ARGV[4]) then return {RUPTURED} end -- It has lost what it had answered.
 end
-if last < tonumber(ARGV[4]) then return {RUPTURED} end -- It has lost what it had answered.
 
 local now -- the server's clock in microseconds, once it was looked at
 local ordinal -- the last one given out in this batch
@@ -75,9 +78,61 @@ local function draw()
   return format('%.0f', ordinal)
 end
 
--- All but the simplest needs what follows. It is made when it is needed: on most
--- batches making it would take longer than all the rest.
-local function prepare()
+local answer = {0}
+
+if ARGV[7] == 'h' then
+  -- Who sleeps for longer than it said may be dead: then who waits is to look.
+  local live = base .. 'l'
+  call('ZADD', live, format('%.0f', clock() + ttl * 1000), sid)
+  for _, s in ipairs(call('ZRANGEBYSCORE', live, '-inf', format('%.0f', clock()), 'LIMIT', 0, 16)) do
+    local left = call('PTTL', base .. 'a:' .. s)
+    if left > 0 then
+      call('ZADD', live, format('%.0f', now + left * 1000), s)
+    else
+      call('ZREM', live, s)
+      call('INCR', base .. 'd')
+      call('PEXPIRE', base .. 'd', horizon)
+    end
+  end
+  local info = base .. 'i:' .. sid
+  local n, acked, got = tonumber(call('HGET', info, 'n') or -1), tonumber(ARGV[8]), tonumber(ARGV[9])
+  if n < got then return {RUPTURED} end -- It has forgotten what it told us.
+  call('PEXPIRE', info, horizon)
+  call('PEXPIRE', live, horizon)
+  for i = acked + 1, got do call('HDEL', info, i) end
+  local news = {tonumber(call('GET', base .. 'd') or 0), n}
+  for i = got + 1, n do
+    news[#news + 1] = call('HGET', info, i)
+  end
+  answer[1] = news
+end
+
+local i, k = ARGV[7] == 'h' and 10 or 8, 2
+
+-- Free mutexes that are locked, and mutexes that are unlocked while nobody waits,
+-- are most of what there is. As long as there is nothing else, nothing else is
+-- made: what follows takes longer to make than a batch of them to run.
+local plain = true
+while plain and ARGV[i] do
+  local code, key, mine, r = ARGV[i], KEYS[k], self .. ARGV[i + 1] .. ':', nil
+  if code == 'm' or code == 'M' then
+    if call('SET', key, mine .. draw(), 'NX', 'PX', horizon) then r = ordinal end
+  elseif code == 'u' then
+    local v = redis.pcall('GET', key)
+    if type(v) == 'string' and sub(v, 1, #mine) == mine and not match(v, '%a$') then
+      call('DEL', key)
+      r = RELEASED
+    end
+  end
+  if r then
+    answer[k] = r
+    i, k = i + 2, k + 1
+  else
+    plain = false
+  end
+end
+
+if not plain then
 
 local channels = match(base, '^(.*){%d+}:$') or base
 channels = channels .. 'c:'
@@ -356,7 +411,7 @@ local function touchHash(key, owner)
   return GONE
 end
 
-return {
+local ops = {
   m = function(key, owner) return lock(key, owner, false) end,
   M = function(key, owner) return lock(key, owner, true) end,
   w = function(key, owner) return enter(key, owner, 'w', nil, false) end,
@@ -371,61 +426,19 @@ return {
   t = touch,
   T = touchHash,
 }
-end
 
-local answer = {0}
-
-if ARGV[7] == 'h' then
-  -- Who sleeps for longer than it said may be dead: then who waits is to look.
-  local live = base .. 'l'
-  call('ZADD', live, format('%.0f', clock() + ttl * 1000), sid)
-  for _, s in ipairs(call('ZRANGEBYSCORE', live, '-inf', format('%.0f', clock()), 'LIMIT', 0, 16)) do
-    local left = call('PTTL', base .. 'a:' .. s)
-    if left > 0 then
-      call('ZADD', live, format('%.0f', now + left * 1000), s)
-    else
-      call('ZREM', live, s)
-      call('INCR', base .. 'd')
-      call('PEXPIRE', base .. 'd', horizon)
-    end
-  end
-  local info = base .. 'i:' .. sid
-  local n, acked, got = tonumber(call('HGET', info, 'n') or -1), tonumber(ARGV[8]), tonumber(ARGV[9])
-  if n < got then return {RUPTURED} end -- It has forgotten what it told us.
-  call('PEXPIRE', info, horizon)
-  call('PEXPIRE', live, horizon)
-  for i = acked + 1, got do call('HDEL', info, i) end
-  local news = {tonumber(call('GET', base .. 'd') or 0), n}
-  for i = got + 1, n do
-    news[#news + 1] = call('HGET', info, i)
-  end
-  answer[1] = news
-end
-
-local i, k = ARGV[7] == 'h' and 10 or 8, 2
-local ops
 while ARGV[i] do
-  local code, key, owner, r = ARGV[i], KEYS[k], ARGV[i + 1], nil
-  if code == 'm' or code == 'M' then
-    if call('SET', key, self .. owner .. ':' .. draw(), 'NX', 'PX', horizon) then r = ordinal end
-  elseif code == 'u' then
-    local v, mine = redis.pcall('GET', key), self .. owner .. ':'
-    if type(v) == 'string' and sub(v, 1, #mine) == mine and not match(v, '%a$') then
-      call('DEL', key)
-      r = 2
-    end
-  end
-  if not r then
-    ops = ops or prepare()
-    local ok
-    ok, r = pcall(ops[code], key, owner, ARGV[i + 2])
-    -- What goes wrong with one lock, such as a key of another type, is about that one.
-    if not ok then r = type(r) == 'table' and r.err or tostring(r) end
-    if type(r) == 'table' then r = r.err end
-  end
+  local code = ARGV[i]
+  -- What goes wrong with one lock, such as a key of another type, is about that one.
+  local ok, r = pcall(ops[code], KEYS[k], ARGV[i + 1], ARGV[i + 2])
+  if not ok then r = type(r) == 'table' and r.err or tostring(r) end
+  if type(r) == 'table' then r = r.err end
   answer[k] = r
   k = k + 1
   i = i + ((code == 's' or code == 'S') and 3 or 2)
 end
+
+end
+
 if ordinal and ordinal > room then call('SET', base .. 'o', format('%.0f', ordinal)) end
 return answer
