@@ -171,30 +171,43 @@ func TestStrangeKey(t *testing.T) {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	cert := redistest.NewCertificate(t)
-	s := redistest.NewTLS(t, cert)
-	pair := func(locks *dlock.Client) {
-		t.Helper()
-		release(t, acquire(t, locks.Mutex("a")))
-	}
-	pair(open(t, "rediss://"+s.Addr()+"?tls-ca-file="+url.QueryEscape(cert.CAFile), time.Second))
-	refused(t, "rediss://:secret@"+s.Addr(), "certificate")
-	refused(t, "rediss://:secret@"+s.Addr()+"?tls-server-name=other&tls-ca-file="+url.QueryEscape(cert.CAFile), "certificate")
-	refused(t, "redis://:secret@"+s.Addr(), "")
-
 	pem, err := os.ReadFile(cert.CAFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
-	c := client.NewClient(&client.Options{Addr: s.Addr(), TLSConfig: &tls.Config{RootCAs: pool}})
-	defer c.Close()
-	locks, err := dlock.New(redis.New(c))
-	if err != nil {
-		t.Fatal(err)
+	for nodes, name := range map[int]string{1: "one node", 3: "quorum"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var addrs []string
+			var clients []client.UniversalClient
+			for range nodes {
+				s := redistest.NewTLS(t, cert)
+				addrs = append(addrs, s.Addr())
+				c := client.NewClient(&client.Options{Addr: s.Addr(), TLSConfig: &tls.Config{RootCAs: pool}})
+				defer c.Close()
+				clients = append(clients, c)
+			}
+			hosts := strings.Join(addrs, ",")
+			pair := func(locks *dlock.Client) {
+				t.Helper()
+				release(t, acquire(t, locks.Mutex("a")))
+			}
+			ca := "tls-ca-file=" + url.QueryEscape(cert.CAFile)
+			pair(open(t, "rediss://"+hosts+"?"+ca, time.Second))
+			refused(t, "rediss://:secret@"+hosts, "certificate")
+			refused(t, "rediss://:secret@"+hosts+"?tls-server-name=other&"+ca, "certificate")
+			refused(t, "redis://:secret@"+hosts, "")
+
+			locks, err := dlock.New(redis.New(clients...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer locks.Close(t.Context())
+			pair(locks)
+		})
 	}
-	defer locks.Close(t.Context())
-	pair(locks)
 }
 
 // TestHangingServer expects nobody to wait for longer than he wants to.
