@@ -24,3 +24,6 @@ func Bucket(name string) int { return bucketOf(backend.Mutex, name) }
 
 // Slot returns in which slot a bucket lies.
 func Slot(bucket int) int { return slotOf(tags[bucket]) }
+
+// PollEvery is how often a quorum's session looks after what it has.
+const PollEvery = pollEvery

@@ -176,6 +176,9 @@ func heartbeats(t *testing.T, nodes, held int) []usage {
 		}
 	}
 	beat := func() {
+		if nodes > 1 { // Sooner it would not look after what it holds.
+			time.Sleep(redis.PollEvery)
+		}
 		before := usagesOf(t, servers)
 		apply(t, ses)
 		for i, s := range servers {
