@@ -119,7 +119,7 @@ while plain and ARGV[i] do
     if call('SET', key, mine .. draw(), 'NX', 'PX', horizon) then r = ordinal end
   elseif code == 'u' then
     local v = redis.pcall('GET', key)
-    if type(v) == 'string' and sub(v, 1, #mine) == mine and not match(v, '%a$') then
+    if type(v) == 'string' and sub(v, 1, #mine) == mine and not match(v, '%a', -1) then
       call('DEL', key)
       r = RELEASED
     end
