@@ -185,16 +185,29 @@ func (s *session) Close(ctx context.Context) error {
 		}
 	}
 	s.running.Wait()
-	sub.Close()
-	select {
-	case <-s.listening:
-	case <-time.After(min(s.patience, 100*time.Millisecond)):
-		s.wire.cut() // It was just about to subscribe again.
-		<-s.listening
-	}
+	s.hangUp(sub)
 	err := s.giveBack(ctx)
 	s.client.Close()
 	return err
+}
+
+// hangUp ends the subscription. A listener that is connecting anew keeps it from being
+// closed until it has had an answer, and so its connection is cut.
+func (s *session) hangUp(sub *redis.PubSub) {
+	hungUp := make(chan struct{})
+	go func() {
+		defer close(hungUp)
+		sub.Close()
+	}()
+	for over := false; !over; {
+		select {
+		case <-s.listening:
+			over = true
+		case <-time.After(min(s.patience, 100*time.Millisecond)):
+			s.wire.cut()
+		}
+	}
+	<-hungUp
 }
 
 // giveBack releases all that the session has, unless ctx has ended.
