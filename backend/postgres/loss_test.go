@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -165,13 +166,14 @@ func TestNothingIsLeftOfAClient(t *testing.T) {
 		r.must(err)
 		b, err := dlock.Open(r.ctx, r.server.URL())
 		r.must(err)
+		var held []*dlock.Hold // What is garbage is released.
 		for _, name := range []string{"a", "b"} {
-			r.acquire(a.Mutex(name))
 			waited := r.acquiring(b.Semaphore(name, 1))
-			comes(r, "grant", waited)
+			held = append(held, r.acquire(a.Mutex(name)), comes(r, "grant", waited))
 			go func() { _, _ = a.Semaphore(name, 1).Acquire(r.ctx) }()
 		}
 		r.until("two wait", func() bool { return a.Stats().Waiting == 2 })
+		runtime.KeepAlive(held)
 		end()
 		r.must(a.Close(r.ctx))
 		r.must(b.Close(r.ctx))
