@@ -142,4 +142,5 @@ func (s *session) rings() {
 		}
 	}
 	s.pump()
+	poke(s.moved) // Apply may have to read what comes of it.
 }

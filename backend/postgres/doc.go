@@ -29,9 +29,9 @@
 // # Promises
 //
 // A lock is lost when the connection that holds it is: when the backend is
-// terminated or the server stops, which is noticed at once, or when the server
-// does not answer for the time to live of the client (dlock.WithTTL), be it
-// stopped, failed over or out of reach. The server keeps to that time too: it ends
+// terminated or the server stops, which is noticed within milliseconds, or when
+// the server does not answer for the time to live of the client (dlock.WithTTL),
+// be it stopped, failed over or out of reach. The server keeps to that time too: it ends
 // a session that it has not heard of for so long (idle_session_timeout, since
 // version 14), and not before the client has counted it as lost. On versions 12
 // and 13 the locks of a client that was cut off last until TCP notices that. A

@@ -9,19 +9,8 @@ import (
 	"github.com/dlock-go/dlock/backend"
 )
 
-// readHolder reads the answers to the holder session until it ends.
-func (s *session) readHolder() {
-	err := s.holder.read(s.holderAnswered)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.die(err)
-	s.finish()
-}
-
-// holderAnswered takes the answer to a round.
+// holderAnswered takes the answer to a round. Its caller has the mutex.
 func (s *session) holderAnswered(r *reply) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.err != nil {
 		return
 	}

@@ -95,6 +95,7 @@ func (s *session) pump() {
 	if err := s.holder.flush(now); err != nil {
 		s.die(err)
 	}
+	s.attend(s.attentive)
 }
 
 func (r *round) reset() {

@@ -26,6 +26,7 @@ type session struct {
 	end   context.CancelFunc
 	wake  chan struct{} // holds one: sent when events begin to wait, received by Recv
 	moved chan struct{} // holds one: sent when something has happened, received by Apply
+	watch chan struct{} // holds one: sent when readHolder is to look whether it is to read
 	over  chan struct{} // closed when no goroutine of the session is left
 
 	// Owned by Apply and Recv.
@@ -46,27 +47,31 @@ type session struct {
 	pass    uint64
 
 	// The holder session.
-	holder  *wire
-	proved  time.Time // when the last question was asked that was answered
-	until   time.Time // the end of its lease, which that proves
-	told    time.Time // as Apply told it
-	pending []request // what it is to ask
-	extras  []extra
-	round   round // what it has asked
-	rounds  uint64
-	beat    bool      // it is to say something, and be it nothing
-	failed  bool      // the round has failed, and what came of it is being looked up
-	why     error     // it has
-	scrubs  int       // unlocks of what it should not have
-	verify  bool      // they are done, and that is to be looked up
-	later   []request // to be asked again when the clock rings
+	holder    *wire
+	reading   bool      // somebody reads
+	attentive bool      // Apply is at it, and reads when nobody does
+	proved    time.Time // when the last question was asked that was answered
+	until     time.Time // the end of its lease, which that proves
+	told      time.Time // as Apply told it
+	pending   []request // what it is to ask
+	extras    []extra
+	round     round // what it has asked
+	rounds    uint64
+	beat      bool      // it is to say something, and be it nothing
+	failed    bool      // the round has failed, and what came of it is being looked up
+	why       error     // it has
+	scrubs    int       // unlocks of what it should not have
+	verify    bool      // they are done, and that is to be looked up
+	later     []request // to be asked again when the clock rings
 
 	// The wait sessions.
 	waiters    []*waiter
 	unmet      []*wait             // without a wait session, in the order in which they will get one
 	barred     time.Time           // until then no connection is opened, since the last could not be
 	lease      uint32              // the last one given to a wait session
-	confirming bool                // it is being looked whether they stand in queues
+	confirming bool                // it is being looked whether they stand in queues, or has just been
+	glance     *time.Timer         // when that has been done, for the next look
+	pause      time.Duration       // before that
 	outsiders  map[keyID]time.Time // locks that somebody takes without the gate, and when that was last seen
 	looked     time.Time           // when it was looked whether the wait sessions are in somebody's way
 	clock      *time.Timer
@@ -89,6 +94,7 @@ func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, above 
 		above:     above,
 		wake:      make(chan struct{}, 1),
 		moved:     make(chan struct{}, 1),
+		watch:     make(chan struct{}, 1),
 		over:      make(chan struct{}),
 		locks:     make(map[lockID]*lock),
 		keys:      make(map[keyID]*lock),
@@ -100,6 +106,8 @@ func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, above 
 	s.life, s.end = context.WithCancel(context.Background())
 	s.clock = time.AfterFunc(time.Hour, s.rings)
 	s.clock.Stop()
+	s.glance = time.AfterFunc(time.Hour, s.glances)
+	s.glance.Stop()
 	s.timer = time.NewTimer(time.Hour)
 	s.timer.Stop()
 	s.running++
@@ -126,11 +134,17 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	s.timer.Reset(s.ttl / 3)
 	defer s.timer.Stop()
 	late := false
+	s.attend(true)
 	for s.advance() > 0 || s.beat || len(ops) == 0 && s.proved.Before(now) {
 		if late || s.err != nil {
 			break
 		}
 		s.pump()
+		if s.holder.busy && !s.reading && s.attentive {
+			s.attend(s.readInline())
+			late = ctx.Err() != nil || time.Since(now) > s.ttl/3
+			continue
+		}
 		s.mu.Unlock()
 		select {
 		case <-s.moved:
@@ -143,6 +157,7 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 		s.mu.Lock()
 	}
 	s.pump()
+	s.attend(false)
 	s.dismiss()
 	if s.err == nil && !s.until.IsZero() && time.Now().After(s.until) {
 		s.die(errLapsed)
@@ -236,12 +251,14 @@ func (s *session) die(err error) {
 	}
 	s.err = err
 	s.cut()
+	poke(s.watch)
 }
 
 // cut closes the connections.
 func (s *session) cut() {
 	s.end()
 	s.clock.Stop()
+	s.glance.Stop()
 	_ = s.holder.conn.Close()
 	for _, wt := range s.waiters {
 		if wt.wire != nil {
@@ -269,6 +286,8 @@ func (s *session) Close(ctx context.Context) error {
 	}
 	s.end()
 	s.clock.Stop()
+	s.glance.Stop()
+	poke(s.watch)
 	s.mu.Unlock()
 	var err error
 	select {

@@ -121,6 +121,7 @@ func (s *session) connect(wt *waiter) {
 			s.free(wt)
 		}
 		s.pump()
+		poke(s.moved) // Apply may have to read what comes of it.
 		s.mu.Unlock()
 		err = w.read(func(r *reply) { s.waiterAnswered(wt, r) })
 		s.mu.Lock()
@@ -296,16 +297,36 @@ func (s *session) confirm() {
 	}
 	s.confirming = true
 	s.extras = append(s.extras, extra{stStanding, appendArray(nil, oidInt4, pids), func(stand []int64) {
-		s.confirming = false
 		for _, wt := range s.waiters {
 			// Where the server does not tell, that is how long it takes.
 			if w := wt.wait; w != nil && wt.wire != nil && (slices.Contains(stand, wt.wire.pid) || time.Since(wt.began) > unseen) {
 				w.standing = true
+				s.pause = 0
 			}
 		}
-		s.confirm()
+		// A server that is busy gets to it the sooner the less it is asked.
+		s.pause = min(max(2*s.pause, confirmFirst), confirmMost)
+		s.glance.Reset(s.pause)
 	}})
 }
+
+// glances has it looked again. The timer of confirm calls it.
+func (s *session) glances() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return
+	}
+	s.confirming = false
+	s.confirm()
+	s.pump()
+	poke(s.moved) // Apply may have to read what comes of it.
+}
+
+const (
+	confirmFirst = 100 * time.Microsecond // between two looks whether somebody stands in a queue
+	confirmMost  = 2 * time.Millisecond
+)
 
 // unseen is how long a wait session may take to get to stand in a queue.
 const unseen = 100 * time.Millisecond

@@ -1,11 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
 	"math"
 	"net"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,8 +16,8 @@ import (
 )
 
 // A wire is a connection that belongs to a session alone. pgx has opened it; from
-// then on the session speaks the protocol itself, so that a read is pending all
-// the time, and a server that goes is noticed when it goes.
+// then on the session speaks the protocol itself, so that a read is pending
+// whenever it is at rest, and a server that goes is noticed when it goes.
 //
 // A pipeline of prepared statements is sent as a whole, and the next one when it
 // is answered.
@@ -31,8 +33,9 @@ type wire struct {
 	busy bool   // a pipeline has no answer yet
 	sent time.Time
 
-	// Owned by read.
+	// Owned by whoever reads.
 	reply reply
+	fatal error // what the server has said before it goes
 }
 
 // A reply is the answer to a pipeline.
@@ -40,6 +43,8 @@ type reply struct {
 	sets []set           // one for each statement that was carried out
 	err  *pgconn.PgError // of the statement behind these, or nil
 	rows []int64         // of all sets, never nil
+
+	whole bool // nothing is missing
 }
 
 // A set is the rows that one statement returned, flat, all of numbers.
@@ -110,21 +115,36 @@ func appendMessage(buf []byte, m pgproto3.FrontendMessage) []byte {
 // read reads the answers until the connection ends, and returns why it did. It
 // calls answered with each; the reply is good until that returns.
 func (w *wire) read(answered func(*reply)) error {
-	// The server may have closed its end alone: after a goodbye, say.
-	defer w.conn.Close()
-	var fatal error
+	for {
+		r, err := w.next()
+		if err != nil {
+			return err
+		}
+		answered(r)
+	}
+}
+
+// next reads the next answer, which is good until it is called again. After a
+// read deadline it goes on where it was.
+func (w *wire) next() (*reply, error) {
+	r := &w.reply
+	if r.whole {
+		*r = reply{sets: r.sets[:0], rows: r.rows[:0]}
+	}
 	for {
 		m, err := w.in.Receive()
-		if err != nil {
-			if fatal != nil {
-				return fatal
-			}
+		switch {
+		case err == nil:
+		case w.fatal == nil && errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, err
+		default:
+			// The server may have closed its end alone: after a goodbye, say.
+			_ = w.conn.Close()
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				err = errHangUp
 			}
-			return err
+			return nil, cmp.Or(w.fatal, err)
 		}
-		r := &w.reply
 		switch m := m.(type) {
 		case *pgproto3.DataRow:
 			for _, v := range m.Values {
@@ -140,12 +160,12 @@ func (w *wire) read(answered func(*reply)) error {
 			r.err = pgconn.ErrorResponseToPgError(m)
 			if r.err.SeverityUnlocalized == "FATAL" || r.err.SeverityUnlocalized == "PANIC" {
 				// Its locks are free when it is gone, a moment later.
-				fatal = r.err
+				w.fatal = r.err
 				_ = w.conn.SetReadDeadline(time.Now().Add(lastGasp))
 			}
 		case *pgproto3.ReadyForQuery:
-			answered(r)
-			r.sets, r.rows, r.err = r.sets[:0], r.rows[:0], nil
+			r.whole = true
+			return r, nil
 		}
 	}
 }
