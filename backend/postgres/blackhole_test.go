@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock"
+	"github.com/dlock-go/dlock/backend"
 )
 
 // A hole passes connections on to a server, until it swallows them: then nothing
@@ -219,4 +220,48 @@ func TestBlackHoleLeavesNobodyWaiting(t *testing.T) {
 			r.must(kept.Release(r.ctx))
 		})
 	}
+}
+
+// A wait session that has been asked whether it is alive sends nothing else until it
+// has answered, so whoever it serves does not stand in a queue.
+func TestNobodyQueuesBehindAPing(t *testing.T) {
+	r := newRig(t)
+	hole := newHole(r)
+	const ttl = 2 * time.Second
+	s, err := open(t, hole.url(r), WithConnections(2)).Open(r.ctx, ttl, backend.Party{})
+	r.must(err)
+	defer s.Close(r.ctx)
+	apply := func(do backend.Do, owner uint64) backend.State {
+		t.Helper()
+		var ops []backend.Op
+		if do != 0 {
+			ops = []backend.Op{{Do: do, Class: backend.Mutex, Mode: backend.Exclusive, Wait: do == backend.Acquire, Owner: owner, Name: "x", Limit: 1}}
+		}
+		results, _, err := s.Apply(r.ctx, ops)
+		r.must(err)
+		if do == 0 {
+			return 0
+		}
+		return results[0].State
+	}
+	other := r.client(r.server.URL())
+	h := r.acquire(other.Mutex("x"))
+	if state := apply(backend.Acquire, 1); state != backend.Queued {
+		t.Fatalf("state %d", state)
+	}
+	r.must(h.Release(r.ctx))
+	events, err := s.Recv(r.ctx)
+	r.must(err)
+	if len(events) != 1 || events[0].Kind != backend.EventGranted {
+		t.Fatalf("the events are %+v", events)
+	}
+	apply(backend.Release, 1)
+	h = r.acquire(other.Mutex("x"))
+	hole.swallow(1)
+	time.Sleep(ttl / 3)
+	apply(0, 0) // It has said nothing for so long that this pings it.
+	if state := apply(backend.Acquire, 2); state == backend.Queued {
+		t.Error("queued, and nothing was sent")
+	}
+	r.must(h.Release(r.ctx))
 }

@@ -289,17 +289,24 @@ func (s *session) Close(ctx context.Context) error {
 	s.glance.Stop()
 	poke(s.watch)
 	s.mu.Unlock()
+	// A connection that is dead without a word is waited for no longer than any answer.
+	silence := time.NewTimer(s.ttl)
+	defer silence.Stop()
 	var err error
 	select {
 	case <-s.over:
+		return nil
+	case <-silence.C:
+		err = errLapsed
 	case <-ctx.Done():
-		if alive {
-			err = ctx.Err()
-		}
-		s.mu.Lock()
-		s.cut()
-		s.mu.Unlock()
-		<-s.over
+		err = ctx.Err()
+	}
+	s.mu.Lock()
+	s.cut()
+	s.mu.Unlock()
+	<-s.over
+	if !alive {
+		return nil
 	}
 	return err
 }

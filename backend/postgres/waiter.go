@@ -299,7 +299,8 @@ func (s *session) confirm() {
 	s.extras = append(s.extras, extra{stStanding, appendArray(nil, oidInt4, pids), func(stand []int64) {
 		for _, wt := range s.waiters {
 			// Where the server does not tell, that is how long it takes.
-			if w := wt.wait; w != nil && wt.wire != nil && (slices.Contains(stand, wt.wire.pid) || time.Since(wt.began) > unseen) {
+			taken := wt.next == nil && time.Since(wt.began) > unseen
+			if w := wt.wait; w != nil && wt.wire != nil && (slices.Contains(stand, wt.wire.pid) || taken) {
 				w.standing = true
 				s.pause = 0
 			}
