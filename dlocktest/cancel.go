@@ -121,8 +121,7 @@ func checkCancelledFirst(f *fixture) {
 		} else if !errors.Is(o.err, context.Canceled) {
 			f.Error(o.err)
 		}
-		f.release(second.granted())
-		f.release(third.granted())
+		f.serve(second, third)
 		f.freed(a.lock(k, "a"))
 	})
 }

@@ -53,6 +53,23 @@ func (w *waiter) granted() *dlock.Hold {
 	return o.hold
 }
 
+// serve has waiters give back what they get, in whatever order they get it: whose
+// process has had its turn stands behind others.
+func (f *fixture) serve(waiters ...*waiter) {
+	f.Helper()
+	outcomes := make(chan outcome, len(waiters))
+	for _, w := range waiters {
+		go func() { outcomes <- <-w.outcome }()
+	}
+	for range waiters {
+		o := done(f, "Acquire returns", outcomes)
+		if o.err != nil {
+			f.Fatalf("Acquire: %v", o.err)
+		}
+		f.release(o.hold)
+	}
+}
+
 // waiting fails the test when Acquire has returned.
 func (w *waiter) waiting() {
 	w.f.Helper()

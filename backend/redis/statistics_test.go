@@ -163,17 +163,23 @@ func TestHeartbeatIsFlat(t *testing.T) {
 func heartbeats(t *testing.T, nodes, held int) []usage {
 	t.Helper()
 	servers := startNodes(t, nodes)
-	// So long a time to live that the subscription sends no ping.
 	ses := session(t, storeOn(t, servers, redis.DefaultPrefix), redis.DefaultMaxTTL)
 	var ops []backend.Op
 	for i := range held {
 		ops = append(ops, mutexOp(uint64(i+1), fmt.Sprint("invoices/2026-11/", i)))
 	}
-	for i, r := range apply(t, ses, ops...) {
-		if r.State != backend.Granted {
-			t.Fatalf("%d: state %d, %v", i, r.State, r.Err)
+	until(t, "all are granted", func() bool {
+		for i, r := range apply(t, ses, ops...) {
+			switch r.State {
+			case backend.Granted:
+			case backend.Unknown: // A busy machine takes its time for so many.
+				return false
+			default:
+				t.Fatalf("%d: state %d, %v", i, r.State, r.Err)
+			}
 		}
-	}
+		return true
+	})
 	if nodes > 1 { // Apply does not wait for the slowest.
 		for _, s := range servers {
 			until(t, "all nodes have given their votes", func() bool { return votes(t, s, "h") == held })
