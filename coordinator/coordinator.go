@@ -450,9 +450,11 @@ func (c *Coordinator) checkLeases() {
 	c.watch = false
 	var next session.Instant
 	for id, l := range c.leases {
+		// A holder may be the first to see it lapse, even between these two.
+		until, ok := l.Until()
 		if l.Lapsed() {
 			c.machine.Lapsed(id)
-		} else if until, ok := l.Until(); ok && (next == 0 || until < next) {
+		} else if ok && (next == 0 || until < next) {
 			next = until
 		}
 	}
