@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"testing"
 	"time"
 
@@ -196,6 +197,7 @@ func (r *rig) loses(h *dlock.Hold) {
 	case <-time.After(patience):
 		r.Fatalf("in %v there was no loss", patience)
 	}
+	runtime.KeepAlive(h) // What is garbage is released, and not lost.
 }
 
 // backends returns the backends that serve clients of dlock.
