@@ -28,11 +28,12 @@ type layer struct {
 var layers = []layer{
 	{"internal/*", nil},
 	{"backend", nil},
+	{"backend/backendtest", []string{"backend", "internal/leak"}},
 	{"backend/*", []string{"backend"}},
 	{"session", []string{"backend"}},
 	{"coordinator", []string{"session", "backend"}},
 	{".", []string{"coordinator", "backend"}},
-	{"dlocktest", []string{".", "backend"}},
+	{"dlocktest", []string{".", "backend", "internal/leak"}},
 	{"cmd/*", []string{".", "backend", "backend/*"}},
 }
 
