@@ -245,13 +245,20 @@ func (s *session) disband(w *wait) {
 // clear has a wait session free all that it may have.
 func (s *session) clear(wt *waiter) { s.run(wt, clearing, []order{freeAll}) }
 
-// descend has a wait session give the gate back.
+// descend has a wait session give the gate back. If others wait behind the one that it
+// has served, it goes to the end of the queue at the gate at once, and a flag stays up:
+// a writer waits all the time.
 func (s *session) descend(wt *waiter) {
-	if wt.wait.mode == backend.Shared {
+	w := wt.wait
+	switch {
+	case w.mode == backend.Shared:
 		s.run(wt, parting, []order{giveLock, giveGate})
-		return
+	case len(w.claims) == 0 || w.keep || w.lock.tickets != nil || time.Now().Before(w.pause):
+		s.run(wt, parting, descent(w))
+	default:
+		w.cover = len(w.claims)
+		s.run(wt, climbing, append([]order{giveGate, takeGate}, ascent(w)...))
 	}
-	s.run(wt, parting, descent(wt.wait))
 }
 
 // cancel has the server end the statement of a wait session. The signal may come
