@@ -17,8 +17,9 @@ import (
 	"github.com/dlock-go/dlock/backend"
 )
 
-// oldest is the first version of Postgres that will do.
-const oldest = 12_00_00
+// oldest is the first version of Postgres that will do. Before it the server ends no
+// session that it does not hear of, and does not tell since when a lock is waited for.
+const oldest = 14_00_00
 
 // A role is what a connection is for.
 type role uint8
@@ -140,7 +141,7 @@ func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") 
 func (st *Store) wire(ctx context.Context, c *pgx.Conn, s server, r role, ttl time.Duration, who backend.Party) (*wire, error) {
 	card := card(who, s.activity)
 	p := c.PgConn().StartPipeline(ctx)
-	for name, sql := range statements(st.token(), r, s.version) {
+	for name, sql := range statements(st.token(), r) {
 		p.SendPrepare(name, card+sql, nil)
 	}
 	if err := p.Sync(); err != nil {

@@ -31,11 +31,10 @@
 // A lock is lost when the connection that holds it is: when the backend is
 // terminated or the server stops, which is noticed within milliseconds, or when
 // the server does not answer for the time to live of the client (dlock.WithTTL),
-// be it stopped, failed over or out of reach. The server keeps to that time too: it ends
-// a session that it has not heard of for so long (idle_session_timeout, since
-// version 14), and not before the client has counted it as lost. On versions 12
-// and 13 the locks of a client that was cut off last until TCP notices that. A
-// process that is killed frees its locks at once.
+// be it stopped, failed over or out of reach. The server keeps to that time too: it
+// ends a session that it has not heard of for so long (idle_session_timeout), and not
+// before the client has counted it as lost. A process that is killed frees its locks
+// at once.
 //
 // Waiting writers go before waiting readers, but at most about backend.MaxWriters
 // of them in a row. Whoever takes the key of a lock by hand is excluded, but does

@@ -16,9 +16,8 @@ import (
 
 // inspection lists the locks with the keys of one lock of ours: the key itself, or
 // the slots of a semaphore, which are the keys from $3 to $4, over the end of
-// the numbers if $5; and the gate, $6. Before version 14 no lock tells since when
-// it is waited for.
-const inspection = `select l.pid, l.granted, l.mode = 'ShareLock', l.objsubid = 1 and l.key = $6, %s, coalesce(a.application_name, ''), coalesce(a.query, '')
+// the numbers if $5; and the gate, $6.
+const inspection = `select l.pid, l.granted, l.mode = 'ShareLock', l.objsubid = 1 and l.key = $6, l.waitstart, coalesce(a.application_name, ''), coalesce(a.query, '')
 from (select *, classid::int8 << 32 | objid::int8 as key from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())) l
 left join pg_stat_get_activity(null) a using (pid)
 where l.objsubid = $1 and l.key = $2 or l.objsubid = 1 and (l.key = $6 or l.key between $3 and $4 or $5 and (l.key >= $3 or l.key <= $4))`
@@ -59,10 +58,6 @@ type sighting struct {
 }
 
 func (st *Store) sightings(ctx context.Context, c *pgx.Conn, class backend.Class, name string) (all []sighting, err error) {
-	since := "null::timestamptz"
-	if version, _ := strconv.Atoi(strings.SplitN(c.PgConn().ParameterStatus("server_version"), ".", 2)[0]); version >= 14 {
-		since = "l.waitstart"
-	}
 	k := st.config.keys(class, name)
 	sub, first, last := 1, k.value, k.value
 	switch {
@@ -73,7 +68,7 @@ func (st *Store) sightings(ctx context.Context, c *pgx.Conn, class backend.Class
 	case k.pair:
 		sub, first, last = 2, k.derive("gate"), k.derive("gate")
 	}
-	rows, err := c.Query(ctx, fmt.Sprintf(inspection, since), pgx.QueryExecModeExec, sub, k.value, first, last, last < first, st.config.keys(class, name).derive("gate"))
+	rows, err := c.Query(ctx, inspection, pgx.QueryExecModeExec, sub, k.value, first, last, last < first, st.config.keys(class, name).derive("gate"))
 	if err != nil {
 		return nil, err
 	}

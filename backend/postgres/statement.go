@@ -144,14 +144,9 @@ const aSlot = `coalesce((select c.i from unnest(($9::int8[])[o.first:o.last]) wi
 const stalling = `select w.pid from pg_stat_get_activity(null) w where w.pid = any($1::int4[]) and w.xact_start < (
 	select max(l.waitstart) from pg_locks l join pg_stat_get_activity(null) o using (pid) where l.locktype = 'virtualxid' and not l.granted and o.datid = w.datid)`
 
-// stallingBefore14 does not know since when somebody waits, and finds those alone
-// that it is the turn of.
-const stallingBefore14 = `with l as materialized (select pid, virtualxid, granted from pg_locks where locktype = 'virtualxid')
-select distinct mine.pid from l mine join l other using (virtualxid) where mine.granted and not other.granted and mine.pid = any($1::int4[])`
-
 // statements returns the statements of a connection by name. token is the
 // expression that makes one.
-func statements(token string, r role, version int) map[string]string {
+func statements(token string, r role) map[string]string {
 	all := map[string]string{
 		stPing:      "select pg_backend_pid()",
 		stUnlockAll: "select pg_advisory_unlock_all()",
@@ -170,9 +165,6 @@ func statements(token string, r role, version int) map[string]string {
 		all[stStanding] = "select p from unnest($1::int4[]) p, pg_stat_get_activity(p) a where a.wait_event_type = 'Lock'"
 		all[stAlive] = "select p from unnest($1::int4[]) p, pg_stat_get_activity(p) a where a.state is distinct from 'idle'"
 		all[stStalling] = stalling
-		if version < 14_00_00 {
-			all[stStalling] = stallingBefore14
-		}
 		all[stWriters] = "select count(*) from pg_locks where locktype = 'advisory' and granted and objsubid = 1 and mode = 'ShareLock'" +
 			" and (classid::int8 << 32 | objid::int8) = $1::int8 and database = (select oid from pg_database where datname = current_database())"
 		all[stAudit] = "select classid::int8 << 32 | objid::int8, objsubid, (mode = 'ShareLock')::int from pg_locks" +
