@@ -28,7 +28,7 @@ type detour struct {
 	deaf   atomic.Bool
 	missed atomic.Int64 // messages, at least
 
-	answers sync.RWMutex // keeps answers back while it is locked
+	answers sync.RWMutex // keeps answers to commands back while it is locked
 	heard   atomic.Int64 // messages, at least
 }
 
@@ -40,8 +40,9 @@ type parcel struct {
 type detourConn struct {
 	net.Conn
 	detour *detour
-	owes   bool // it has sent something that is kept; guarded by detour.mu
-	closed bool // for its sender, while it owes; guarded by detour.mu
+	owes   bool        // it has sent something that is kept; guarded by detour.mu
+	hears  atomic.Bool // it has a subscription
+	closed bool        // for its sender, while it owes; guarded by detour.mu
 }
 
 func (c *detourConn) SetDeadline(at time.Time) error      { return c.set(c.Conn.SetDeadline, at) }
@@ -67,6 +68,9 @@ func (d *detour) dial(ctx context.Context, network, addr string) (net.Conn, erro
 }
 
 func (c *detourConn) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("\r\nsubscribe\r\n")) {
+		c.hears.Store(true)
+	}
 	c.detour.mu.Lock()
 	defer c.detour.mu.Unlock()
 	if c.detour.keeping {
@@ -80,14 +84,18 @@ func (c *detourConn) Write(b []byte) (int, error) {
 func (c *detourConn) Read(b []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(b)
-		switch {
-		case err != nil:
+		if err != nil {
 			return n, err
-		case !bytes.HasPrefix(b[:n], []byte("*3\r\n$7\r\nmessage\r\n")):
+		}
+		if !c.hears.Load() {
 			c.detour.answers.RLock()
 			c.detour.answers.RUnlock()
 			return n, nil
-		case !c.detour.deaf.Load():
+		}
+		if !bytes.HasPrefix(b[:n], []byte("*3\r\n$7\r\nmessage\r\n")) {
+			return n, nil
+		}
+		if !c.detour.deaf.Load() {
 			c.detour.heard.Add(1)
 			return n, nil
 		}
@@ -241,6 +249,8 @@ func TestQuorumHearsBeforeItIsAnswered(t *testing.T) {
 	apply(t, holder, mutexOp(1, "a"))
 
 	d.answers.Lock()
+	answer := sync.OnceFunc(d.answers.Unlock)
+	defer answer()
 	state := make(chan backend.State, 1)
 	go func() {
 		results, _, err := waiter.Apply(t.Context(), []backend.Op{mutexOp(1, "a")})
@@ -255,7 +265,7 @@ func TestQuorumHearsBeforeItIsAnswered(t *testing.T) {
 	}
 	apply(t, holder, released(mutexOp(1, "a")))
 	until(t, "all nodes have told", func() bool { return d.heard.Load() >= 3 })
-	d.answers.Unlock()
+	answer()
 
 	switch s := <-state; s {
 	case backend.Granted:
