@@ -306,7 +306,7 @@ func (s *session) confirm() {
 	s.extras = append(s.extras, extra{stStanding, appendArray(nil, oidInt4, pids), func(stand []int64) {
 		for _, wt := range s.waiters {
 			// Where the server does not tell, that is how long it takes.
-			taken := wt.next == nil && time.Since(wt.began) > unseen
+			taken := wt.next == nil && time.Since(wt.began) > s.unseen()
 			if w := wt.wait; w != nil && wt.wire != nil && (slices.Contains(stand, wt.wire.pid) || taken) {
 				w.standing = true
 				s.pause = 0
@@ -336,5 +336,6 @@ const (
 	confirmMost  = 2 * time.Millisecond
 )
 
-// unseen is how long a wait session may take to get to stand in a queue.
-const unseen = 100 * time.Millisecond
+// unseen is how long a wait session may take to get to stand in a queue, on a machine
+// that has no time for it.
+func (s *session) unseen() time.Duration { return min(time.Second, s.ttl/6) }

@@ -95,9 +95,9 @@ func (p *postgres) Promise(ttl time.Duration) check.Promise {
 		// It is that of the first; the next one queues anew when that has got in.
 		Single: true,
 		// A client looks whether its wait session stands in the queue before it says so,
-		// and says so after 100 ms all the same. The journal is a moment ahead of the
+		// and after so long says so all the same. The journal is a moment ahead of the
 		// driver's clock.
-		Unseen: 100 * time.Millisecond,
+		Unseen: min(time.Second, ttl/6),
 		Woken:  250 * time.Millisecond,
 		Signal: min(5*time.Second, ttl),
 		Killed: time.Second,
