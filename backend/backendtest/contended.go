@@ -73,7 +73,8 @@ func checkContendedGrant(f *fixture) {
 		order[0].hears()
 		order[0].release()
 		order[1].wait()
-		if order[1].terms().Contended {
+		// Where there is no one queue, a part of the store may not have heard of it yet.
+		if order[1].terms().Contended && f.Caps.Queue {
 			f.Error("contended, though nobody waits any more")
 		}
 	})
