@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -361,5 +362,6 @@ func (l *Link) receive(ctx context.Context, s backend.Session, received chan<- s
 			return
 		}
 		l.report(&Report{Kind: News, Events: slices.Clone(events), Asleep: asleep})
+		runtime.Gosched() // Who is told goes first, for Recv may have work to do.
 	}
 }

@@ -27,8 +27,8 @@ const (
 	deafPoll  = 250 * time.Millisecond // at last, where no ring is heard
 	lastPoll  = time.Second            // at last
 
-	// patrolled is how many waiting claims one heartbeat tries.
-	patrolled = 64
+	// atOnce is how many waiting claims are tried in a row, while Apply has to wait.
+	atOnce = 64
 )
 
 // schedule starts the polls of a claim that has begun to wait.
@@ -76,37 +76,45 @@ func (s *session) expect(c *claim, admitted bool) {
 func (s *session) patrol() {
 	var due []*claim
 	for _, a := range s.alarms {
-		if a.delay == lastPoll && len(due) < patrolled {
+		if a.delay == lastPoll && len(due) < atOnce {
 			due = append(due, a.claim)
 		}
 	}
 	for _, c := range due {
-		switch state, err := s.advance(c, true); {
-		case err != nil: // for the caller's own attempt to find out
-			s.pending = append(s.pending, backend.Event{Kind: backend.EventTurn, Owner: c.owner})
-		case state == backend.Granted:
-			s.pending = append(s.pending, backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: c.grant})
-		default:
-			// If the next heartbeat is late, the poll is not much later.
-			c.alarm.at = s.now.Add(lastPoll + lastPoll/2)
-			s.alarms.set(&c.alarm)
-		}
+		// If the next heartbeat is late, the poll is not much later.
+		c.alarm.at = s.now.Add(lastPoll + lastPoll/2)
+		s.alarms.set(&c.alarm)
+		s.retry(c)
 	}
 	if len(due) > 0 {
 		s.hurry()
 	}
 }
 
-// due emits an event for every claim whose alarm has gone off, and winds it.
-func (s *session) due(events []backend.Event) []backend.Event {
-	for len(s.alarms) > 0 && !s.alarms[0].at.After(s.now) {
+// due tries the claims whose alarms have gone off, and winds these.
+func (s *session) due() {
+	for range atOnce {
+		if len(s.alarms) == 0 || s.alarms[0].at.After(s.now) {
+			return
+		}
 		a := s.alarms[0]
-		events = append(events, backend.Event{Kind: backend.EventTurn, Owner: a.claim.owner})
 		a.at = s.now.Add(a.delay)
 		a.delay = min(2*a.delay, a.limit)
 		s.alarms.set(a)
+		s.retry(a.claim)
 	}
-	return events
+}
+
+// retry tries a claim that waits, and tells if it is granted. To try it here and not
+// have its owner ask spares a hand-over two wake-ups.
+func (s *session) retry(c *claim) {
+	switch state, err := s.advance(c, true); {
+	case err != nil: // for the owner's own attempt to find out
+		s.pending = append(s.pending, backend.Event{Kind: backend.EventTurn, Owner: c.owner})
+	case state == backend.Granted:
+		s.pending = append(s.pending, backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: c.grant})
+		s.granted = append(s.granted, c) // which is told before its ticket is put away
+	}
 }
 
 // alarms is a heap, the next first.

@@ -43,6 +43,10 @@ func (s *session) acquire(op *backend.Op) backend.Result {
 	state, err := s.advance(c, op.Wait)
 	switch state {
 	case backend.Granted:
+		if c.ticket != nil {
+			s.granted = append(s.granted, c)
+			s.promote()
+		}
 		return backend.Result{State: state, Grant: c.grant}
 	case backend.Queued:
 		return backend.Result{State: state}
@@ -113,9 +117,6 @@ func (s *session) attempt(c *claim) (bool, error) {
 	}
 	c.held, c.grant, c.since = true, backend.Grant{Ordinal: ordinal}, s.now
 	s.board.show(c)
-	if c.ticket != nil {
-		s.promote(c)
-	}
 	return true, nil
 }
 
@@ -131,23 +132,28 @@ func (s *session) admitted(c *claim) (bool, error) {
 		s.expect(c, ok)
 		return ok, err
 	}
-	if crowd, err := l.queue.exists(); !crowd || err != nil {
-		return err == nil, err
-	}
 	return l.queue.admits(newcomer, c.mode)
 }
 
-// promote takes a claim that was granted the lock out of the queue.
-func (s *session) promote(c *claim) {
-	l := c.lock
-	s.park(l, s.withdraw(c))
-	switch {
-	case l.key.class == backend.Semaphore:
-		// Several tickets that were given back may have rung this claim alone.
-		l.queue.ring()
-	case l.key.class == backend.RWMutex && c.mode == backend.Exclusive:
-		l.queue.pass(s.clock, s.now)
+// promote takes the claims that were granted their locks out of the queues.
+func (s *session) promote() {
+	for _, c := range s.granted {
+		l := c.lock
+		s.park(l, s.withdraw(c))
+		switch {
+		case l.key.class == backend.Semaphore:
+			// Several tickets that were given back may have rung this claim alone.
+			l.queue.ring(l.parked)
+		case l.key.class == backend.Mutex:
+			if others, _ := l.queue.others(l.parked); len(others) > 0 {
+				l.heir = others[0]
+			}
+		case c.mode == backend.Exclusive:
+			l.queue.pass(s.clock, s.now)
+		}
 	}
+	clear(s.granted)
+	s.granted = s.granted[:0]
 }
 
 // enqueue gives a claim a place at the end of the queue.
@@ -214,14 +220,22 @@ func (s *session) drop(c *claim) {
 	}
 }
 
-// rouse wakes those who may try the lock, now that it may be free.
+// rouse wakes those who may try the lock, now that it may be free. The heir is rung
+// before it is looked who waits, which takes longer; in a queue without readers it is
+// still the first, if it is still there.
 func (s *session) rouse(l *lock) {
-	if crowd, err := l.queue.exists(); err != nil || !crowd || l.queue.ring() {
-		return
+	heir := l.heir
+	l.heir = place{}
+	if heir.path != "" && ring(heir) {
+		if others, err := l.queue.others(l.parked); err == nil && len(others) > 0 && others[0] == heir {
+			return
+		}
 	}
-	// The queue is empty. To remove it now would make the next who waits create it
-	// anew, which on a disk costs more than all the rest: heartbeats do it.
-	s.deserted[l.queue] = s.now
+	if l.queue.ring(l.parked) {
+		// To remove the queue now would make the next who waits create it anew, which
+		// on a disk costs more than all the rest: heartbeats do it.
+		s.deserted[l.queue] = s.now
+	}
 }
 
 // lose tells that a hold is no longer one.

@@ -1,13 +1,25 @@
 package file
 
-import "os"
+import (
+	"os"
 
-// namesIn returns the names in a directory.
+	"golang.org/x/sys/windows"
+)
+
+// namesIn returns the names in a directory. Unlike os.Open, it lets others remove
+// the directory meanwhile, and is not kept out by those who do.
 func namesIn(dir string) ([]string, error) {
-	d, err := os.Open(dir)
+	name, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return nil, err
 	}
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+	h, err := windows.CreateFile(name, windows.GENERIC_READ, share, nil, windows.OPEN_EXISTING,
+		windows.FILE_FLAG_BACKUP_SEMANTICS, 0)
+	if err != nil {
+		return nil, err
+	}
+	d := os.NewFile(uintptr(h), dir)
 	defer d.Close()
 	return d.Readdirnames(-1)
 }

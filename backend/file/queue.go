@@ -38,21 +38,12 @@ const newcomer = ^uint64(0)
 // errGone says that a ticket is no longer in its queue.
 var errGone = errors.New("place in the queue is gone")
 
-// exists reports whether there may be somebody in the queue.
-func (q queue) exists() (bool, error) {
-	id, err := identityAt(q.dir)
-	if err != nil {
-		err = &fs.PathError{Op: "stat", Path: q.dir, Err: err}
-	}
-	return id != identity{}, err
-}
-
-// places returns the tickets in order.
+// places returns the tickets in order, or [fs.ErrNotExist] where there is no queue.
 func (q queue) places() ([]place, error) {
 	names, err := namesIn(q.dir)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
+			return nil, fs.ErrNotExist
 		}
 		return nil, &fs.PathError{Op: "read", Path: q.dir, Err: err}
 	}
@@ -70,7 +61,7 @@ func (q queue) places() ([]place, error) {
 // lock in mode now. It returns errGone when the ticket is not there.
 func (q queue) admits(number uint64, mode backend.Mode) (bool, error) {
 	places, err := q.places()
-	if err != nil {
+	if err != nil && err != fs.ErrNotExist {
 		return false, err
 	}
 	if number != newcomer && !slices.ContainsFunc(places, func(p place) bool { return p.number == number }) {
@@ -100,13 +91,26 @@ func (q queue) admits(number uint64, mode backend.Mode) (bool, error) {
 }
 
 // ring wakes those who may try the lock, now that it may be free, and reports
-// whether anybody waits at all. Errors are passed over: who is not rung polls.
-func (q queue) ring() bool {
+// whether there is a queue in which nobody waits. It spares itself the look at the
+// ticket that its caller has parked, if any. Errors are passed over: who is not rung
+// polls.
+func (q queue) ring(parked *ticket) (deserted bool) {
+	places, err := q.others(parked)
+	return err == nil && !q.rouse(places)
+}
+
+// others is places without the ticket that its caller has parked, if any.
+func (q queue) others(parked *ticket) ([]place, error) {
 	places, err := q.places()
-	if err != nil {
-		return true
+	if parked != nil {
+		places = slices.DeleteFunc(places, func(p place) bool { return p.number == parked.number })
 	}
-	rung := false
+	return places, err
+}
+
+// rouse rings those of the places who may try the lock, and reports whether it is
+// anybody.
+func (q queue) rouse(places []place) (rung bool) {
 	if until := q.turnOfReaders(places); until > 0 {
 		for _, p := range places {
 			if p.mode == backend.Shared && p.number < until && ring(p) {

@@ -11,7 +11,7 @@ import (
 	"github.com/dlock-go/dlock/backend"
 )
 
-// nextTurn receives until owner is told to try again.
+// nextTurn receives until owner is told that it holds.
 func (s *session) nextTurn(t *testing.T, owner uint64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -22,7 +22,7 @@ func (s *session) nextTurn(t *testing.T, owner uint64) {
 			t.Fatal(err)
 		}
 		for _, e := range events {
-			if e.Kind == backend.EventTurn && e.Owner == owner {
+			if e.Kind == backend.EventGranted && e.Owner == owner {
 				return
 			}
 		}
@@ -91,6 +91,42 @@ func TestRing(t *testing.T) {
 	c.Close(t.Context())
 	b.nextTurn(t, 2)
 	b.want(t, waiting(2, "x"), backend.Granted)
+}
+
+// The next in the queue is rung when the lock is given back, also when the one whom
+// the holder had found there has left, and holds it without asking.
+func TestHeir(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		dir := t.TempDir()
+		a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
+		if !b.watch.exact() {
+			t.Skip("this system does not notify")
+		}
+		c.want(t, acquire(1, "x"), backend.Granted)
+		a.want(t, waiting(1, "x"), backend.Queued)
+		b.want(t, waiting(1, "x"), backend.Queued)
+		c.want(t, releaseOf(1), backend.Released)
+		a.want(t, waiting(1, "x"), backend.Granted)
+		c.want(t, waiting(2, "x"), backend.Queued)
+		l := a.lockOf(backend.Mutex, "x")
+		if l.heir.path != b.claims[1].ticket.path {
+			t.Fatalf("the heir is %+v", l.heir)
+		}
+		next, owner := b, uint64(1)
+		if leaves {
+			b.want(t, releaseOf(1), backend.Released)
+			next, owner = c, 2
+		}
+		withoutPolls(next)
+		a.want(t, releaseOf(1), backend.Released)
+		events, err := next.Recv(t.Context())
+		if err != nil || len(events) != 1 || events[0].Kind != backend.EventGranted || events[0].Owner != owner {
+			t.Fatalf("%+v, %v", events, err)
+		}
+		if l.heir.path != "" {
+			t.Errorf("the heir is still %+v", l.heir)
+		}
+	}
 }
 
 // Only the one whose turn it is wakes up.
@@ -287,11 +323,20 @@ func TestPlaceGone(t *testing.T) {
 	if b.watch.exact() {
 		withoutPolls(b)
 	}
-	if err := unlink(b.claims[1].ticket.path); err != nil {
+	gone := b.claims[1].ticket
+	if err := unlink(gone.path); err != nil {
 		t.Fatal(err)
 	}
-	if b.watch.exact() {
-		b.nextTurn(t, 1)
+	for b.watch.exact() && b.claims[1].ticket == gone {
+		b.watch.until(time.Now().Add(10 * time.Second))
+		notices, err := b.watch.wait()
+		if err != nil || len(notices) == 0 {
+			t.Fatal(notices, err)
+		}
+		for _, n := range notices {
+			b.notice(n)
+		}
+		b.due()
 	}
 	b.want(t, waiting(1, "x"), backend.Queued)
 	if b.watch.exact() {

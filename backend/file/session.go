@@ -30,7 +30,8 @@ type session struct {
 	oldest   int         // in recent
 	subjects map[watch]subject
 	alarms   alarms
-	pending  []backend.Event // for Recv, found out by Apply
+	pending  []backend.Event // for Recv
+	granted  []*claim        // which still stand in the queue
 	upkeep   upkeep
 	deserted map[queue]time.Time // queues that were found empty, and when
 	parked   map[*lock]time.Time // locks that have a parked ticket, and since when
@@ -96,7 +97,9 @@ func (s *session) apply(op *backend.Op) (backend.Result, error) {
 	if s.closed {
 		return backend.Result{}, backend.ErrClosed
 	}
-	switch s.now = time.Now(); op.Do {
+	s.now = time.Now()
+	s.promote()
+	switch op.Do {
 	case backend.Acquire:
 		return s.acquire(op), nil
 	case backend.Release:
@@ -123,6 +126,7 @@ func (s *session) Recv(ctx context.Context) ([]backend.Event, error) {
 		}
 		s.mu.Lock()
 		s.now = time.Now()
+		s.promote()
 		for _, n := range notices {
 			s.notice(n)
 		}
@@ -141,9 +145,13 @@ func (s *session) news(ctx context.Context) ([]backend.Event, error) {
 		return nil, err
 	}
 	s.now = time.Now()
-	events := s.due(s.pending)
+	s.promote()
+	s.due()
+	events := s.pending
 	s.pending = nil
-	s.hurry()
+	if len(events) == 0 {
+		s.hurry()
+	}
 	return events, nil
 }
 
@@ -218,6 +226,7 @@ func (s *session) Close(ctx context.Context) error {
 	}
 	s.closed = true
 	s.now = time.Now()
+	s.promote()
 	for _, c := range s.claims {
 		if ctx.Err() != nil {
 			break
