@@ -132,6 +132,9 @@ func (s *session) admitted(c *claim) (bool, error) {
 		s.expect(c, ok)
 		return ok, err
 	}
+	if crowd, err := l.queue.exists(); !crowd || err != nil {
+		return err == nil, err
+	}
 	return l.queue.admits(newcomer, c.mode)
 }
 

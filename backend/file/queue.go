@@ -38,6 +38,16 @@ const newcomer = ^uint64(0)
 // errGone says that a ticket is no longer in its queue.
 var errGone = errors.New("place in the queue is gone")
 
+// exists reports whether there may be somebody in the queue. It opens no file, for
+// there may be no descriptor left.
+func (q queue) exists() (bool, error) {
+	id, err := identityAt(q.dir)
+	if err != nil {
+		err = &fs.PathError{Op: "stat", Path: q.dir, Err: err}
+	}
+	return id != identity{}, err
+}
+
 // places returns the tickets in order, or [fs.ErrNotExist] where there is no queue.
 func (q queue) places() ([]place, error) {
 	names, err := namesIn(q.dir)
