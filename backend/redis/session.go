@@ -194,11 +194,8 @@ func (s *session) Close(ctx context.Context) error {
 // hangUp ends the subscription. A listener that is connecting anew keeps it from being
 // closed until it has had an answer, and so its connection is cut.
 func (s *session) hangUp(sub *redis.PubSub) {
-	hungUp := make(chan struct{})
-	go func() {
-		defer close(hungUp)
-		sub.Close()
-	}()
+	closed := make(chan struct{})
+	go unsubscribe(sub, closed)
 	for over := false; !over; {
 		select {
 		case <-s.listening:
@@ -207,7 +204,12 @@ func (s *session) hangUp(sub *redis.PubSub) {
 			s.wire.cut()
 		}
 	}
-	<-hungUp
+	<-closed
+}
+
+func unsubscribe(sub *redis.PubSub, closed chan<- struct{}) {
+	defer close(closed)
+	sub.Close()
 }
 
 // giveBack releases all that the session has, unless ctx has ended.
