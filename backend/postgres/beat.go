@@ -83,6 +83,7 @@ func (s *session) miss(all, alive []int64) {
 		}
 		if wt.missed++; slices.Contains(alive, wt.wire.pid) {
 			wt.missed = 0
+			s.prolong(wt, s.proved)
 		} else if wt.missed > 1 {
 			_ = wt.wire.conn.Close() // Its reader does the rest.
 		}

@@ -35,7 +35,7 @@ func (s *session) enqueue(c *claim) {
 	w := l.waits[c.mode]
 	if w == nil {
 		_, outsider := s.outsiders[l.keyID()]
-		w = &wait{lock: l, mode: c.mode, keep: outsider, direct: outsider}
+		w = &wait{lock: l, mode: c.mode, strange: outsider, direct: outsider}
 		l.waits[c.mode] = w
 	}
 	w.claims = append(w.claims, c)

@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"runtime"
 	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dlock-go/dlock/backend"
 )
@@ -11,13 +14,27 @@ import (
 func (s *session) waiterAnswered(wt *waiter, r *reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.heed(wt, r)
+	if wt.owes != nil {
+		s.mu.Unlock()
+		runtime.Gosched() // Whoever holds goes first.
+		s.mu.Lock()
+		s.comeDown(wt)
+	}
+}
+
+func (s *session) heed(wt *waiter, r *reply) {
 	if s.err != nil {
 		return
 	}
 	wt.wire.busy = false
+	if wt.step == keeper && time.Now().After(wt.until) {
+		_ = wt.wire.conn.Close() // Too late: its holders may have been told.
+		return
+	}
+	s.prolong(wt, wt.wire.sent)
 	if wt.pinged {
 		wt.pinged = false
-		s.extend(wt)
 		if next := wt.next; next != nil {
 			s.run(wt, wt.step, next)
 		}
@@ -28,34 +45,34 @@ func (s *session) waiterAnswered(wt *waiter, r *reply) {
 	poke(s.moved)
 }
 
-// extend moves the end of a keeper's lease.
-func (s *session) extend(wt *waiter) {
-	if wt.step != keeper {
-		return
+// prolong notes that the server had not ended a wait session, nor begun to count its
+// idle time, at a time: it was asked something then and has answered, or was found at
+// work by the answer to a question of then.
+func (s *session) prolong(wt *waiter, alive time.Time) {
+	if until := alive.Add(s.ttl - s.ttl/100); until.After(wt.until) {
+		wt.until = until
 	}
-	if time.Now().After(wt.until) {
-		_ = wt.wire.conn.Close() // Too late: its holders may have been told.
-		return
-	}
-	wt.until = wt.wire.sent.Add(s.ttl - s.ttl/100)
 }
 
 // climbed takes the answer to a script.
 func (s *session) climbed(wt *waiter, r *reply) {
 	w := wt.wait
 	failed := r.err != nil
-	var number int64
+	var last int64
 	if n := len(r.sets); !failed && n > 0 && len(r.sets[n-1].rows) > 0 {
-		number = r.sets[n-1].rows[0]
+		last = r.sets[n-1].rows[0]
+	}
+	if i := slices.Index(wt.script, makeToken); !failed && i >= 0 {
+		wt.number = r.sets[i].rows[0]
 	}
 	switch wt.step {
 	case climbing:
 		switch {
 		case failed:
-			s.interrupted(wt, len(r.sets), r.err.Code)
+			s.interrupted(wt, len(r.sets), r.err)
 		case len(w.claims) == 0:
 			s.clear(wt)
-		case w.mode == backend.Shared && number == 0:
+		case w.mode == backend.Shared && last == 0:
 			s.count(wt)
 		default:
 			s.arrived(wt)
@@ -65,7 +82,7 @@ func (s *session) climbed(wt *waiter, r *reply) {
 		case failed || len(w.claims) == 0:
 			s.clear(wt)
 		default:
-			s.keep(wt, r.sets[0].rows[0])
+			s.keep(wt)
 		}
 	case parting, clearing:
 		if failed {
@@ -106,14 +123,19 @@ func (s *session) left(wt *waiter) {
 func (s *session) arrived(wt *waiter) {
 	w := wt.wait
 	w.standing = true
-	if w.keep {
-		// The lease begins when this is sent: how long ago the lock was granted
-		// nobody knows.
-		s.run(wt, keeping, append([]order{makeToken}, descent(w)...))
-		return
+	switch {
+	case !w.keep:
+		wt.step = landing
+		s.land(w)
+	case w.mode == backend.Shared:
+		s.run(wt, keeping, []order{makeToken})
+	case time.Until(wt.until) > s.ttl/2:
+		s.keep(wt)
+	default:
+		// How long ago the lock was granted nobody knows, and the server may be about
+		// to count the session as dead.
+		s.run(wt, keeping, []order{ping})
 	}
-	wt.step = landing
-	s.land(w)
 }
 
 // land has the holder session try the lock behind the gate.
@@ -141,7 +163,7 @@ func (s *session) landed(w *wait, g *grip, number int64, err error) {
 		s.rearm(ticketEvery)
 		return
 	default:
-		w.keep = true
+		w.strange, w.keep = true, true
 		s.outsiders[w.lock.keyID()] = time.Now()
 		if w.mode == backend.Shared {
 			s.arrived(wt) // It has the lock still.
@@ -161,15 +183,21 @@ func (s *session) landed(w *wait, g *grip, number int64, err error) {
 }
 
 // keep makes a wait session the holder of the lock that it has.
-func (s *session) keep(wt *waiter, number int64) {
+func (s *session) keep(wt *waiter) {
 	w := wt.wait
-	s.lease++
-	wt.lease, wt.until, wt.told = s.lease, wt.wire.sent.Add(s.ttl-s.ttl/100), time.Time{}
+	if time.Until(wt.told) < s.ttl/4 {
+		s.lease++ // The last one has lapsed, or may have.
+		wt.lease = s.lease
+	}
+	wt.told = wt.until
+	if len(descent(w)) > 0 {
+		wt.owes = w
+	}
 	wt.grip = &grip{waiter: wt, lock: w.lock, shared: w.mode == backend.Shared, claims: 1}
 	wt.wait, wt.step, w.waiter = nil, keeper, nil
 	c := w.claims[0]
 	w.claims = append(w.claims[:0], w.claims[1:]...)
-	s.grant(c, wt.grip, number)
+	s.grant(c, wt.grip, wt.number)
 	if len(w.claims) > 0 {
 		s.seat(w)
 	} else {
@@ -206,9 +234,9 @@ func (s *session) count(wt *waiter) {
 
 // interrupted takes an error of a climbing wait session, which has carried out
 // the first orders of its script.
-func (s *session) interrupted(wt *waiter, carried int, code string) {
+func (s *session) interrupted(wt *waiter, carried int, err *pgconn.PgError) {
 	w := wt.wait
-	switch code {
+	switch err.Code {
 	case "57014", "55P03": // query_canceled, lock_not_available
 	case "40P01": // deadlock_detected
 		// Between two transactions that wait for each other it stands in the way
@@ -216,9 +244,19 @@ func (s *session) interrupted(wt *waiter, carried int, code string) {
 		s.clear(wt)
 		return
 	default:
+		if carried < len(wt.script) && wt.script[carried] == makeToken && len(w.claims) > 0 {
+			s.drop(w, err)
+			s.clear(wt)
+			return
+		}
 		// It has no room for another lock, say. A try will tell.
 		w.pause = time.Now().Add(pauseFor)
 		s.clear(wt)
+		return
+	}
+	if lock := slices.Index(wt.script, takeLock); w.keep && w.mode == backend.Exclusive && lock >= 0 && lock < carried && len(w.claims) > 0 {
+		wt.rotate = false
+		s.run(wt, climbing, []order{makeToken}) // It has the lock.
 		return
 	}
 	gate := slices.Index(wt.script, takeGate)

@@ -17,14 +17,17 @@
 //
 // # Connections
 //
-// A client has one connection that holds all its locks, and up to seven more that
+// A client has one connection that holds its locks, and up to seven more that
 // wait. A name that is wanted while others have it occupies one of these, however
 // many goroutines want it; they are opened when they are needed, and closed when
-// they have not been for a minute. For as many names as there are wait sessions a
-// client has a place in the server's queue, first come, first served between all
-// clients. For names beyond that, and when the server has no connection to spare,
-// it tries every few hundredths of a second, and the wait sessions go round among
-// the names. [Store.Inspect] takes one connection more while it lasts.
+// they have not been for a minute. Of the seven, three at most keep a mutex that they
+// have waited for until it is released, since that is the fastest way to hand it
+// over; else the first connection takes over what they have waited for. For as many
+// names as there are wait sessions left a client has a place in the server's queue,
+// first come, first served between all clients. For names beyond that, and when the
+// server has no connection to spare, it tries every few hundredths of a second, and
+// the wait sessions go round among the names. [Store.Inspect] takes one connection
+// more while it lasts.
 //
 // # Promises
 //

@@ -90,7 +90,8 @@ type wait struct {
 	waiter   *waiter   // nil: there is none free, and the holder session tries now and then
 	cover    int       // of these readers come in with the next grant; the others came after it queued
 	passed   int       // writers that went before these readers, at most
-	keep     bool      // somebody takes the lock without the gate: the wait session has to hold it
+	strange  bool      // somebody takes the lock without the gate: the wait session has to hold it
+	keep     bool      // the wait session is to hold it
 	direct   bool      // somebody did so lately: it stands in the lock's own queue with them, without the gate, and writers do not go first
 	standing bool      // it is known to stand in the queue, or to stand in none
 	asked    bool      // a try on its behalf is on its way

@@ -3,9 +3,11 @@ package postgres
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
 	"github.com/dlock-go/dlock"
@@ -100,6 +102,77 @@ func TestLostWaitSession(t *testing.T) {
 		r.must(h.Release(r.ctx))
 		r.must(other.Err())
 		r.must(other.Release(r.ctx))
+	}
+}
+
+// Some wait sessions keep the mutexes that they have waited for, each for as long as
+// it is held and no longer. What they keep is lost with them, and nothing else is.
+func TestKeepers(t *testing.T) {
+	const names, most = 6, 3
+	r := newRig(t)
+	a, b := r.client(r.server.URL(), dlock.WithTTL(2*time.Second)), r.client(r.server.URL(), dlock.WithTTL(2*time.Second))
+	holders := r.backends()
+	kept := func() map[int64]bool {
+		rows, err := r.watch.Query(r.ctx, "SELECT classid::int8 << 32 | objid::int8 FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' AND NOT pid = ANY($1)", holders)
+		r.must(err)
+		keys, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		r.must(err)
+		set := make(map[int64]bool)
+		for _, k := range keys {
+			set[k] = true
+		}
+		return set
+	}
+	for round := range 3 {
+		var of, to []*dlock.Hold
+		var granted []<-chan *dlock.Hold
+		for i := range names {
+			name := string(rune('a' + i))
+			of = append(of, r.acquire(a.Mutex(name)))
+			granted = append(granted, r.acquiring(b.Mutex(name)))
+			r.waiters(i + 1)
+		}
+		if round > 0 {
+			time.Sleep(3 * time.Second) // They wait for longer than the time to live.
+		}
+		for i, h := range of {
+			r.must(h.Release(r.ctx))
+			to = append(to, comes(r, "grant", granted[i]))
+			deadline, _ := to[i].Deadline()
+			if left := time.Until(deadline); left < time.Second/2 || left > 2*time.Second {
+				t.Errorf("a hold begins %v before its deadline", left)
+			}
+		}
+		var mine []int
+		r.until("the gates are given back", func() bool {
+			set := kept()
+			mine = mine[:0]
+			for i := range names {
+				if set[nameKey(1, string(rune('a'+i))).value] {
+					mine = append(mine, i)
+				}
+			}
+			return len(set) == len(mine)
+		})
+		if len(mine) == 0 || len(mine) > most {
+			t.Errorf("%d are kept, want 1 to %d", len(mine), most)
+		}
+		if round == 2 {
+			r.exec(r.watch, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dlock %' AND NOT pid = ANY($1)", holders)
+			for _, i := range mine {
+				r.loses(to[i])
+			}
+		} else if round == 1 {
+			time.Sleep(3 * time.Second)
+			mine = nil
+		}
+		for i, h := range to {
+			if !slices.Contains(mine, i) || round == 0 {
+				r.must(h.Err())
+				r.must(h.Release(r.ctx))
+			}
+		}
+		r.until("nothing is left", func() bool { return len(kept()) == 0 })
 	}
 }
 

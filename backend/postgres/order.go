@@ -40,7 +40,7 @@ func ascent(w *wait) []order {
 	case w.mode == backend.Shared:
 		return []order{takeLock, lookFlag}
 	case w.keep:
-		return []order{takeLock}
+		return []order{takeLock, makeToken} // It goes down when its owner has been told.
 	}
 	return []order{takeLock, giveLock}
 }

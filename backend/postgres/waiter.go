@@ -11,29 +11,33 @@ import (
 
 // A waiter is a wait session: a connection that may block, and so can serve one
 // wait at a time. It stands in the queue of the gate, and with the gate it waits
-// for the lock. Then it gives the lock up, and the holder session takes it, while
-// the gate keeps all others out. Against those who do not know the gate that
-// fails; then the wait session keeps the lock the next time and holds it, and for a
-// while others stand in the lock's own queue, where strangers stand, so that all
-// have the same chance.
+// for the lock. As long as there are enough other wait sessions it keeps a mutex and
+// holds it, which is the fastest way. Else it gives the lock up, and the holder
+// session takes it, while the gate keeps all others out. Against those who do not
+// know the gate that fails; then the wait session has to keep the lock the next time,
+// and for a while others stand in the lock's own queue, where strangers stand, so
+// that all have the same chance.
 type waiter struct {
 	wire   *wire // nil while it is being connected
 	wait   *wait // whom it serves, or nil
 	step   step
 	script []order // on its way
 	next   []order // to be sent when a ping has come back, or nil
-	pinged bool    // what is on its way is a ping
+	pinged bool    // what is on its way is a ping, or a keeper's way down
 	began  time.Time
 	used   time.Time
 	cut    bool // its statement is being cancelled
 	rotate bool // so that others have their turn
 	missed int  // looks in a row that did not find it waiting at the server
 
+	until  time.Time // the server does not end the session before; zero: nothing is known
+	number int64     // of the token that it has made for its wait
+
 	// As a keeper.
+	owes  *wait // that it has served, and of which it has the gate still
 	grip  *grip
-	lease uint32
-	until time.Time
-	told  time.Time // as Apply told it
+	lease uint32    // whose end is until; several grips have it in turn, as long as it has not lapsed
+	told  time.Time // the end of the lease, as Apply and Recv told it
 }
 
 type step uint8
@@ -101,10 +105,26 @@ func (s *session) seat(w *wait) {
 func (s *session) serve(wt *waiter, w *wait) {
 	wt.wait, w.waiter = w, wt
 	w.cover = len(w.claims)
+	w.keep = w.strange || s.affords(w)
 	s.run(wt, climbing, climb(w))
 	if !w.standing {
 		s.confirm()
 	}
+}
+
+// affords reports whether a wait session may keep what it waits for: at least half
+// of them are there for those who wait.
+func (s *session) affords(w *wait) bool {
+	if w.lock.id.class != backend.Mutex || len(s.unmet) > 0 {
+		return false
+	}
+	keepers := 0
+	for _, wt := range s.waiters {
+		if wt.grip != nil || wt.wait != nil && wt.wait != w && wt.wait.keep {
+			keepers++
+		}
+	}
+	return keepers < (s.store.config.connections-1)/2
 }
 
 // connect opens the connection of a wait session and reads it until it ends.
@@ -243,7 +263,24 @@ func (s *session) disband(w *wait) {
 }
 
 // clear has a wait session free all that it may have.
-func (s *session) clear(wt *waiter) { s.run(wt, clearing, []order{freeAll}) }
+func (s *session) clear(wt *waiter) {
+	wt.owes = nil
+	s.run(wt, clearing, []order{freeAll})
+}
+
+// comeDown has a keeper give back what stands beside the lock.
+func (s *session) comeDown(wt *waiter) {
+	w := wt.owes
+	if s.err != nil || w == nil || wt.wire.busy {
+		return // After the ping that is on its way.
+	}
+	wt.owes = nil
+	wt.pinged = true
+	for _, o := range descent(w) {
+		o.exec(wt.wire, w)
+	}
+	s.dispatch(wt, time.Now())
+}
 
 // descend has a wait session give the gate back. If others wait behind the one that it
 // has served, it goes to the end of the queue at the gate at once, and a flag stays up:
@@ -253,7 +290,7 @@ func (s *session) descend(wt *waiter) {
 	switch {
 	case w.mode == backend.Shared:
 		s.run(wt, parting, []order{giveLock, giveGate})
-	case len(w.claims) == 0 || w.keep || w.lock.tickets != nil || time.Now().Before(w.pause):
+	case len(w.claims) == 0 || w.strange || w.lock.tickets != nil || time.Now().Before(w.pause):
 		s.run(wt, parting, descent(w))
 	default:
 		w.cover = len(w.claims)
@@ -307,7 +344,15 @@ func (s *session) confirm() {
 		for _, wt := range s.waiters {
 			// Where the server does not tell, that is how long it takes.
 			taken := wt.next == nil && time.Since(wt.began) > s.unseen()
-			if w := wt.wait; w != nil && wt.wire != nil && (slices.Contains(stand, wt.wire.pid) || taken) {
+			w := wt.wait
+			if w == nil || wt.wire == nil {
+				continue
+			}
+			found := slices.Contains(stand, wt.wire.pid)
+			if found {
+				s.prolong(wt, s.proved)
+			}
+			if found || taken {
 				w.standing = true
 				s.pause = 0
 			}
