@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"runtime"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend/backendtest"
@@ -69,4 +71,24 @@ func ExampleClient_Stats() {
 	fmt.Println("held:", locks.Stats().Holds)
 	mu.Unlock()
 	// Output: held: 1
+}
+
+// The time that a client was idle for does not count as a wait.
+func TestWaitAfterIdleTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := dlock.New(memory.New())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close(t.Context())
+		for range 3 {
+			mu := c.Mutex("x")
+			mu.Lock()
+			mu.Unlock()
+			time.Sleep(time.Hour)
+		}
+		if s := c.Stats(); s.Acquired != 3 || s.Wait.Sum != 0 {
+			t.Errorf("%d waited for %v", s.Acquired, s.Wait.Sum)
+		}
+	})
 }

@@ -262,8 +262,9 @@ func (c *Coordinator) drain() {
 func (c *Coordinator) run() {
 	defer close(c.done)
 	for c.farewell == nil || c.open && !c.cut && !c.machine.Empty() {
+		m := <-c.inbox
 		now := time.Now()
-		c.handle(<-c.inbox, now)
+		c.handle(m, now)
 		for range len(c.inbox) {
 			c.handle(<-c.inbox, now)
 		}
