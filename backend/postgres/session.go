@@ -69,6 +69,7 @@ type session struct {
 	unmet      []*wait             // without a wait session, in the order in which they will get one
 	barred     time.Time           // until then no connection is opened, since the last could not be
 	lease      uint32              // the last one given to a wait session
+	afforded   uint64              // how often a wait session could keep what it waits for
 	confirming bool                // it is being looked whether they stand in queues, or has just been
 	glance     *time.Timer         // when that has been done, for the next look
 	pause      time.Duration       // before that

@@ -113,7 +113,8 @@ func (s *session) serve(wt *waiter, w *wait) {
 }
 
 // affords reports whether a wait session may keep what it waits for: at least half
-// of them are there for those who wait.
+// of them are there for those who wait. Now and then none may, for only who gives the
+// lock up to the holder session finds out that somebody takes it without the gate.
 func (s *session) affords(w *wait) bool {
 	if w.lock.id.class != backend.Mutex || len(s.unmet) > 0 {
 		return false
@@ -124,8 +125,15 @@ func (s *session) affords(w *wait) bool {
 			keepers++
 		}
 	}
-	return keepers < (s.store.config.connections-1)/2
+	if keepers >= (s.store.config.connections-1)/2 {
+		return false
+	}
+	s.afforded++
+	return s.afforded%probeEvery != 1
 }
+
+// probeEvery is how often a wait session gives up what it could keep.
+const probeEvery = 16
 
 // connect opens the connection of a wait session and reads it until it ends.
 func (s *session) connect(wt *waiter) {
