@@ -129,6 +129,30 @@ func TestHeir(t *testing.T) {
 	}
 }
 
+// A heartbeat may come between a grant and the end of the ticket that led to it.
+func TestHeartbeatAfterGrant(t *testing.T) {
+	dir := t.TempDir()
+	a, b := openSession(t, dir), openSession(t, dir)
+	a.want(t, acquire(1, "x"), backend.Granted)
+	b.want(t, waiting(1, "x"), backend.Queued)
+	a.want(t, releaseOf(1), backend.Released)
+	alarm := &b.claims[1].alarm
+	alarm.at, alarm.delay = b.now, lastPoll
+	b.due()
+	if !b.claims[1].held || b.claims[1].ticket == nil {
+		t.Fatalf("%+v", b.claims[1])
+	}
+	b.upkeep.last = time.Time{}
+	if _, _, err := b.Apply(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	events, err := b.Recv(t.Context())
+	if err != nil || len(events) != 1 || events[0].Kind != backend.EventGranted {
+		t.Fatalf("%+v, %v", events, err)
+	}
+	b.want(t, releaseOf(1), backend.Released)
+}
+
 // Only the one whose turn it is wakes up.
 func TestNoHerd(t *testing.T) {
 	dir := t.TempDir()

@@ -86,6 +86,7 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	}
 	if len(ops) == 0 {
 		s.now = time.Now()
+		s.promote()
 	}
 	s.tend()
 	return s.results, nil, nil

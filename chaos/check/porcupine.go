@@ -52,6 +52,9 @@ const linearizeFor = 20 * time.Second
 func (h *history) linearize(v *Verdict) {
 	number := map[backend.Class]int{backend.Mutex: 1, backend.RWMutex: 4, backend.Semaphore: 5}[h.Class]
 	i := &v.Invariants[number]
+	if i.Violations > 0 {
+		return // The search for an order that there is not takes all the memory there is.
+	}
 	m := model(h.Class, h.Limit)
 	var mu sync.Mutex
 	var looking sync.WaitGroup
