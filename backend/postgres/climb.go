@@ -23,6 +23,7 @@ func (s *session) waiterAnswered(wt *waiter, r *reply) {
 	}
 }
 
+// heed draws the conclusions from an answer.
 func (s *session) heed(wt *waiter, r *reply) {
 	if s.err != nil {
 		return
