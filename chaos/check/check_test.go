@@ -112,3 +112,43 @@ func TestDeadHolder(t *testing.T) {
 		}
 	}
 }
+
+// TestStretches: porcupine is shown long histories in stretches, and finds what is wrong
+// in the middle of one and where two meet.
+func TestStretches(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		overlap int // the hold that does not end before the next one begins, or -1
+		long    int // the hold that lasts till the end, of one whose process is killed, or -1
+	}{
+		{"in order", -1, -1},
+		{"a holder that was killed", -1, 100},
+		{"overlap in a stretch", stretch + stretch/2, -1},
+		{"overlap of two stretches", 2*stretch - 1, 100},
+	} {
+		h := &history{Run: history1(Promise{}), names: make([][]*Hold, 1)}
+		for i := range 3 * stretch {
+			begin := int64(i) * 10
+			o := &Hold{
+				call: begin, granted: begin + 2, release: begin + 6, released: begin + 8, end: begin + 6,
+				mode: backend.Exclusive, confirmed: true, signal: never, lost: never, deadline: never, process: &Process{},
+			}
+			if i == c.overlap {
+				o.release, o.released, o.end = begin+14, begin+16, begin+14
+			}
+			if i == c.long {
+				o.confirmed, o.process = false, &Process{Killed: begin + 4}
+			}
+			h.names[0] = append(h.names[0], o)
+		}
+		v := new(Verdict)
+		h.linearize(v)
+		wrong := v.Invariants[1].Violations
+		switch {
+		case c.overlap < 0 && (wrong != 0 || v.Linearized != 6*stretch):
+			t.Errorf("%s: %d violations, %d calls in order", c.name, wrong, v.Linearized)
+		case c.overlap >= 0 && wrong != 1:
+			t.Errorf("%s: %d violations", c.name, wrong)
+		}
+	}
+}

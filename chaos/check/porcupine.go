@@ -1,6 +1,7 @@
 package check
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -44,8 +45,13 @@ func model(class backend.Class, limit int) porcupine.Model {
 	}
 }
 
-// linearizeFor bounds how long porcupine may look at one name.
-const linearizeFor = 20 * time.Second
+const (
+	// linearizeFor bounds how long porcupine may look at one stretch.
+	linearizeFor = 20 * time.Second
+	// stretch is how many holds porcupine is shown at a time. What it remembers grows
+	// with their square.
+	stretch = 5000
+)
 
 // linearize has porcupine look for an order of all calls that explains what they
 // returned. Its findings count for 1, 4 and 5.
@@ -53,7 +59,7 @@ func (h *history) linearize(v *Verdict) {
 	number := map[backend.Class]int{backend.Mutex: 1, backend.RWMutex: 4, backend.Semaphore: 5}[h.Class]
 	i := &v.Invariants[number]
 	if i.Violations > 0 {
-		return // The search for an order that there is not takes all the memory there is.
+		return // It takes long, and much memory, to see that there is no order.
 	}
 	m := model(h.Class, h.Limit)
 	var mu sync.Mutex
@@ -78,27 +84,42 @@ func (h *history) linearize(v *Verdict) {
 	looking.Wait()
 }
 
+// order1 looks at the history of a name in stretches. A stretch has the holds that
+// began in it, and those that may not have ended when it began: whatever excludes each
+// other is in one of them together, and to leave out the others forbids no order.
 func (h *history) order1(name int, m porcupine.Model, turns chan struct{}, found func(int, porcupine.CheckResult)) {
 	turns <- struct{}{}
 	defer func() { <-turns }()
-	var ops []porcupine.Operation
+	type hold struct{ in, out porcupine.Operation }
+	var holds []hold // by grant
 	end := h.Drain + int64(time.Hour)
 	for _, o := range h.names[name] {
 		if o.end <= o.granted {
 			continue
 		}
-		ops = append(ops, porcupine.Operation{Input: action{true, o.mode}, Call: o.call, Return: o.granted})
+		in := porcupine.Operation{Input: action{true, o.mode}, Call: o.call, Return: o.granted}
 		out := porcupine.Operation{Input: action{false, o.mode}, Call: o.release, Return: o.released}
 		if !o.confirmed || o.taken || min(o.signal, o.lost, o.deadline, o.process.killedBy()) <= o.release {
 			// It may have ended at any time, and must have at its end, but for a
 			// process that was killed or a release that nobody confirmed.
 			out.Call, out.Return = o.granted+1, end
 		}
-		ops = append(ops, out)
+		holds = append(holds, hold{in, out})
 	}
-	if len(ops) == 0 {
-		found(0, porcupine.Ok)
-		return
+	total := 0
+	var open []hold // those that may not have ended
+	for part := range slices.Chunk(holds, stretch) {
+		open = slices.DeleteFunc(open, func(o hold) bool { return o.out.Return < part[0].in.Return })
+		open = append(open, part...)
+		ops := make([]porcupine.Operation, 0, 2*len(open))
+		for _, o := range open {
+			ops = append(ops, o.in, o.out)
+		}
+		if r := porcupine.CheckOperationsTimeout(m, ops, linearizeFor); r != porcupine.Ok {
+			found(len(ops), r)
+			return
+		}
+		total += 2 * len(part)
 	}
-	found(len(ops), porcupine.CheckOperationsTimeout(m, ops, linearizeFor))
+	found(total, porcupine.Ok)
 }
