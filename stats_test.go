@@ -82,9 +82,13 @@ func TestWaitAfterIdleTime(t *testing.T) {
 		}
 		defer c.Close(t.Context())
 		for range 3 {
-			mu := c.Mutex("x")
-			mu.Lock()
-			mu.Unlock()
+			h, err := c.Mutex("x").Acquire(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
 			time.Sleep(time.Hour)
 		}
 		if s := c.Stats(); s.Acquired != 3 || s.Wait.Sum != 0 {
