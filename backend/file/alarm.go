@@ -114,6 +114,9 @@ func (s *session) retry(c *claim) {
 	case state == backend.Granted:
 		s.pending = append(s.pending, backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: c.grant})
 		s.granted = append(s.granted, c) // which is told before its ticket is put away
+		if c.lock.key.class == backend.RWMutex {
+			s.promote() // Who comes later has come after this one's pass.
+		}
 	}
 }
 

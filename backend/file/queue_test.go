@@ -445,3 +445,32 @@ func TestNoLostWakeUp(t *testing.T) {
 		b.want(t, releaseOf(owner), backend.Released)
 	}
 }
+
+// A writer that gets the lock by Recv counts as having passed the readers before its
+// owner hears of it: a reader that comes after that does not go before other writers.
+func TestPassBeforeGrant(t *testing.T) {
+	dir := t.TempDir()
+	a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
+	op := func(owner uint64, mode backend.Mode) backend.Op {
+		op := waiting(owner, "x")
+		op.Class, op.Mode = backend.RWMutex, mode
+		return op
+	}
+	a.want(t, op(1, backend.Exclusive), backend.Granted)
+	b.want(t, op(1, backend.Exclusive), backend.Queued)
+	c.want(t, op(1, backend.Shared), backend.Queued)
+	a.want(t, releaseOf(1), backend.Released)
+	for !b.claims[1].held {
+		b.claims[1].alarm.at = b.now
+		b.alarms.set(&b.claims[1].alarm)
+		b.due()
+	}
+	h, err := open(b.claims[1].lock.queue.turnPath(), openToRead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.close()
+	if is := readTurn(h); is.passed != 1 {
+		t.Errorf("%+v", is)
+	}
+}
