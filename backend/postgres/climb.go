@@ -130,14 +130,18 @@ func (s *session) arrived(wt *waiter) {
 		s.land(w)
 	case w.mode == backend.Shared:
 		s.run(wt, keeping, []order{makeToken})
-	case time.Until(wt.until) > s.ttl/2:
+	case time.Until(wt.until) > s.ttl-s.ttl/100-min(fresh, s.ttl/2):
 		s.keep(wt)
 	default:
-		// How long ago the lock was granted nobody knows, and the server may be about
-		// to count the session as dead.
+		// How long ago the lock was granted nobody knows. The server may be about to
+		// count the session as dead, or may have been restarted since.
 		s.run(wt, keeping, []order{ping})
 	}
 }
+
+// fresh is how long a grant may have been on its way without being doubted: less than
+// a server takes to start anew.
+const fresh = 50 * time.Millisecond
 
 // land has the holder session try the lock behind the gate.
 func (s *session) land(w *wait) {
