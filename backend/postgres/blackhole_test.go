@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,15 @@ type pipe struct {
 	most      int // what the server may say in one go, so many times, or 0: without end
 	swallowed chan struct{}
 	once      sync.Once
+	late      atomic.Pointer[chan struct{}] // nil, or what lets the next of what the server says through
+}
+
+// delay keeps what the server says on its way. What is sent to the channel lets one
+// piece through, and its close the rest.
+func (p *pipe) delay() chan<- struct{} {
+	next := make(chan struct{})
+	p.late.Store(&next)
+	return next
 }
 
 func (p *pipe) swallow() { p.once.Do(func() { close(p.swallowed) }) }
@@ -76,6 +86,9 @@ func (p *pipe) pass(from, to net.Conn, most int) {
 	buf := make([]byte, 32<<10)
 	for reads := 0; ; reads++ {
 		n, err := from.Read(buf)
+		if next := p.late.Load(); next != nil && from == p.ends[1] {
+			<-*next
+		}
 		if most > 0 && reads == most {
 			p.swallow()
 		}
@@ -264,4 +277,47 @@ func TestNobodyQueuesBehindAPing(t *testing.T) {
 		t.Error("queued, and nothing was sent")
 	}
 	r.must(h.Release(r.ctx))
+}
+
+// The server gives a lock and is restarted before its client hears of it. In the
+// meantime others have had the lock: the client must not be told that it holds it.
+func TestGrantOfADeadServer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	hole := newHole(r)
+	c, other := r.client(hole.url(r)), r.client(r.server.URL())
+	holders := r.backends()
+	r.must(r.acquire(c.Mutex("x")).Release(r.ctx))
+	for range 2 { // One wait in some is of another kind.
+		h := r.acquire(other.Mutex("x"))
+		granted := r.acquiring(c.Mutex("x"))
+		r.waiters(1)
+		r.must(h.Release(r.ctx))
+		r.must(comes(r, "grant", granted).Release(r.ctx))
+	}
+	h := r.acquire(other.Mutex("x"))
+	granted := r.acquiring(c.Mutex("x"))
+	r.waiters(1)
+	holder, waiter := hole.pipes[0].delay(), hole.pipes[1].delay()
+	free := sync.OnceFunc(func() { close(holder); close(waiter) })
+	defer free()
+	r.must(h.Release(r.ctx))
+	r.until("the wait session has the lock", func() bool {
+		return ask[bool](r, r.watch, "SELECT EXISTS(SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::int8 << 32 | objid::int8 = $1 AND NOT pid = ANY($2))", nameKey(backend.Mutex, "x").value, holders)
+	})
+	r.must(r.server.Restart())
+	h = r.acquire(other.Mutex("x"))
+	last, _ := h.Token()
+	r.must(h.Release(r.ctx))
+	waiter <- struct{}{} // It has its grant, and of the end of the server it will hear later.
+	select {
+	case h = <-granted:
+	case <-time.After(200 * time.Millisecond):
+		free()
+		h = comes(r, "grant", granted)
+	}
+	if token, _ := h.Token(); token <= last {
+		t.Errorf("token %d came after %d", token, last)
+	}
+	_ = h.Release(r.ctx) // It may be lost with the session.
 }
