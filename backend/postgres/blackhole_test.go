@@ -35,11 +35,13 @@ type pipe struct {
 	late      atomic.Pointer[chan struct{}] // nil, or what lets the next of what the server says through
 }
 
-// delay keeps what the server says on its way. What is sent to the channel lets one
-// piece through, and its close the rest.
-func (p *pipe) delay() chan<- struct{} {
+// delay keeps what the server says to the nth connection on its way. What is sent to
+// the channel lets one piece through, and its close the rest.
+func (h *hole) delay(n int) chan<- struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	next := make(chan struct{})
-	p.late.Store(&next)
+	h.pipes[n].late.Store(&next)
 	return next
 }
 
@@ -298,7 +300,7 @@ func TestGrantOfADeadServer(t *testing.T) {
 	h := r.acquire(other.Mutex("x"))
 	granted := r.acquiring(c.Mutex("x"))
 	r.waiters(1)
-	holder, waiter := hole.pipes[0].delay(), hole.pipes[1].delay()
+	holder, waiter := hole.delay(0), hole.delay(1)
 	free := sync.OnceFunc(func() { close(holder); close(waiter) })
 	defer free()
 	r.must(h.Release(r.ctx))
