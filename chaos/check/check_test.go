@@ -113,6 +113,41 @@ func TestDeadHolder(t *testing.T) {
 	}
 }
 
+// TestGapsOfSemaphore: each grant ends one gap of a lock that several may hold, so who
+// waits while it is full has lost nothing, and who waits while a unit is free has.
+func TestGapsOfSemaphore(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		second     int64 // when the second of two free units is granted again
+		violations int
+	}{
+		{"full while somebody waits", 112, 0},
+		{"a unit free while somebody waits", 500, 1},
+	} {
+		r := history1(Promise{Woken: 250 * time.Millisecond})
+		r.Class, r.Limit = backend.Semaphore, 2
+		h := &history{Run: r, names: make([][]*Hold, 1), waits: make([][]*Hold, 1)}
+		p := &Process{}
+		hold := func(call, granted, released int64) {
+			o := &Hold{
+				call: call * ms, granted: granted * ms, release: released * ms, released: released * ms, end: released * ms,
+				confirmed: true, signal: never, lost: never, deadline: never, process: p,
+			}
+			h.names[0], h.waits[0] = append(h.names[0], o), append(h.waits[0], o)
+		}
+		hold(1, 2, 100)
+		hold(1, 2, 101)
+		hold(50, 111, 600)
+		hold(51, 600, 1000) // It waits all the time.
+		hold(105, c.second, 700)
+		v := new(Verdict)
+		h.wakeups(v)
+		if n := v.Invariants[7].Violations; n != c.violations {
+			t.Errorf("%s: %d violations %v", c.name, n, v.Invariants[7].Examples)
+		}
+	}
+}
+
 // TestStretches: porcupine is shown long histories in stretches, and finds what is wrong
 // in the middle of one and where two meet.
 func TestStretches(t *testing.T) {

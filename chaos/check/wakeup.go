@@ -56,7 +56,7 @@ func (h *history) wakeups(v *Verdict) {
 }
 
 // gaps returns the gaps of a name that began with a release that was confirmed or
-// with the death of a holder.
+// with the death of a holder. A grant ends the gap that began first.
 func (h *history) gaps(name int) []gap {
 	type change struct {
 		at    int64
@@ -86,16 +86,16 @@ func (h *history) gaps(name int) []gap {
 		limit = h.Limit
 	}
 	var gaps []gap
-	n, open := 0, false
+	n, open := 0, 0 // gaps[open:] have not ended
 	for _, c := range changes {
 		if c.at == never {
 			break
 		}
 		if c.start {
 			n++
-			if open {
-				gaps[len(gaps)-1].to = c.at
-				open = false
+			if open < len(gaps) {
+				gaps[open].to = c.at
+				open++
 			}
 			continue
 		}
@@ -103,7 +103,6 @@ func (h *history) gaps(name int) []gap {
 		known := c.hold.confirmed && min(c.hold.signal, c.hold.lost) == never || c.at == c.hold.process.Killed
 		if n < limit && known {
 			gaps = append(gaps, gap{c.at, never, c.hold})
-			open = true
 		}
 	}
 	return gaps
