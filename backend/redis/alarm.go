@@ -85,18 +85,7 @@ func (s *quorumSession) watch() {
 	defer timer.Stop()
 	for {
 		s.mu.Lock()
-		now := time.Now()
-		for b := s.alarms.due(now); b != nil; b = s.alarms.due(now) {
-			switch b.state {
-			case bidAsking:
-				s.weigh(b, now)
-				if b.state == bidAsking && b.due.IsZero() {
-					s.alarms.set(b, now.Add(s.ttl/6))
-				}
-			case bidWaiting:
-				s.attempt(b, now)
-			}
-		}
+		s.attend(time.Now())
 		s.watched = s.alarms.next()
 		wait := time.Hour
 		if !s.watched.IsZero() {
@@ -113,6 +102,21 @@ func (s *quorumSession) watch() {
 		case <-s.alarm:
 		case <-s.done:
 			return
+		}
+	}
+}
+
+// attend looks at the bids that are due.
+func (s *quorumSession) attend(now time.Time) {
+	for b := s.alarms.due(now); b != nil; b = s.alarms.due(now) {
+		switch b.state {
+		case bidAsking:
+			s.weigh(b, now)
+			if b.state == bidAsking && b.due.IsZero() {
+				s.alarms.set(b, now.Add(s.ttl/6))
+			}
+		case bidWaiting:
+			s.attempt(b, now)
 		}
 	}
 }

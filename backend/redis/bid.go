@@ -19,14 +19,15 @@ type bid struct {
 	state  bidState
 
 	// Of the attempt.
-	ballot uint64 // the token it asks for
-	slot   uint32 // of a semaphore
-	votes  []vote // by node
-	round  int    // answers of earlier rounds say nothing any more
-	raised int    // tokens refused in this round
-	shifts int    // slots tried in this round
-	splits int    // rounds in a row that nobody has won
-	due    time.Time
+	ballot uint64    // the token it asks for
+	slot   uint32    // of a semaphore
+	votes  []vote    // by node
+	round  int       // answers of earlier rounds say nothing any more
+	raised int       // tokens refused in this round
+	shifts int       // slots tried in this round
+	splits int       // rounds in a row that nobody has won
+	due    time.Time // when it is to be looked at again
+	gather time.Time // until when other nodes may tell of a release by themselves
 	polled time.Time // when all nodes were asked last
 
 	stays     bool // it waits for a moment with the votes that it has

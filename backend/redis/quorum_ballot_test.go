@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -266,8 +267,9 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
-// Votes of terms that are about to end are no grant before they are renewed.
-func TestLittleLeft(t *testing.T) {
+// newDetached returns a session of three nodes to which nothing is sent.
+func newDetached(t *testing.T, ttl time.Duration, now time.Time) *quorumSession {
+	t.Helper()
 	var nodes []*node
 	for range 3 {
 		nodes = append(nodes, &node{options: &redis.Options{Addr: "localhost:1"}})
@@ -276,13 +278,21 @@ func TestLittleLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const ttl = 8 * time.Second
 	s := newQuorumSession(q.(*quorum), ttl, backend.Party{})
+	for _, l := range s.lines {
+		l.state, l.term = lineUp, &term{until: now.Add(ttl)}
+	}
+	return s
+}
+
+// Votes of terms that are about to end are no grant before they are renewed.
+func TestLittleLeft(t *testing.T) {
+	const ttl = 8 * time.Second
 	now := time.Now()
+	s := newDetached(t, ttl, now)
 	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Owner: 1, Name: "a"}, 3, now)
 	b.state, b.ballot = bidAsking, 1
 	for i, l := range s.lines {
-		l.state, l.term = lineUp, &term{until: now.Add(ttl)}
 		b.votes[i] = vote{state: voteGiven, ballot: 1, term: l.term}
 	}
 	// The deadline is that of the second longest term.
@@ -302,5 +312,53 @@ func TestLittleLeft(t *testing.T) {
 	s.lines[0].term.until = now.Add(2 * ttl)
 	if s.extend(late); !b.footing.ended(late) {
 		t.Error("a lease came back")
+	}
+}
+
+// Who does not wait ends soon when nobody wins: all others in its batch wait for it.
+func TestTryEnds(t *testing.T) {
+	now := time.Now()
+	s := newDetached(t, time.Second, now)
+	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Semaphore, Mode: backend.Exclusive, Limit: 2, Owner: 1, Name: "a"}, 3, now)
+	began, rounds := now, 0
+	for s.attempt(b, now); b.state != bidRefused; rounds++ {
+		switch b.state {
+		case bidAsking: // Two nodes say that the slot is taken, and name different holders of it.
+			for i := range 2 {
+				v := &b.votes[i]
+				v.ask = nil
+				v.state, v.rivals = voteBusy, []rival{{b.slot, fmt.Sprint("rival", i)}}
+			}
+			now = now.Add(time.Millisecond)
+			s.weigh(b, now)
+		case bidWaiting:
+			now = b.due
+			s.attempt(b, now)
+		default:
+			t.Fatalf("state %d", b.state)
+		}
+	}
+	if d := now.Sub(began); d > 100*time.Millisecond || b.result.State != backend.Busy {
+		t.Errorf("result %v after %v and %d rounds", b.result.State, d, rounds)
+	}
+}
+
+// A bid that a node has told of a release asks the others when they have not told of it
+// for a while, also if the answer of that node comes only after that.
+func TestGather(t *testing.T) {
+	now := time.Now()
+	s := newDetached(t, time.Second, now)
+	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Owner: 1, Name: "a"}, 3, now)
+	b.state, b.stays, b.ballot, b.round = bidWaiting, true, 1, 1
+	b.votes[0] = vote{state: voteGiven, ballot: 1, round: 1, term: s.lines[0].term}
+	s.turn(b, s.lines[1], "", now)
+	s.attend(now.Add(gather))
+	if states := []voteState{b.votes[0].state, b.votes[1].state, b.votes[2].state}; !slices.Equal(states, []voteState{voteGiven, voteAsked, voteNone}) {
+		t.Fatalf("votes are in the states %v", states)
+	}
+	b.votes[1].ask, b.votes[1].state = nil, voteUnfit
+	s.weigh(b, now.Add(gather+time.Millisecond))
+	if b.votes[2].state != voteAsked {
+		t.Errorf("the node that has not told was not asked: state %d", b.votes[2].state)
 	}
 }

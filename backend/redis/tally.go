@@ -19,12 +19,15 @@ const (
 	// kept is for how long a node keeps a lock that became free for one who waits; vote.lua
 	// has it too.
 	kept = 100 * time.Millisecond
-	// longestPause is the longest random pause after a vote that nobody has won.
-	longestPause = 150 * time.Millisecond
+	// longestPause is the longest random pause after a vote that nobody has won, for one
+	// who waits and for one who does not: the batch waits for that one's answer.
+	longestPause, longestPauseOfTry = 150 * time.Millisecond, 4 * time.Millisecond
 	// maxSplits is how often one who does not wait tries again after such a vote.
 	maxSplits = 8
-	// maxRaised is how many tokens, and maxShifts how many slots, a bid tries in one round.
-	maxRaised, maxShifts = 16, 64
+	// maxRaised is how many tokens, and maxShifts how many more slots, a bid tries in one
+	// round. Nodes tell of all slots that are taken, so who finds none that soon had better
+	// pause: others were quicker each time.
+	maxRaised, maxShifts = 16, 4
 )
 
 // A tally counts the votes of a bid.
@@ -92,7 +95,7 @@ func (s *quorumSession) weigh(b *bid, now time.Time) {
 	case t.failed >= veto:
 		s.end(b, backend.Result{State: backend.Failed, Err: t.err}, now)
 	case possible >= s.majority:
-	case t.unasked > 0 && now.Before(b.due):
+	case t.unasked > 0 && now.Before(b.gather):
 		// The release that one node told of is on its way to the others.
 	case t.unasked > 0:
 		s.ask(b, now)
@@ -122,7 +125,7 @@ func (s *quorumSession) late() bool {
 
 // ask asks all nodes that have not given b what it asks for, or are about to.
 func (s *quorumSession) ask(b *bid, now time.Time) {
-	b.due = time.Time{}
+	b.gather = time.Time{}
 	s.alarms.set(b, now.Add(s.ttl/6)) // So that late answers are noticed.
 	for _, l := range s.lines {
 		s.askOne(b, l)
@@ -172,13 +175,16 @@ func (s *quorumSession) turn(b *bid, l *line, slot string, now time.Time) {
 			}
 		}
 		b.stays = false
-		s.alarms.set(b, now.Add(gather))
+		b.gather = now.Add(gather)
+		s.alarms.set(b, b.gather)
 	case bidAsking:
 		switch v := &b.votes[l.index]; v.state {
 		case voteBusy, voteKept:
 			v.state = voteNone
 		case voteAsked:
 			v.told = true // The answer may be from before.
+		case voteUnfit:
+			return // Another token is asked for when the others have answered.
 		}
 	default:
 		return
@@ -316,6 +322,9 @@ func (s *quorumSession) split(b *bid, now time.Time) {
 	}
 	s.yield(b, true, now)
 	most := min(4*time.Millisecond<<min(b.splits, 6), longestPause)
+	if !b.op.Wait {
+		most = longestPauseOfTry
+	}
 	s.alarms.set(b, now.Add(time.Millisecond+rand.N(most)))
 }
 
