@@ -22,6 +22,8 @@ type Contestant struct {
 	Says  string // how it was set up, for the report
 	// Hollow: it locks nothing.
 	Hollow bool
+	// HandsOver: it does nothing but that, and between processes.
+	HandsOver bool
 	// Holds and Waits are how many locks of one process can be held, and awaited,
 	// at a time. 0 stands for as many as there is memory for.
 	Holds, Waits int
@@ -60,7 +62,7 @@ const (
 // that the others of its store are compared to first.
 var All = []*Contestant{
 	dlockMemory, syncMutex,
-	dlockFile, gofrsFlock, bareFlock,
+	dlockFile, gofrsFlock, bareFlock, flockInotify,
 	dlockRedis, rueidisLock, redisLock, redSync, ping,
 	dlockQuorum, redSyncQuorum,
 	dlockPostgres, dlockPostgresUntokened, advisory, selectOne,

@@ -54,6 +54,9 @@ func (r *Report) markdown() string {
 		b.WriteString("**The machine was busy with something else: these figures are not to be relied on.**\n\n")
 	}
 	fmt.Fprintf(&b, "## Targets\n\n%s\n", Targets(r.Results))
+	if limits := Limits(r.Results); limits != "" {
+		fmt.Fprintf(&b, "What stands in the way:\n\n%s\n", limits)
+	}
 	fmt.Fprintf(&b, "## Where a peer is better\n\nBy more than 10 %%, whichever way of dlock is the better one on that store.\n\n%s\n", Better(workload.All, r.Results))
 	for _, w := range workload.All {
 		var sizes []int

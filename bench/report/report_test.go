@@ -44,6 +44,22 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// What stands in the way is told of a target that is not met, and of no other.
+func TestLimits(t *testing.T) {
+	for _, test := range []struct {
+		gap  float64
+		told bool
+	}{{99e-6, false}, {101e-6, true}} {
+		got := Limits(run.Results{
+			{Workload: "handoff", Size: 4, Contestant: "dlock-file", Rounds: []workload.Figures{{"gap50": test.gap}}},
+			{Workload: "handoff", Size: 4, Contestant: "inotify", Rounds: []workload.Figures{{"gap50": 60e-6}}},
+		})
+		if told := strings.Contains(got, "Target 4, gap p50, file: the system takes 60 µs of the 101 µs"); told != test.told || !told && got != "" {
+			t.Errorf("a gap of %v: %q", test.gap, got)
+		}
+	}
+}
+
 func TestBetter(t *testing.T) {
 	for _, test := range []struct {
 		ours, theirs []float64

@@ -44,8 +44,16 @@ type Effort struct {
 var All = []*Workload{own, hot, handOff, readWrite, semaphore, holding, waiting}
 
 // Takes reports whether a contestant can take part. What locks nothing has its
-// place only where nobody waits.
-func (w *Workload) Takes(c *contestant.Contestant) bool { return w == own || !c.Hollow }
+// place only where nobody waits, and what only hands over where that is measured.
+func (w *Workload) Takes(c *contestant.Contestant) bool {
+	switch {
+	case c.Hollow:
+		return w == own
+	case c.HandsOver:
+		return w == handOff
+	}
+	return true
+}
 
 // Sized names a size, as "64 goroutines".
 func (w *Workload) Sized(size int) string {
