@@ -148,6 +148,41 @@ func TestGapsOfSemaphore(t *testing.T) {
 	}
 }
 
+// TestStaleGrant: who was granted a lock that a fault took away before he heard of it has
+// a token that is behind; nobody else has.
+func TestStaleGrant(t *testing.T) {
+	restart := &fault.Event{Kind: "restart server", Slot: -1, Lock: -1, Begin: 50 * ms, End: 100 * ms, Overlap: time.Second}
+	for _, c := range []struct {
+		name              string
+		deadline, granted int64 // of the one whose token is behind
+		fault             *fault.Event
+		violations        int
+	}{
+		{"granted before the fault", 1020, 200, restart, 0},
+		{"without a fault", 1020, 200, nil, 1},
+		{"a lease from after the fault", 1150, 200, restart, 1},
+		{"too late", 1020, 1200, restart, 1},
+	} {
+		r := history1(Promise{Caps: backend.Caps{Fencing: true}})
+		if c.fault != nil {
+			r.Faults = append(r.Faults, c.fault)
+		}
+		h := &history{Run: r, names: make([][]*Hold, 1)}
+		for _, o := range []*Hold{
+			{granted: 150 * ms, end: 160 * ms, deadline: 1120 * ms, token: 2},
+			{granted: c.granted * ms, end: (c.granted + 10) * ms, deadline: c.deadline * ms, token: 1},
+		} {
+			o.mode, o.process = backend.Exclusive, &Process{}
+			h.names[0] = append(h.names[0], o)
+		}
+		v := new(Verdict)
+		h.tokens(&v.Invariants[3])
+		if n := v.Invariants[3].Violations; n != c.violations {
+			t.Errorf("%s: %d violations %v", c.name, n, v.Invariants[3].Examples)
+		}
+	}
+}
+
 // TestStretches: porcupine is shown long histories in stretches, and finds what is wrong
 // in the middle of one and where two meet.
 func TestStretches(t *testing.T) {
