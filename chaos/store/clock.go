@@ -18,6 +18,8 @@ var clockSource []byte
 type skew struct {
 	library string
 	file    *os.File
+	off     time.Duration
+	read    time.Time // the latest time that it has shown before it was set
 }
 
 // newSkew compiles the library. It returns nil where there is no C compiler.
@@ -50,6 +52,10 @@ func (s *skew) env() []string {
 
 // set sets the clock that far off.
 func (s *skew) set(d time.Duration) error {
+	if now := time.Now().Add(s.off); now.After(s.read) {
+		s.read = now
+	}
+	s.off = d
 	var b [8]byte
 	binary.NativeEndian.PutUint64(b[:], uint64(d.Microseconds()))
 	_, err := s.file.WriteAt(b[:], 0)
@@ -60,4 +66,12 @@ func (s *skew) close() {
 	if s != nil {
 		s.file.Close()
 	}
+}
+
+// behind is for how long the clock shows times that it has shown before.
+func (s *skew) behind() time.Duration {
+	if s == nil {
+		return 0
+	}
+	return max(0, s.read.Sub(time.Now().Add(s.off)))
 }
