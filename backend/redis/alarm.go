@@ -70,6 +70,11 @@ func (s *quorumSession) stir() {
 	case s.moved <- struct{}{}:
 	default:
 	}
+	s.stirAlarm()
+}
+
+// stirAlarm has watch look at the alarms when the next is earlier than it knows.
+func (s *quorumSession) stirAlarm() {
 	if next := s.alarms.next(); !next.IsZero() && (s.watched.IsZero() || next.Before(s.watched)) {
 		select {
 		case s.alarm <- struct{}{}:
@@ -117,16 +122,6 @@ func (s *quorumSession) attend(now time.Time) {
 			}
 		case bidWaiting:
 			s.attempt(b, now)
-		}
-	}
-}
-
-// stirAlarm has watch look at the alarms when the next is earlier than it knows.
-func (s *quorumSession) stirAlarm() {
-	if next := s.alarms.next(); !next.IsZero() && (s.watched.IsZero() || next.Before(s.watched)) {
-		select {
-		case s.alarm <- struct{}{}:
-		default:
 		}
 	}
 }

@@ -362,3 +362,22 @@ func TestGather(t *testing.T) {
 		t.Errorf("the node that has not told was not asked: state %d", b.votes[2].state)
 	}
 }
+
+// A node that tells of a release is asked, also when its word in an earlier round was
+// that the token was unfit.
+func TestTurnAfterUnfit(t *testing.T) {
+	now := time.Now()
+	for _, test := range []struct {
+		round int // of the node's vote, of 2
+		asked bool
+	}{{1, true}, {2, false}} {
+		s := newDetached(t, time.Second, now)
+		b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Owner: 1, Name: "a"}, 3, now)
+		b.state, b.ballot, b.round = bidAsking, 1, 2
+		b.votes[0] = vote{state: voteUnfit, round: test.round}
+		s.turn(b, s.lines[0], "", now)
+		if asked := b.votes[0].state == voteAsked; asked != test.asked {
+			t.Errorf("an unfit vote of round %d: state %d", test.round, b.votes[0].state)
+		}
+	}
+}

@@ -184,7 +184,9 @@ func (s *quorumSession) turn(b *bid, l *line, slot string, now time.Time) {
 		case voteAsked:
 			v.told = true // The answer may be from before.
 		case voteUnfit:
-			return // Another token is asked for when the others have answered.
+			if v.round == b.round {
+				return // Another token is asked for when the others have answered.
+			}
 		}
 	default:
 		return
