@@ -152,6 +152,8 @@ func TestGapsOfSemaphore(t *testing.T) {
 // a token that is behind; nobody else has.
 func TestStaleGrant(t *testing.T) {
 	restart := &fault.Event{Kind: "restart server", Slot: -1, Lock: -1, Begin: 50 * ms, End: 100 * ms, Overlap: time.Second}
+	later := *restart
+	later.Begin, later.End = 155*ms, 180*ms
 	for _, c := range []struct {
 		name              string
 		deadline, granted int64 // of the one whose token is behind
@@ -162,6 +164,7 @@ func TestStaleGrant(t *testing.T) {
 		{"without a fault", 1020, 200, nil, 1},
 		{"a lease from after the fault", 1150, 200, restart, 1},
 		{"too late", 1020, 1200, restart, 1},
+		{"a fault from after the greater token", 1020, 200, &later, 1},
 	} {
 		r := history1(Promise{Caps: backend.Caps{Fencing: true}})
 		if c.fault != nil {
