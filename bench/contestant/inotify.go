@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,19 +20,34 @@ var flockInotify = &Contestant{
 	Says: "what it takes to hand over in order, and nothing else: who unlocks closes a file that the next one watches",
 	open: func(_ context.Context, w *world.World) (Locks, error) {
 		dir := filepath.Join(w.Dir, "inotify")
-		return bells(dir), os.MkdirAll(dir, 0o700)
+		return &bells{dir: dir}, os.MkdirAll(dir, 0o700)
 	},
 }
 
 // bells is a directory of lock files, and beside each a directory of bells.
-type bells string
-
-func (l bells) Mutex(name string) Lock {
-	path := filepath.Join(string(l), name)
-	return &bellFile{path: path, bells: path + ".bells", fd: -1}
+type bells struct {
+	dir   string
+	mu    sync.Mutex
+	files []*bellFile
 }
 
-func (l bells) Close() {}
+func (l *bells) Mutex(name string) Lock {
+	path := filepath.Join(l.dir, name)
+	f := &bellFile{path: path, bells: path + ".bells", fd: -1}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.files = append(l.files, f)
+	return f
+}
+
+// Close is called when nobody uses a lock any more.
+func (l *bells) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.files {
+		f.close()
+	}
+}
 
 // A bellFile is rung by its bell once it has waited, in the order of the bells. It
 // manages no crash, and nobody who goes away: who was not rung looks by itself now and
@@ -116,6 +132,15 @@ func (l *bellFile) Unlock() error {
 		return os.NewSyscallError("open", err)
 	}
 	return os.NewSyscallError("close", unix.Close(fd))
+}
+
+func (l *bellFile) close() {
+	if l.fd >= 0 {
+		unix.Close(l.fd)
+	}
+	if l.ear != nil {
+		l.ear.Close()
+	}
 }
 
 // next returns the bell that follows its own, or "" when there is no other.

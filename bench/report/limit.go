@@ -7,44 +7,57 @@ import (
 	"github.com/dlock-go/dlock/bench/run"
 )
 
-// Limits tells of the targets that are not met what stands in the way, as far as it is
-// known. It is empty when there is nothing to tell.
+// A limit is what stands in the way of a target, as far as it is known: two times
+// that were measured, and what one says about the other.
+type limit struct {
+	work         string
+	size         int
+	key          string
+	ours, theirs string // contestants
+	why          string // {ours} and {theirs} stand for the times
+}
+
+// The limits by the checks of the targets that are about them.
+var limits = map[string]limit{
+	"Redis ÷ redislock": {"own", 1, "p50", "dlock-redis", "redislock",
+		"redislock's {theirs} are a SET and a GET with a DEL, in scripts. dlock's {ours} are two scripts of three and four commands, " +
+			"which also renew the session, look whether the server has lost writes of it, and draw a token that grows whatever the clock does; " +
+			"and each of the two goes through the goroutines of the coordinator and of its line to the store, which is what lets one connection serve thousands."},
+	"gap p50, Postgres ÷ by hand": {"handoff", 4, "gap50", "dlock-postgres", "advisory",
+		"the {theirs} by hand are two statements of goroutines that own a connection each and wait in it. With dlock, {ours}, the connections are shared: " +
+			"the release goes by two goroutines to the connection, the grant comes back by two, and who has just given back competes with them for the processors, " +
+			"as he gets in line again."},
+	"gap p50, file": {"handoff", 4, "gap50", "dlock-file", "inotify",
+		"the system takes {theirs} of the {ours} to hand over in order, which is to unlock, to have inotify wake the next process, and to lock: see \"flock(2) and inotify\". " +
+			"The peers do not hand over: the kernel, or the process itself, takes the lock again before anybody is woken, and the shares are what they are. " +
+			"dlock's own part is the way of the release to the goroutine that owns the client's line to the store and of the grant back from there, " +
+			"the place in the queue of the one who comes next, and the token."},
+}
+
+// Limits tells of the targets that are not met what stands in the way. It is empty
+// when there is nothing to tell.
 func Limits(all run.Results) string {
 	var b strings.Builder
 	for i, t := range targets {
 		for _, c := range t.checks {
-			if v, ok := c.figure(all); !ok || c.met(v) || c.limit == nil {
+			if v, ok := c.figure(all); !ok || c.met(v) {
 				continue
 			}
-			if why := c.limit(all); why != "" {
-				fmt.Fprintf(&b, "- Target %d, %s: %s\n", i+1, c.what, why)
+			if l, ok := limits[c.what]; ok {
+				fmt.Fprintf(&b, "- Target %d, %s: %s\n", i+1, c.what, l.tell(all))
 			}
 		}
 	}
 	return b.String()
 }
 
-// limitOfFile compares with a hand-over that does nothing else.
-func limitOfFile(all run.Results) string {
-	ours, _ := all.Value("handoff", 4, "gap50", "dlock-file")
-	floor, ok := all.Value("handoff", 4, "gap50", "inotify")
-	if !ok {
-		return ""
+func (l limit) tell(all run.Results) string {
+	took := func(id string) string {
+		v, ok := all.Value(l.work, l.size, l.key, id)
+		if !ok {
+			return "(not measured)"
+		}
+		return duration(v)
 	}
-	return fmt.Sprintf("the system takes %s of the %s to hand over in order, which is to unlock, to have inotify wake the next process, and to lock: see %q. "+
-		"The peers do not hand over: the kernel, or the process itself, takes the lock again before anybody is woken, and the shares are what they are. "+
-		"dlock's own part is the way of the release to the goroutine that owns the client's line to the store and of the grant back from there, "+
-		"the place in the queue of the one who comes next, and the token.", duration(floor), duration(ours), "flock(2) and inotify")
-}
-
-// limitOfPostgres compares with sessions that wait by themselves.
-func limitOfPostgres(all run.Results) string {
-	ours, _ := all.Value("handoff", 4, "gap50", "dlock-postgres")
-	theirs, ok := all.Value("handoff", 4, "gap50", "advisory")
-	if !ok {
-		return ""
-	}
-	return fmt.Sprintf("the %s by hand are two statements of goroutines that own a connection each and wait in it. With dlock, %s, the connections are shared: "+
-		"the release goes by two goroutines to the connection, the grant comes back by two, and who has just given back competes with them for the processors, "+
-		"as he gets in line again.", duration(theirs), duration(ours))
+	return strings.NewReplacer("{ours}", took(l.ours), "{theirs}", took(l.theirs)).Replace(l.why)
 }

@@ -60,6 +60,22 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestLimitsAreOfTargets(t *testing.T) {
+	for what := range limits {
+		n := 0
+		for _, t := range targets {
+			for _, c := range t.checks {
+				if c.what == what {
+					n++
+				}
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d targets are called %q", n, what)
+		}
+	}
+}
+
 func TestBetter(t *testing.T) {
 	for _, test := range []struct {
 		ours, theirs []float64

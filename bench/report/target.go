@@ -21,7 +21,6 @@ type check struct {
 	unit    workload.Unit
 	atLeast bool // the bound is the least, and otherwise the most
 	bound   float64
-	limit   func(run.Results) string // what stands in the way when it is not met; may be nil
 }
 
 // value is a figure by itself.
@@ -68,54 +67,54 @@ const kib = 1024
 // on the rest.
 var targets = []target{
 	{"Redis, 256 goroutines on names of their own", []check{
-		{"pairs/s ÷ rueidislock", ratio("own", 256, "pairs", "dlock-redis", "rueidislock"), workload.Number, true, 1.6, nil},
-		{"pairs/s ÷ redislock", ratio("own", 256, "pairs", "dlock-redis", "redislock"), workload.Number, true, 3, nil},
-		{"grants with a growing token", value("own", 256, "tokens", "dlock-redis"), workload.Share, true, 1, nil},
-		{"connections", value("own", 256, "connections", "dlock-redis"), workload.Number, false, 3, nil},
+		{"pairs/s ÷ rueidislock", ratio("own", 256, "pairs", "dlock-redis", "rueidislock"), workload.Number, true, 1.6},
+		{"pairs/s ÷ redislock", ratio("own", 256, "pairs", "dlock-redis", "redislock"), workload.Number, true, 3},
+		{"grants with a growing token", value("own", 256, "tokens", "dlock-redis"), workload.Share, true, 1},
+		{"connections", value("own", 256, "connections", "dlock-redis"), workload.Number, false, 3},
 	}},
 	{"One goroutine, p50 of a pair", []check{
-		{"Redis ÷ redislock", ratio("own", 1, "p50", "dlock-redis", "redislock"), workload.Number, false, 1.2, nil},
-		{"Postgres ÷ by hand", ratio("own", 1, "p50", "dlock-postgres", "advisory"), workload.Number, false, 1.2, nil},
-		{"Postgres without tokens ÷ by hand", ratio("own", 1, "p50", "dlock-postgres-untokened", "advisory"), workload.Number, false, 1.2, nil},
+		{"Redis ÷ redislock", ratio("own", 1, "p50", "dlock-redis", "redislock"), workload.Number, false, 1.2},
+		{"Postgres ÷ by hand", ratio("own", 1, "p50", "dlock-postgres", "advisory"), workload.Number, false, 1.2},
+		{"Postgres without tokens ÷ by hand", ratio("own", 1, "p50", "dlock-postgres-untokened", "advisory"), workload.Number, false, 1.2},
 	}},
 	{"64 goroutines of one process on one name, pairs/s", []check{
-		{"memory", value("hot", 64, "pairs", "dlock-memory"), workload.Number, true, 800_000, nil},
-		{"file", value("hot", 64, "pairs", "dlock-file"), workload.Number, true, 400_000, nil},
-		{"Redis", value("hot", 64, "pairs", "dlock-redis"), workload.Number, true, 400_000, nil},
-		{"Postgres", value("hot", 64, "pairs", "dlock-postgres"), workload.Number, true, 400_000, nil},
+		{"memory", value("hot", 64, "pairs", "dlock-memory"), workload.Number, true, 800_000},
+		{"file", value("hot", 64, "pairs", "dlock-file"), workload.Number, true, 400_000},
+		{"Redis", value("hot", 64, "pairs", "dlock-redis"), workload.Number, true, 400_000},
+		{"Postgres", value("hot", 64, "pairs", "dlock-postgres"), workload.Number, true, 400_000},
 	}},
 	{"4 processes on one name, sections of 1 ms", []check{
-		{"gap p50, Redis ÷ rueidislock", ratio("handoff", 4, "gap50", "dlock-redis", "rueidislock"), workload.Number, false, 1, nil},
-		{"gap p50, Postgres ÷ by hand", ratio("handoff", 4, "gap50", "dlock-postgres", "advisory"), workload.Number, false, 1.5, limitOfPostgres},
-		{"gap p50, file", value("handoff", 4, "gap50", "dlock-file"), workload.Seconds, false, 100e-6, limitOfFile},
-		{"least/most share, Redis", value("handoff", 4, "share", "dlock-redis"), workload.Share, true, 0.9, nil},
-		{"least/most share, Postgres", value("handoff", 4, "share", "dlock-postgres"), workload.Share, true, 0.9, nil},
-		{"least/most share, file", value("handoff", 4, "share", "dlock-file"), workload.Share, true, 0.9, nil},
+		{"gap p50, Redis ÷ rueidislock", ratio("handoff", 4, "gap50", "dlock-redis", "rueidislock"), workload.Number, false, 1},
+		{"gap p50, Postgres ÷ by hand", ratio("handoff", 4, "gap50", "dlock-postgres", "advisory"), workload.Number, false, 1.5},
+		{"gap p50, file", value("handoff", 4, "gap50", "dlock-file"), workload.Seconds, false, 100e-6},
+		{"least/most share, Redis", value("handoff", 4, "share", "dlock-redis"), workload.Share, true, 0.9},
+		{"least/most share, Postgres", value("handoff", 4, "share", "dlock-postgres"), workload.Share, true, 0.9},
+		{"least/most share, file", value("handoff", 4, "share", "dlock-file"), workload.Share, true, 0.9},
 	}},
 	// A heartbeat more or less in the window is a factor of less than two.
 	{"Locks that are held over one connection", []check{
-		{"Redis, commands/s of the most ÷ those of 1 000", growth("holding", 1000, "commands", "dlock-redis"), workload.Number, false, 2, nil},
-		{"Redis, bytes/s of the most ÷ those of 1 000", growth("holding", 1000, "bytes", "dlock-redis"), workload.Number, false, 2, nil},
-		{"Postgres, connections with 1 000 held", value("holding", 1000, "connections", "dlock-postgres"), workload.Number, false, 1, nil},
+		{"Redis, commands/s of the most ÷ those of 1 000", growth("holding", 1000, "commands", "dlock-redis"), workload.Number, false, 2},
+		{"Redis, bytes/s of the most ÷ those of 1 000", growth("holding", 1000, "bytes", "dlock-redis"), workload.Number, false, 2},
+		{"Postgres, connections with 1 000 held", value("holding", 1000, "connections", "dlock-postgres"), workload.Number, false, 1},
 	}},
 	{"Goroutines that wait for one name, the most that were tried", []check{
-		{"wait at the store, Redis", greatest("waiting", "queued", "dlock-redis"), workload.Number, false, 1, nil},
-		{"wait at the store, Postgres", greatest("waiting", "queued", "dlock-postgres"), workload.Number, false, 1, nil},
-		{"wait at the store, file", greatest("waiting", "queued", "dlock-file"), workload.Number, false, 1, nil},
-		{"memory each beside the stack, Redis", greatest("waiting", "memory", "dlock-redis"), workload.Bytes, false, kib, nil},
+		{"wait at the store, Redis", greatest("waiting", "queued", "dlock-redis"), workload.Number, false, 1},
+		{"wait at the store, Postgres", greatest("waiting", "queued", "dlock-postgres"), workload.Number, false, 1},
+		{"wait at the store, file", greatest("waiting", "queued", "dlock-file"), workload.Number, false, 1},
+		{"memory each beside the stack, Redis", greatest("waiting", "memory", "dlock-redis"), workload.Bytes, false, kib},
 	}},
 	{"Postgres, 64 goroutines on names of their own", []check{
-		{"without tokens, pairs/s ÷ by hand", ratio("own", 64, "pairs", "dlock-postgres-untokened", "advisory"), workload.Number, true, 2, nil},
-		{"without tokens, connections", value("own", 64, "connections", "dlock-postgres-untokened"), workload.Number, false, 1, nil},
-		{"with tokens, pairs/s ÷ by hand: what the disk's fsync allows", ratio("own", 64, "pairs", "dlock-postgres", "advisory"), workload.Number, true, 0, nil},
+		{"without tokens, pairs/s ÷ by hand", ratio("own", 64, "pairs", "dlock-postgres-untokened", "advisory"), workload.Number, true, 2},
+		{"without tokens, connections", value("own", 64, "connections", "dlock-postgres-untokened"), workload.Number, false, 1},
+		{"with tokens, pairs/s ÷ by hand: what the disk's fsync allows", ratio("own", 64, "pairs", "dlock-postgres", "advisory"), workload.Number, true, 0},
 	}},
 	{"File, one goroutine, p50 of a pair", []check{
-		{"÷ gofrs/flock", ratio("own", 1, "p50", "dlock-file", "gofrs"), workload.Number, false, 2, nil},
+		{"÷ gofrs/flock", ratio("own", 1, "p50", "dlock-file", "gofrs"), workload.Number, false, 2},
 	}},
 	{"Memory, one goroutine", []check{
-		{"Lock and Unlock, p50", value("own", 1, "p50", "dlock-memory"), workload.Seconds, false, 4e-6, nil},
-		{"Lock and Unlock, allocations", value("own", 1, "allocs", "dlock-memory"), workload.Number, false, 4, nil},
-		{"Acquire and Release, allocations", value("own", 1, "acquire", "dlock-memory"), workload.Number, false, 8, nil},
+		{"Lock and Unlock, p50", value("own", 1, "p50", "dlock-memory"), workload.Seconds, false, 4e-6},
+		{"Lock and Unlock, allocations", value("own", 1, "allocs", "dlock-memory"), workload.Number, false, 4},
+		{"Acquire and Release, allocations", value("own", 1, "acquire", "dlock-memory"), workload.Number, false, 8},
 	}},
 }
 

@@ -15,7 +15,7 @@ var handOff = &Workload{
 		"The gap is from the call of Unlock to the next grant, to whomever; the share is that of the process with the fewest grants to that of the one with the most.",
 	Unit:    "processes",
 	Full:    Effort{Sizes: []int{4}, Rounds: 4, Length: 1200 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{4}, Rounds: 2, Length: 600 * time.Millisecond},
+	Quick:   Effort{Sizes: []int{4}, Rounds: 2, Length: 300 * time.Millisecond},
 	Parties: 4,
 	Columns: []Column{
 		{"gap50", "gap p50", Seconds, Lower},

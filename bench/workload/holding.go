@@ -19,7 +19,7 @@ var holding = &Workload{
 		"The locks of redsync and redislock end unless their user renews them, which 16 goroutines here do every 2 s.",
 	Unit:    "locks",
 	Full:    Effort{Sizes: []int{1_000, 10_000, 100_000}, Rounds: 1, Length: 6 * time.Second},
-	Quick:   Effort{Sizes: []int{1_000, 10_000}, Rounds: 1, Length: 3 * time.Second},
+	Quick:   Effort{Sizes: []int{1_000, 4_000}, Rounds: 1, Length: 2 * time.Second},
 	Parties: 1,
 	Fresh:   true,
 	Columns: []Column{

@@ -13,7 +13,7 @@ var hot = &Workload{
 		"The times are those of pairs, the wait among them; the share is that of the goroutine with the fewest pairs to that of the one with the most.",
 	Unit:    "goroutines",
 	Full:    Effort{Sizes: []int{64}, Rounds: 5, Length: 500 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{64}, Rounds: 3, Length: 200 * time.Millisecond},
+	Quick:   Effort{Sizes: []int{64}, Rounds: 2, Length: 150 * time.Millisecond},
 	Parties: 1,
 	Columns: []Column{
 		{"pairs", "pairs/s", Number, Higher},

@@ -14,7 +14,7 @@ var own = &Workload{
 		"A pair is a lock and an unlock; the times are those of pairs.",
 	Unit:    "goroutines",
 	Full:    Effort{Sizes: []int{1, 16, 64, 256, 4096}, Rounds: 5, Length: 300 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{1, 64, 256}, Rounds: 3, Length: 150 * time.Millisecond},
+	Quick:   Effort{Sizes: []int{1, 64, 256}, Rounds: 3, Length: 100 * time.Millisecond},
 	Parties: 1,
 	Columns: []Column{
 		{"pairs", "pairs/s", Number, Higher},

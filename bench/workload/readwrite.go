@@ -14,7 +14,7 @@ var readWrite = &Workload{
 		"of which 5 % write.",
 	Unit:    "goroutines",
 	Full:    Effort{Sizes: []int{64}, Rounds: 3, Length: time.Second},
-	Quick:   Effort{Sizes: []int{64}, Rounds: 2, Length: 400 * time.Millisecond},
+	Quick:   Effort{Sizes: []int{64}, Rounds: 2, Length: 250 * time.Millisecond},
 	Parties: 4,
 	Columns: []Column{
 		{"rate", "sections/s", Number, Higher},

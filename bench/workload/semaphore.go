@@ -16,7 +16,7 @@ var semaphore = &Workload{
 		"8 000 sections/s would be all that there is.",
 	Unit:    "takers",
 	Full:    Effort{Sizes: []int{64}, Rounds: 3, Length: time.Second},
-	Quick:   Effort{Sizes: []int{64}, Rounds: 2, Length: 400 * time.Millisecond},
+	Quick:   Effort{Sizes: []int{64}, Rounds: 2, Length: 250 * time.Millisecond},
 	Parties: 4,
 	Columns: []Column{
 		{"rate", "sections/s", Number, Higher},

@@ -13,10 +13,10 @@ var waiting = &Workload{
 	Name:  "waiting",
 	Title: "Goroutines that wait for one name",
 	About: "So many goroutines of one process wait for a mutex that one more holds. When it lets go, each takes the mutex and gives it back; " +
-		"the time is until the last one has. The memory is that of live objects, the goroutine among them, and beside the stack. Who has not served all within 4 s (1.5 s in a quick run) is not tried with more.",
+		"the time is until the last one has. The memory is that of live objects, the goroutine among them, and beside the stack. Who has not served all within 4 s (1 s in a quick run) is not tried with more.",
 	Unit:    "waiters",
 	Full:    Effort{Sizes: []int{100, 1_000, 10_000, 100_000}, Rounds: 2, Length: 4 * time.Second},
-	Quick:   Effort{Sizes: []int{10_000}, Rounds: 1, Length: 1500 * time.Millisecond},
+	Quick:   Effort{Sizes: []int{10_000}, Rounds: 1, Length: time.Second},
 	Parties: 1,
 	Fresh:   true,
 	Columns: []Column{
