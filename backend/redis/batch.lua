@@ -64,17 +64,20 @@ local function clock()
   return now
 end
 
--- Room for an ordinal a request is made at the first, in the same command that
--- tells the last one: it rarely has to be written down again.
+-- The first ordinal leaves room for one more with each further request, in the
+-- same command that tells the last one: it rarely has to be written down again.
 local room
 local function draw()
   if not ordinal then
-    room = clock() + #KEYS
-    local given = tonumber(call('SET', base .. 'o', format('%.0f', room), 'GET') or 0)
-    ordinal = now - 1
-    if given > ordinal then ordinal, room = given, 0 end
+    room = clock() + #KEYS - 2
+    local text = format('%.0f', room)
+    local given = tonumber(call('SET', base .. 'o', text, 'GET') or 0)
+    ordinal = now
+    if given >= now then ordinal, room = given + 1, 0 end
+    if ordinal == room then return text end -- It takes long to write a number.
+  else
+    ordinal = ordinal + 1
   end
-  ordinal = ordinal + 1
   return format('%.0f', ordinal)
 end
 

@@ -36,6 +36,7 @@ type session struct {
 	// Guarded by applying.
 	results []backend.Result
 	leases  []backend.Lease
+	calls   calls
 
 	mu           sync.Mutex // guards what follows
 	closed       bool
@@ -107,11 +108,9 @@ func (s *session) apply(ctx context.Context, ops []backend.Op) error {
 	if s.engine.node.cluster != nil {
 		return s.spread(ctx, ops)
 	}
-	call, cancel := context.WithTimeout(s.life, s.patience)
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { cancel(); s.wire.cut() })()
-	b := s.buckets[0]
-	lease, err := b.apply(call, ops, s.results)
+	call := s.calls.begin(ctx, s)
+	defer s.calls.done()
+	lease, err := s.buckets[0].apply(call, ops, s.results)
 	if err == nil && !lease.Until.IsZero() {
 		s.leases = append(s.leases, lease)
 	}

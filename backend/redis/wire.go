@@ -23,6 +23,12 @@ type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 // over returns dial with all that it dials noted down.
 func (w *wire) over(dial dialer) dialer {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if deadline, ok := ctx.Deadline(); ok {
+			// Whoever dials may rely on ctx to end, which a timed one does not.
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, deadline)
+			defer cancel()
+		}
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err

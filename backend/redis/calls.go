@@ -1,0 +1,49 @@
+package redis
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// calls is the context of the calls that a session makes to its server in Apply. It
+// ends with the session and with the context of Apply, which is the same one for as
+// long as a session lives: to make the context anew for each batch costs about as
+// much as all else that is done for a small one. Apply owns what is not guarded.
+type calls struct {
+	given   context.Context // to Apply
+	ctx     context.Context
+	end     func()      // frees what they take
+	applied atomic.Bool // Apply is under way
+}
+
+// begin returns the context for an Apply with ctx, which ends calls done. When ctx
+// ends before that, connections are cut.
+func (c *calls) begin(ctx context.Context, s *session) context.Context {
+	if c.given != ctx {
+		if c.end != nil {
+			c.end()
+		}
+		call, cancel := context.WithCancel(s.life)
+		unhook := context.AfterFunc(ctx, func() {
+			cancel()
+			if c.applied.Load() {
+				s.wire.cut()
+			}
+		})
+		c.given, c.ctx, c.end = ctx, call, func() { unhook(); cancel() }
+	}
+	c.applied.Store(true)
+	return timed{c.ctx, time.Now().Add(s.patience)}
+}
+
+func (c *calls) done() { c.applied.Store(false) }
+
+// A timed context has a deadline at which it does not end: go-redis sets it on the
+// connection, which needs no timer of ours.
+type timed struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c timed) Deadline() (time.Time, bool) { return c.deadline, true }

@@ -1,0 +1,67 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+)
+
+// Who dials may wait for the end of its context.
+func TestDialEnds(t *testing.T) {
+	dial := new(wire).over(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(10 * time.Second):
+			return nil, errors.New("the context does not end")
+		}
+	})
+	_, err := dial(timed{t.Context(), time.Now().Add(time.Millisecond)}, "tcp", "")
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// The context of an Apply ends the calls of that Apply, and connections only while it
+// is under way: what it has left is for the farewell of the session.
+func TestCallsEnd(t *testing.T) {
+	for _, underway := range []bool{true, false} {
+		s := &session{wire: new(wire), patience: time.Minute}
+		s.life, s.end = context.WithCancel(t.Context())
+		here, there := net.Pipe()
+		dial := s.wire.over(func(context.Context, string, string) (net.Conn, error) { return here, nil })
+		if _, err := dial(t.Context(), "", ""); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		first := s.calls.begin(ctx, s)
+		s.calls.done()
+		call := s.calls.begin(ctx, s)
+		if first.Done() != call.Done() {
+			t.Error("the context was made anew")
+		}
+		if !underway {
+			s.calls.done()
+		}
+		cancel()
+		<-call.Done()
+		time.AfterFunc(100*time.Millisecond, func() { here.Write([]byte{1}) })
+		_, err := there.Read(make([]byte, 1))
+		if cut := err != nil; cut != underway {
+			t.Errorf("Apply under way %v: the connection was cut: %v", underway, cut)
+		}
+		// Another context, and then the end of the session.
+		call = s.calls.begin(t.Context(), s)
+		if call.Err() != nil {
+			t.Error("the end of one context has ended the calls of another")
+		}
+		s.end()
+		if call.Err() == nil {
+			t.Error("the calls go on when the session has ended")
+		}
+		there.Close()
+		here.Close()
+	}
+}
