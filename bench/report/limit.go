@@ -22,13 +22,15 @@ var limits = map[string]limit{
 	"Redis ÷ redislock": {"own", 1, "p50", "dlock-redis", "redislock",
 		"redislock's {theirs} are a SET and a GET with a DEL, in scripts. dlock's {ours} are two scripts of three and four commands, " +
 			"which also renew the session, look whether the server has lost writes of it, and draw a token that grows whatever the clock does; " +
-			"and each of the two goes through the goroutines of the coordinator and of its line to the store, which is what lets one connection serve thousands."},
+			"and each of the two goes through the goroutines of the coordinator and of its line to the store, which is what lets one connection serve thousands: " +
+			"there the answer wakes another goroutine, and Go's runtime a thread with it."},
 	"gap p50, Postgres ÷ by hand": {"handoff", 4, "gap50", "dlock-postgres", "advisory",
 		"the {theirs} by hand are two statements of goroutines that own a connection each and wait in it. With dlock, {ours}, the connections are shared: " +
 			"the release goes by two goroutines to the connection, the grant comes back by two, and who has just given back competes with them for the processors, " +
 			"as he gets in line again."},
 	"gap p50, file": {"handoff", 4, "gap50", "dlock-file", "inotify",
 		"the system takes {theirs} of the {ours} to hand over in order, which is to unlock, to have inotify wake the next process, and to lock: see \"flock(2) and inotify\". " +
+			"A thread that blocks in flock(2) is woken sooner, but nobody can call it back when its context ends. " +
 			"The peers do not hand over: the kernel, or the process itself, takes the lock again before anybody is woken, and the shares are what they are. " +
 			"dlock's own part is the way of the release to the goroutine that owns the client's line to the store and of the grant back from there, " +
 			"the place in the queue of the one who comes next, and the token."},
