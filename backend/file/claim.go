@@ -234,6 +234,10 @@ func (s *session) rouse(l *lock) {
 			return
 		}
 	}
+	// Mostly there is no queue, and to see that takes less than to try to open it.
+	if crowd, err := l.queue.exists(); err == nil && !crowd {
+		return
+	}
 	if l.queue.ring(l.parked) {
 		// To remove the queue now would make the next who waits create it anew, which
 		// on a disk costs more than all the rest: heartbeats do it.
