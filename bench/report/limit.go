@@ -24,6 +24,9 @@ var limits = map[string]limit{
 			"which also renew the session, look whether the server has lost writes of it, and draw a token that grows whatever the clock does; " +
 			"and each of the two goes through the goroutines of the coordinator and of its line to the store, which is what lets one connection serve thousands: " +
 			"there the answer wakes another goroutine, and Go's runtime a thread with it."},
+	"Postgres ÷ by hand": {"own", 1, "p50", "dlock-postgres", "advisory",
+		"the {theirs} by hand are two statements of a goroutine on a connection of its own. The statements of dlock, {ours}, also draw a token from a sequence, " +
+			"and the answer to each wakes another goroutine, and Go's runtime a thread with it. Without tokens the statements are the same."},
 	"gap p50, Postgres ÷ by hand": {"handoff", 4, "gap50", "dlock-postgres", "advisory",
 		"the {theirs} by hand are two statements of goroutines that own a connection each and wait in it. With dlock, {ours}, the connections are shared: " +
 			"the release goes by two goroutines to the connection, the grant comes back by two, and who has just given back competes with them for the processors, " +
@@ -34,6 +37,9 @@ var limits = map[string]limit{
 			"The peers do not hand over: the kernel, or the process itself, takes the lock again before anybody is woken, and the shares are what they are. " +
 			"dlock's own part is the way of the release to the goroutine that owns the client's line to the store and of the grant back from there, " +
 			"the place in the queue of the one who comes next, and the token."},
+	"÷ gofrs/flock": {"own", 1, "p50", "dlock-file", "gofrs",
+		"gofrs/flock opens the file, locks it and closes it in {theirs}. dlock's {ours} lock and unlock it, look before and after whether anybody waits, " +
+			"and look whether the path still names the file that was locked; by a profile this is three fifths of the time, and the goroutines in between are most of the rest."},
 }
 
 // Limits tells of the targets that are not met what stands in the way. It is empty
