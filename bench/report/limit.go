@@ -37,6 +37,9 @@ var limits = map[string]limit{
 			"The peers do not hand over: the kernel, or the process itself, takes the lock again before anybody is woken, and the shares are what they are. " +
 			"dlock's own part is the way of the release to the goroutine that owns the client's line to the store and of the grant back from there, " +
 			"the place in the queue of the one who comes next, and the token."},
+	"without tokens, pairs/s ÷ by hand": {"own", 64, "client", "dlock-postgres-untokened", "advisory",
+		"one batch is under way at a time, so that the client, which takes {ours} of processor time for a pair, and the one server process work by turns. " +
+			"By hand, 64 connections take {theirs} in the client and as many server processes for it, but on all processors at once."},
 	"÷ gofrs/flock": {"own", 1, "p50", "dlock-file", "gofrs",
 		"gofrs/flock opens the file, locks it and closes it in {theirs}. dlock's {ours} lock and unlock it, look before and after whether anybody waits, " +
 			"and look whether the path still names the file that was locked; by a profile this is three fifths of the time, and the goroutines in between are most of the rest."},
