@@ -34,6 +34,9 @@ func (c *calls) begin(ctx context.Context, s *session) context.Context {
 		c.given, c.ctx, c.end = ctx, call, func() { unhook(); cancel() }
 	}
 	c.applied.Store(true)
+	if ctx.Err() != nil {
+		s.wire.cut() // It may have ended before this Apply began.
+	}
 	return timed{c.ctx, time.Now().Add(s.patience)}
 }
 

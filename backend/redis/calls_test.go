@@ -25,9 +25,14 @@ func TestDialEnds(t *testing.T) {
 }
 
 // The context of an Apply ends the calls of that Apply, and connections only while it
-// is under way: what it has left is for the farewell of the session.
+// is under way: what it has left is for the farewell of the session. An Apply that
+// begins after that returns as promptly.
 func TestCallsEnd(t *testing.T) {
-	for _, underway := range []bool{true, false} {
+	for _, c := range []struct{ underway, again, cut bool }{
+		{true, false, true},
+		{false, false, false},
+		{false, true, true},
+	} {
 		s := &session{wire: new(wire), patience: time.Minute}
 		s.life, s.end = context.WithCancel(t.Context())
 		here, there := net.Pipe()
@@ -42,15 +47,18 @@ func TestCallsEnd(t *testing.T) {
 		if first.Done() != call.Done() {
 			t.Error("the context was made anew")
 		}
-		if !underway {
+		if !c.underway {
 			s.calls.done()
 		}
 		cancel()
 		<-call.Done()
+		if c.again {
+			s.calls.begin(ctx, s)
+		}
 		time.AfterFunc(100*time.Millisecond, func() { here.Write([]byte{1}) })
 		_, err := there.Read(make([]byte, 1))
-		if cut := err != nil; cut != underway {
-			t.Errorf("Apply under way %v: the connection was cut: %v", underway, cut)
+		if cut := err != nil; cut != c.cut {
+			t.Errorf("%+v: the connection was cut: %v", c, cut)
 		}
 		// Another context, and then the end of the session.
 		call = s.calls.begin(t.Context(), s)

@@ -248,6 +248,11 @@ func TestQuorumHearsBeforeItIsAnswered(t *testing.T) {
 	holder := session(t, storeOn(t, servers, "t:"), 30*time.Second)
 	waiter := session(t, redis.New(clients...).WithPrefix("t:"), 30*time.Second)
 	apply(t, holder, mutexOp(1, "a"))
+	// A majority is enough to begin with, and who has not joined yet is not asked.
+	for i, s := range servers {
+		until(t, fmt.Sprintf("both sessions are known to node %d", i), func() bool { return votes(t, s, "s") == 2 })
+	}
+	apply(t, waiter)
 
 	d.answers.Lock()
 	answer := sync.OnceFunc(d.answers.Unlock)
