@@ -24,12 +24,27 @@ type Backend interface {
 
 	// Open starts a session whose leases live for ttl beyond the last batch
 	// that the store answered. who is what Inspect says of it; a store without
-	// Caps.Inspect makes no use of it. ctx bounds the opening alone, not the session.
-	// Open does not retry: its caller does, unless the error wraps ErrUnsupported.
+	// Caps.Inspect makes no use of it.
+	//
+	// ctx bounds the opening alone, not the session, and nothing else bounds it:
+	// ttl does not, for a slow link may need several times that to open a session
+	// that it serves well. When ctx ends Open returns promptly, and says what it
+	// was waiting for.
+	//
+	// Open does not retry. Its caller does, unless the error wraps ErrUnsupported,
+	// or ErrDenied: those end all that wait for the session. A store that keeps data
+	// keeps a format number with them: Open refuses a number that is newer than its
+	// own by ErrUnsupported, and names both.
+	//
+	// A session knows nothing of its predecessors. What one of them held that died
+	// without Close stays taken until its lease ends or the store sees its
+	// connection end, for its own process as for all others.
 	Open(ctx context.Context, ttl time.Duration, who Party) (Session, error)
+
 	// Inspect returns those who hold the lock of that class and name, in the order
-	// of their grants, and those who wait for it, in the order of the queue. It is
-	// for people to read, and may be out of date when it arrives.
+	// of their grants, and those who wait for it: in the order of the queue, or
+	// where writers go first, the writers and then the readers, each in theirs. It
+	// is for people to read, and may be out of date when it arrives.
 	//
 	// It needs no session, and neither takes a lock nor keeps anybody from taking
 	// one. A session stands there once for each of its owners. A name that nobody
@@ -38,6 +53,14 @@ type Backend interface {
 	// being there. It returns promptly when ctx ends. Without Caps.Inspect it
 	// returns ErrUnsupported.
 	Inspect(ctx context.Context, class Class, name string) (holders, waiters []Standing, err error)
+}
+
+// A Closer is a Backend that owns something, such as a pool of connections. Whoever
+// made the Backend calls Close when all its sessions are closed: dlock does for one
+// that it made from a URL, and not for one that it was given.
+type Closer interface {
+	Backend
+	Close(ctx context.Context) error
 }
 
 // Caps is what a store guarantees beyond exclusion. A driver's tests pin it, so
@@ -69,17 +92,23 @@ type Caps struct {
 // return. Arguments are not retained, and
 // results belong to the caller until its next call of the same method.
 type Session interface {
-	// Apply runs ops in order and answers each in results, index by index. It
-	// renews every lease of the session; with no ops it is the heartbeat. It
-	// waits for the store's answer, but neither for a lock to become free nor
-	// for the slowest node of several.
+	// Apply runs ops in order and answers each in results, index by index. A batch
+	// may be of any size: a client that was cut off sends 100 000 at once. Apply
+	// waits for the store's answer, but neither for a lock to become free nor for
+	// the slowest node of several.
 	//
-	// leases lists leases whose deadline is new; the deadlines of the others
-	// stand. A lease is not given up before its deadline because one batch
-	// failed: as long as the session may still renew one, Apply reports ops
-	// without an answer as Unknown and returns a nil error, and its caller sends
-	// them again. A session that cannot be reached again under its identity is
-	// dead at once, though the store may keep its locks until their leases end.
+	// Apply keeps the session alive; with no ops it is the heartbeat. Each call
+	// renews every lease that a hold hangs on, unless that was renewed less than a
+	// sixth of ttl ago. A lease without holds may lapse.
+	//
+	// leases lists leases whose deadline is new, or which the store did not renew,
+	// with the reason; the deadlines of the others stand. A lease is not given up
+	// before its deadline because one batch failed: as long as the session may still
+	// renew one, Apply reports ops without an answer as Unknown and returns a nil
+	// error, and its caller sends them again. A session that cannot be reached again
+	// under its identity is dead at once, though the store may keep its locks until
+	// their leases end. Once its last lease is over and cannot be had anew, Apply
+	// returns an error.
 	//
 	// Apply is called at least every third of ttl, and every second while an
 	// owner is Queued, so that it can repair what a lost push left undone. It
@@ -125,9 +154,10 @@ const (
 	Acquire Do = iota + 1
 	// Release gives back what Owner holds or withdraws it from the queue. It
 	// succeeds when the owner is unknown. It may be sent in place of repeating an
-	// Acquire whose outcome is Unknown, and takes effect after that Acquire. It is
-	// answered Released or Unknown, or the session is dead. Once it is Released
-	// nothing is granted to its owner any more.
+	// Acquire whose outcome is Unknown, and takes effect after that Acquire, however
+	// late that one arrives. It is answered Released, NotHeld, Unknown or Refused, or
+	// the session is dead. Once it is Released or NotHeld nothing is granted to its
+	// owner any more.
 	Release
 )
 
@@ -169,8 +199,12 @@ const (
 )
 
 // MaxWriters is how many writers in a row may be granted a lock while a reader
-// waits for it. After that the waiting readers have their turn.
+// waits for it. After that the waiting readers have their turn. Between sessions
+// that is for the driver to keep.
 const MaxWriters = 16
+
+// MaxLimit is the largest size of a semaphore.
+const MaxLimit = 1<<31 - 1
 
 // An Op is one request to the store.
 type Op struct {
@@ -180,14 +214,16 @@ type Op struct {
 	// Wait makes an Acquire join the queue when the lock is not free.
 	Wait bool
 	// Owner names one acquisition of one lock. It is never zero and never used
-	// again in its session. Two owners of one session exclude each other as if they were
-	// of two sessions.
+	// again in its session: an Acquire of an owner that stands for another lock,
+	// mode or limit has Failed with ErrOwner. Two owners of one session exclude each
+	// other as if they were of two sessions.
 	Owner uint64
-	// Limit is the size of a semaphore, and 1 for a mutex and 0 for a
-	// reader-writer lock.
+	// Limit is how many may hold the lock exclusively at the same time: the size of
+	// a semaphore, up to MaxLimit, and 1 for a mutex and a reader-writer lock.
 	Limit uint32
-	// Name is any string of bytes but the empty one; names that differ are
-	// different locks.
+	// Name is any string of 1 byte to 2 MiB, NULs and what is not UTF-8 included.
+	// Names that differ in a byte are different locks. A store that cannot keep long
+	// names keeps their digests.
 	Name string
 }
 
@@ -208,13 +244,28 @@ const (
 	// Released: a Release took effect: its owner no longer keeps the lock from
 	// others, even if a part of the store has yet to hear of it.
 	Released
+	// NotHeld: a Release of an owner that was granted found at the store that the
+	// owner holds the lock no longer, so that somebody else may have held it since:
+	// the loss was not noticed before. Apart from that it is Released. A driver says
+	// it only if the store said so to the first Release that it was sent for the
+	// owner: one that is sent again after no answer may be missing because of
+	// itself, and is Released.
+	NotHeld
 	// Unknown: no answer came. The caller sends the op again after a back-off,
 	// under the same owner and before any later op of that owner. In one batch, of
 	// an owner with an op that is Unknown the later ones are Unknown too.
 	Unknown
-	// Failed: an Acquire did not and will not take effect; Result.Err tells why.
-	// It wraps ErrLimit, ErrName or ErrUnsupported when repeating it cannot help.
-	// Any other error may pass: the caller may try again under a new owner.
+	// Refused: the store answered that it does not do this now, and the op did not
+	// take effect: it loads its data, has no memory left or too few replicas, or is
+	// no longer the primary. Result.Err tells why. The caller announces that, and
+	// sends the op again as if it were Unknown. A Release that is not allowed is
+	// Refused as well, for what it was to free is still taken.
+	Refused
+	// Failed: an Acquire did not and will not take effect, and leaves nothing behind;
+	// Result.Err tells why. It wraps ErrLimit, ErrName, ErrOwner or ErrUnsupported
+	// when repeating it cannot help, and ErrDenied when it cannot before somebody
+	// changes the store. Any other error may pass: the caller may try again under a
+	// new owner.
 	Failed
 )
 
@@ -222,7 +273,7 @@ const (
 type Result struct {
 	State State
 	Grant Grant // when Granted
-	Err   error // when Failed, and then never nil; may explain Unknown
+	Err   error // when Failed or Refused, and then never nil; may explain Unknown
 }
 
 // A Grant is the terms of a hold.
@@ -230,9 +281,10 @@ type Grant struct {
 	// Lease is the lease on which the hold depends, with its deadline as it is
 	// known at this moment.
 	Lease Lease
-	// Ordinal grows from grant to grant of one name, over restarts of the
-	// store too, and stays below 1<<52. It is 0 where the store has no fencing
-	// tokens.
+	// Ordinal grows from grant to grant of one name, over restarts of the store
+	// too, and is at most MaxOrdinal. No two grants of a name have the same, in one
+	// batch or of those who hold at the same time either. It is 0 where the store has
+	// no fencing tokens.
 	Ordinal uint64
 	// Contended: another session waits for this lock at this moment.
 	Contended bool
@@ -249,11 +301,19 @@ type Lease struct {
 	// monotonic reading and never goes back. The zero Time stands for a lease
 	// without a deadline.
 	//
-	// A lease whose Until has passed is dead, and its ID is not used again. Its
-	// holds are lost without an event; the caller sends a Release for each, as
-	// for EventLost. Until then the driver may keep the lock taken, but it never
-	// answers Granted for it.
+	// A lease whose Until has passed is dead for the driver, and its ID is not used
+	// again. Its holds are lost without an event; the caller sends a Release for
+	// each, as for EventLost. Until then the driver may keep the lock taken, but it
+	// never answers Granted for it.
+	//
+	// The caller may see the deadline that it knows pass while a renewal is on its
+	// way. It declares the lease over for all that hang on it, and sends a Release for
+	// each. That is no concern of the driver, which goes on with the ID: what is
+	// granted on it afterwards hangs on a lease with the new deadline.
 	Until time.Time
+	// Err is nil, or why the store has not renewed the lease just now, by an answer
+	// or by none. Until is then what it was.
+	Err error
 }
 
 // EventKind is the kind of an Event.
@@ -292,9 +352,17 @@ var (
 	ErrLimit = errors.New("dlock: semaphore in use with another limit")
 	// ErrName is the cause of a Failed result when the store cannot use a name.
 	ErrName = errors.New("dlock: bad lock name")
-	// ErrUnsupported is the cause of a Failed result when the store cannot do
-	// what was asked.
+	// ErrOwner is the cause of a Failed result when the owner of an Acquire stands
+	// for another one.
+	ErrOwner = errors.New("dlock: owner is in use for another lock")
+	// ErrUnsupported is the cause of a Failed result, and of a failed Open, when
+	// the store cannot do what was asked.
 	ErrUnsupported = errors.New("dlock: not supported by the backend")
+	// ErrDenied is the cause of a Failed result, and of a failed Open, when the store
+	// refuses what was asked and will go on to do so until somebody changes it: a
+	// right is missing, say. A refusal that can pass is not one: too many
+	// connections, data that are still loading, a password that is being changed.
+	ErrDenied = errors.New("dlock: denied by the store")
 	// ErrClosed is returned by the methods of a closed Session.
 	ErrClosed = errors.New("dlock: closed")
 )

@@ -1,9 +1,6 @@
 package backend
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // Check returns why no store can carry out the Acquire, or nil. Drivers call it for
 // an owner that is new.
@@ -17,12 +14,10 @@ func (op *Op) Check() error {
 		return fmt.Errorf("%w: class %d", ErrUnsupported, op.Class)
 	case op.Mode != Exclusive && (op.Mode != Shared || op.Class != RWMutex):
 		return fmt.Errorf("%w: mode %d of a %v", ErrUnsupported, op.Mode, op.Class)
-	case op.Class == Semaphore && op.Limit == 0:
-		return fmt.Errorf("%w: a semaphore without tickets", ErrLimit)
+	case op.Class == Semaphore && (op.Limit == 0 || op.Limit > MaxLimit):
+		return fmt.Errorf("%w: %d is not in 1…%d", ErrLimit, op.Limit, MaxLimit)
+	case op.Class != Semaphore && op.Limit != 1:
+		return fmt.Errorf("%w: a limit of %d for a %v", ErrUnsupported, op.Limit, op.Class)
 	}
 	return nil
 }
-
-// ErrOwner is the cause of a Failed result when the owner of an Acquire stands for
-// another one.
-var ErrOwner = errors.New("dlock: owner is in use for another lock")

@@ -36,8 +36,8 @@ func (p *peer) granted(c *claim, g backend.Grant) {
 		return
 	case (g.Ordinal != 0) != p.f.Caps.Fencing:
 		p.f.Errorf("%v: ordinal %d where Caps.Fencing is %v", c, g.Ordinal, p.f.Caps.Fencing)
-	case g.Ordinal >= 1<<52:
-		p.f.Errorf("%v: ordinal %d is not below 1<<52", c, g.Ordinal)
+	case g.Ordinal > backend.MaxOrdinal:
+		p.f.Errorf("%v: ordinal %d is greater than %d", c, g.Ordinal, uint64(backend.MaxOrdinal))
 	case g.Contended && !p.f.Caps.Contended:
 		p.f.Errorf("%v: Contended without Caps.Contended", c)
 	case c.held && g.Ordinal != c.grant.Ordinal:

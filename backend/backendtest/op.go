@@ -9,11 +9,11 @@ func mutex(name string) backend.Op {
 }
 
 func writer(name string) backend.Op {
-	return backend.Op{Class: backend.RWMutex, Mode: backend.Exclusive, Name: name}
+	return backend.Op{Class: backend.RWMutex, Mode: backend.Exclusive, Limit: 1, Name: name}
 }
 
 func reader(name string) backend.Op {
-	return backend.Op{Class: backend.RWMutex, Mode: backend.Shared, Name: name}
+	return backend.Op{Class: backend.RWMutex, Mode: backend.Shared, Limit: 1, Name: name}
 }
 
 func ticket(name string, limit uint32) backend.Op {

@@ -53,7 +53,7 @@ func TestWaitersInTurn(t *testing.T) {
 	dir := t.TempDir()
 	s, other := openSession(t, dir), openSession(t, dir)
 	op := func(owner uint64, mode backend.Mode) backend.Op {
-		return backend.Op{Do: backend.Acquire, Class: backend.RWMutex, Mode: mode, Wait: true, Owner: owner, Name: "x"}
+		return backend.Op{Do: backend.Acquire, Class: backend.RWMutex, Mode: mode, Limit: 1, Wait: true, Owner: owner, Name: "x"}
 	}
 	s.want(t, op(1, backend.Exclusive), backend.Granted)
 	var until uint64

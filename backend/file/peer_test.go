@@ -133,11 +133,11 @@ func mutex(name string) backend.Op {
 }
 
 func write(name string) backend.Op {
-	return backend.Op{Class: backend.RWMutex, Mode: backend.Exclusive, Name: name}
+	return backend.Op{Class: backend.RWMutex, Mode: backend.Exclusive, Limit: 1, Name: name}
 }
 
 func read(name string) backend.Op {
-	return backend.Op{Class: backend.RWMutex, Mode: backend.Shared, Name: name}
+	return backend.Op{Class: backend.RWMutex, Mode: backend.Shared, Limit: 1, Name: name}
 }
 
 func semaphore(name string, limit uint32) backend.Op {

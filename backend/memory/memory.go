@@ -109,7 +109,7 @@ func (st *Store) acquire(s *session, op *backend.Op) backend.Result {
 		return st.repeat(c, op)
 	}
 	l := st.locks[op.Class][op.Name]
-	if l != nil && l.limit != size(op) {
+	if l != nil && l.limit != op.Limit {
 		return backend.Result{State: backend.Failed, Err: backend.ErrLimit}
 	}
 	free := l == nil || l.admits(op.Mode)
@@ -131,7 +131,7 @@ func (st *Store) acquire(s *session, op *backend.Op) backend.Result {
 // repeat answers an Acquire whose owner is known already. st.mu is held.
 func (st *Store) repeat(c *claim, op *backend.Op) backend.Result {
 	switch {
-	case c.lock.name != op.Name || c.lock.class != op.Class || c.mode != op.Mode || c.lock.limit != size(op):
+	case c.lock.name != op.Name || c.lock.class != op.Class || c.mode != op.Mode || c.lock.limit != op.Limit:
 		return backend.Result{State: backend.Failed, Err: backend.ErrOwner}
 	case c.held():
 		return backend.Result{State: backend.Granted, Grant: c.terms()}
@@ -173,7 +173,7 @@ func (st *Store) settle(l *lock) {
 // grow from one process to the next, the count within one. st.mu is held.
 func (st *Store) grant(c *claim) {
 	now := time.Now()
-	st.ordinal = max(st.ordinal+1, uint64(now.UnixMicro()))
+	st.ordinal = max(st.ordinal+1, backend.OrdinalAt(now))
 	c.lock.hold(c, st.ordinal, now)
 }
 
@@ -184,7 +184,7 @@ func (st *Store) newLock(op *backend.Op) *lock {
 	} else {
 		l = new(lock)
 	}
-	*l = lock{class: op.Class, name: op.Name, limit: size(op)}
+	*l = lock{class: op.Class, name: op.Name, limit: op.Limit}
 	st.locks[op.Class][op.Name] = l
 	return l
 }

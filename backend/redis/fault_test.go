@@ -142,7 +142,7 @@ func TestStrangeKey(t *testing.T) {
 	do(t, s, "SET", "dlock:m:text", "x")
 	do(t, s, "SET", "dlock:r:text", "x")
 	do(t, s, "LPUSH", "dlock:s:list", "x")
-	rw := backend.Op{Do: backend.Acquire, Class: backend.RWMutex, Mode: backend.Shared, Owner: 3, Name: "text"}
+	rw := backend.Op{Do: backend.Acquire, Class: backend.RWMutex, Mode: backend.Shared, Limit: 1, Owner: 3, Name: "text"}
 	sem := backend.Op{Do: backend.Acquire, Class: backend.Semaphore, Mode: backend.Exclusive, Limit: 2, Owner: 4, Name: "list"}
 	ops := []backend.Op{mutexOp(1, "list"), mutexOp(2, "text"), rw, sem, mutexOp(5, "fine")}
 	results := apply(t, ses, ops...)
