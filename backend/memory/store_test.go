@@ -26,8 +26,11 @@ func TestNothingRemains(t *testing.T) {
 	var owner uint64
 	for range 2000 {
 		owner++
-		op := backend.Op{Do: backend.Acquire, Mode: backend.Exclusive, Wait: true, Owner: owner, Limit: 2}
+		op := backend.Op{Do: backend.Acquire, Mode: backend.Exclusive, Wait: true, Owner: owner, Limit: 1}
 		op.Class = backend.Class(1 + random.UintN(3))
+		if op.Class == backend.Semaphore {
+			op.Limit = 2
+		}
 		op.Name = fmt.Sprint(random.UintN(50))
 		if op.Class == backend.RWMutex && random.UintN(2) == 0 {
 			op.Mode = backend.Shared
@@ -71,7 +74,7 @@ func TestContendedOncePending(t *testing.T) {
 	st := New()
 	holder, _ := st.Open(t.Context(), time.Second, backend.Party{})
 	waiter, _ := st.Open(t.Context(), time.Second, backend.Party{})
-	op := backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Owner: 1, Name: "a"}
+	op := backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Limit: 1, Wait: true, Owner: 1, Name: "a"}
 	holder.Apply(t.Context(), []backend.Op{op})
 	for range 2 {
 		for range 10 {
@@ -96,6 +99,7 @@ func TestBadOps(t *testing.T) {
 		"owner":             func(op *backend.Op) { op.Owner = 0 },
 		"name":              func(op *backend.Op) { op.Name = "" },
 		"size":              func(op *backend.Op) { op.Class, op.Limit = backend.Semaphore, 0 },
+		"size of a mutex":   func(op *backend.Op) { op.Limit = 2 },
 	} {
 		st := New()
 		s, _ := st.Open(t.Context(), time.Second, backend.Party{})
