@@ -16,6 +16,7 @@ type Stats struct {
 	Acquired uint64 // locks taken
 	HandedOn uint64 // of these, those handed on in memory, or shared with other readers there
 	Lost     uint64 // locks lost
+	Missed   uint64 // times that the store did not renew a lease in time, whether or not it was lost after that
 	Retries  uint64 // operations sent again, and failed attempts to reach the store
 	Batches  uint64 // batches sent to the store, heartbeats not among them
 	Ops      uint64 // operations in them
@@ -44,6 +45,7 @@ func (c *Client) Stats() Stats {
 		Acquired: k.Acquired,
 		HandedOn: k.HandedOn,
 		Lost:     k.Lost,
+		Missed:   k.Missed,
 		Retries:  k.Retries,
 		Batches:  k.Batches,
 		Ops:      k.Ops,

@@ -99,7 +99,7 @@ type Session interface {
 	//
 	// Apply keeps the session alive; with no ops it is the heartbeat. Each call
 	// renews every lease that a hold hangs on, unless that was renewed less than a
-	// sixth of ttl ago. A lease without holds may lapse.
+	// twelfth of ttl ago. A lease without holds may lapse.
 	//
 	// leases lists leases whose deadline is new, or which the store did not renew,
 	// with the reason; the deadlines of the others stand. A lease is not given up
@@ -118,7 +118,10 @@ type Session interface {
 	//
 	// An error says that the session is dead: all that it held is lost, all
 	// that it awaited is forgotten, and Apply is not called again. results and
-	// leases are then ignored.
+	// leases are then ignored. The error wraps ErrSessionOver if the driver knows
+	// that the store had ended the session before it saw any of ops: a Release among
+	// them then came too late, and its hold was lost. Otherwise their outcome counts
+	// as unknown.
 	//
 	// ctx ends when an answer has become useless, and then Apply returns promptly.
 	// It belongs to the session and never to the caller of a lock.
@@ -363,6 +366,9 @@ var (
 	// right is missing, say. A refusal that can pass is not one: too many
 	// connections, data that are still loading, a password that is being changed.
 	ErrDenied = errors.New("dlock: denied by the store")
+	// ErrSessionOver is wrapped by an error of Apply when the store had ended the
+	// session before the batch got there.
+	ErrSessionOver = errors.New("dlock: session ended by the store")
 	// ErrClosed is returned by the methods of a closed Session.
 	ErrClosed = errors.New("dlock: closed")
 )

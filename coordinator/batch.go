@@ -26,7 +26,7 @@ func (m *Machine) Batch(ops []backend.Op, now time.Time) []backend.Op {
 		m.forget(l)
 	}
 	clear(m.dirty)
-	m.dirty = m.dirty[:0]
+	m.dirty, m.crowd = m.dirty[:0], 0
 	for m.tries.len > 0 {
 		ops = m.askTry(m.tries.pop(), ops, now)
 	}
@@ -49,12 +49,11 @@ func (m *Machine) settle(l *lock, ops []backend.Op) []backend.Op {
 	for _, mode := range modes {
 		places := l.places(mode)
 		want := l.wanted(mode)
-		for len(*places) > want {
-			// The last one has waited least.
-			m.giveBack((*places)[len(*places)-1])
+		for places.len > want {
+			m.giveBack(places.last) // It has waited least.
 		}
 		ops = m.flush(ops)
-		for len(*places) < want {
+		for places.len < want {
 			ops = append(ops, m.ask(l, mode, nil).acquire())
 		}
 	}
@@ -86,8 +85,7 @@ func (m *Machine) ask(l *lock, mode backend.Mode, try *Claim) *entry {
 	}
 	e.place = true
 	m.places++
-	places := l.places(mode)
-	*places = append(*places, e)
+	l.places(mode).push(e)
 	if mode == backend.Shared {
 		// A writer who came after the first reader waits behind that one at the
 		// store, and readers who came after the writer wait behind the writer.

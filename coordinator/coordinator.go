@@ -17,8 +17,13 @@ import (
 	"github.com/dlock-go/dlock/session"
 )
 
-// patience bounds the waits for a store that have no other bound.
-const patience = 5 * time.Second
+const (
+	// patience bounds the waits for a store that have no other bound.
+	patience = 5 * time.Second
+	// orderly is how long Close waits beyond its ctx for goroutines that are ending,
+	// and Open for the reason why it did not succeed in time.
+	orderly = 20 * time.Millisecond
+)
 
 // Config is what a coordinator needs to know.
 type Config struct {
@@ -56,26 +61,30 @@ type Coordinator struct {
 	// testing/synctest bubble to another.
 	readies sync.Pool
 
-	trouble  atomic.Pointer[error] // why the store is out of reach, or nil; set by run
+	trouble  atomic.Pointer[error] // why the store does not do what it should, or nil; set by run
 	counters counters              // set by run
 
 	// Owned by run.
 	machine  *Machine
 	link     *session.Link
-	leases   map[uint32]*session.Lease // of the open session, those that have lapsed too
-	asleep   time.Duration             // how long the machine had slept when the last report's leases were asked for
-	lapse    *time.Timer               // looks at the leases when the next of them lapses
-	watch    bool                      // a lease was told of for which lapse is not set
-	nudge    *time.Timer               // looks for those who are not to wait for ever
-	nudging  bool                      // nudge is set
-	open     bool                      // the link has a session
-	free     bool                      // the link takes a batch
-	sent     int                       // batches since the beginning
-	ops      []backend.Op              // the next batch, and then the one on its way
-	openers  []chan<- error            // of those who wait for a session; each has room for one
-	told     chan<- struct{}           // closed when the effects of a session's end are told, or nil
-	farewell context.Context           // of Close, once it was called
-	cut      bool                      // farewell has ended
+	leases   leases
+	nudge    *time.Timer  // looks for those who are not to wait for ever
+	nudging  bool         // nudge is set
+	open     bool         // the link has a session
+	free     bool         // the link takes a batch
+	sent     int          // batches since the beginning
+	ops      []backend.Op // the next batch, and then the one on its way
+	openers  []opener     // those who wait for a session
+	outage   session.Complaint
+	told     chan<- struct{} // closed when the effects of a session's end are told, or nil
+	farewell context.Context // of Close, once it was called
+	cut      bool            // farewell has ended
+}
+
+// An opener waits for a session.
+type opener struct {
+	ctx    context.Context // bounds the opening
+	opened chan<- error    // has room for one
 }
 
 // A message is something that happened.
@@ -83,7 +92,7 @@ type message struct {
 	kind   messageKind
 	claim  *Claim
 	report *session.Report
-	opened chan<- error
+	opener opener
 	ctx    context.Context
 }
 
@@ -110,14 +119,12 @@ func New(config Config) *Coordinator {
 		inbox:    make(chan message, 256),
 		done:     make(chan struct{}),
 		machine:  NewMachine(config.Backend.Caps(), config.Handoff),
-		leases:   make(map[uint32]*session.Lease),
 		free:     true,
 	}
 	c.link = session.NewLink(config.Backend, config.TTL, config.Party, config.Logger, func(r *session.Report) {
 		c.send(message{kind: reported, report: r})
 	})
-	c.lapse = time.AfterFunc(time.Hour, func() { c.send(message{kind: lapse}) })
-	c.lapse.Stop()
+	c.leases.init(config.TTL, func() { c.send(message{kind: lapse}) })
 	c.nudge = time.AfterFunc(time.Hour, func() { c.send(message{kind: nudge}) })
 	c.nudge.Stop()
 	go c.run()
@@ -125,16 +132,33 @@ func New(config Config) *Coordinator {
 }
 
 // Open makes sure that there is a session. It reports why the first attempt to
-// open one failed.
+// open one failed. ctx alone bounds the attempt.
 func (c *Coordinator) Open(ctx context.Context) error {
 	opened := make(chan error, 1)
-	c.send(message{kind: open, opened: opened})
+	c.send(message{kind: open, opener: opener{ctx, opened}})
 	select {
 	case err := <-opened:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	select { // The driver knows what it was waiting for.
+	case err := <-opened:
+		if err == nil || errors.Is(err, ctx.Err()) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", reason(ctx), err)
+	case <-time.After(orderly):
+		return reason(ctx)
+	}
+}
+
+// reason returns why ctx has ended: its error, and its cause if that is another.
+func reason(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == nil || errors.Is(err, cause) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // Acquire submits a claim and waits until it is granted. It returns the error of
@@ -142,31 +166,51 @@ func (c *Coordinator) Open(ctx context.Context) error {
 // store's refusal. A try is answered in bounded time even by a store that does
 // not answer.
 func (c *Coordinator) Acquire(ctx context.Context, claim *Claim) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return reason(ctx)
 	}
 	if ready, ok := c.readies.Get().(chan struct{}); ok {
 		claim.ready = ready
 	} else {
 		claim.ready = make(chan struct{}, 1)
 	}
-	c.send(message{kind: submit, claim: claim})
 	if ctx.Done() == nil {
+		c.send(message{kind: submit, claim: claim})
 		<-claim.ready
 		return claim.Err
 	}
+	asked := time.Now()
+	c.send(message{kind: submit, claim: claim})
 	select {
 	case <-claim.ready:
 		return claim.Err
 	case <-ctx.Done():
 		claim.gaveUp.Store(true)
 		c.send(message{kind: cancel, claim: claim})
-		if trouble := c.trouble.Load(); trouble != nil {
-			return fmt.Errorf("%w (%w)", ctx.Err(), *trouble)
+		if trouble := c.troubled(asked); trouble != nil {
+			return fmt.Errorf("%w (%w)", reason(ctx), trouble)
 		}
-		return ctx.Err()
+		return reason(ctx)
 	}
 }
+
+// troubled returns what keeps the store from answering somebody who has waited since
+// asked, or nil when it is not known to be in trouble.
+func (c *Coordinator) troubled(asked time.Time) error {
+	if trouble := c.trouble.Load(); trouble != nil {
+		return *trouble
+	}
+	// An answer is awaited most of the time. It counts if it has been so for most of the
+	// wait, or for long.
+	silence := c.link.Silence()
+	if silence >= longSilence || silence > 0 && silence >= time.Since(asked)/2 {
+		return fmt.Errorf("no answer from the store for %v", silence.Round(time.Millisecond))
+	}
+	return nil
+}
+
+// longSilence is more than a store that works takes for an answer.
+const longSilence = time.Second
 
 // Release gives back what the claim holds. It waits for the store's answer until
 // ctx ends, but not for ever, and then lets the release go on in the background.
@@ -213,14 +257,25 @@ func (c *Coordinator) Discard(claim *Claim) {
 
 // Close refuses what waits and what comes, gives back what is held, and returns
 // when that is done and the coordinator's goroutines are gone. When ctx ends
-// first the rest is left to end with the session, and ctx's error is returned.
-// A second Close waits for the first.
+// first the rest is left to end with the session, and ctx's error is returned; a
+// driver that is slow to let go goes on with that on its own. A second Close waits for
+// the first, until its own ctx ends.
 func (c *Coordinator) Close(ctx context.Context) error {
 	c.send(message{kind: closing, ctx: ctx})
-	stop := context.AfterFunc(ctx, func() { c.send(message{kind: cut}) })
-	defer stop()
-	<-c.done
-	return ctx.Err()
+	select {
+	case <-c.done:
+		if ctx.Err() != nil {
+			return reason(ctx)
+		}
+		return nil
+	case <-ctx.Done():
+	}
+	c.send(message{kind: cut, ctx: ctx})
+	select {
+	case <-c.done:
+	case <-time.After(orderly):
+	}
+	return reason(ctx)
 }
 
 // send puts a message into the inbox.
@@ -247,7 +302,7 @@ func (c *Coordinator) drain() {
 				}
 				m.claim.answer()
 			case open:
-				m.opened <- ErrClosed
+				m.opener.opened <- ErrClosed
 			case reported:
 				if m.report.Told != nil {
 					close(m.report.Told)
@@ -271,19 +326,17 @@ func (c *Coordinator) run() {
 		c.work(now)
 		c.counters.present(c.machine)
 		c.tell(now)
-		if c.watch {
+		if c.leases.unwatched() {
 			c.checkLeases()
 			c.tell(now)
 		}
 	}
-	c.lapse.Stop()
+	c.leases.stop()
 	c.nudge.Stop()
 	c.over.Store(true)
 	c.drain()
 	c.link.Close(c.farewell)
-	for _, opened := range c.openers {
-		opened <- ErrClosed
-	}
+	c.opened(ErrClosed)
 }
 
 // work gives the link what there is to do.
@@ -314,7 +367,11 @@ func (c *Coordinator) give(ops []backend.Op, now time.Time) {
 		c.counters.batches.Add(1)
 		c.counters.ops.Add(uint64(len(ops)))
 	}
-	c.link.Send(ops, now)
+	var opener context.Context
+	if len(c.openers) > 0 {
+		opener = c.openers[0].ctx
+	}
+	c.link.Send(ops, now, opener)
 }
 
 func (c *Coordinator) handle(m message, now time.Time) {
@@ -324,88 +381,118 @@ func (c *Coordinator) handle(m message, now time.Time) {
 	case cancel:
 		c.machine.Cancel(m.claim, now)
 	case release:
+		c.seen(m.claim)
 		c.machine.Release(m.claim, now)
 	case reported:
 		c.take(m.report, now)
 	case open:
 		if c.open {
-			m.opened <- nil
+			m.opener.opened <- nil
 		} else {
-			c.openers = append(c.openers, m.opened)
+			c.openers = append(c.openers, m.opener)
 		}
 	case lapse:
 		c.checkLeases()
 	case nudge:
 		c.nudging = false
-		c.machine.Overdue(now.Add(-c.patience), errSilent)
+		c.machine.Overdue(now.Add(-c.patience), c.silence())
 	case closing:
 		if c.farewell == nil {
 			c.farewell = m.ctx
 			c.machine.Close()
 		}
 	case cut:
-		c.cut = true
+		// A later Close may be less patient than the first, whose ctx counts.
+		if c.farewell != nil && c.farewell.Err() != nil {
+			c.cut = true
+		}
 	}
 }
 
 var errSilent = errors.New("dlock: no answer from the store in time")
+
+// silence is errSilent with its cause.
+func (c *Coordinator) silence() error {
+	if trouble := c.trouble.Load(); trouble != nil {
+		return fmt.Errorf("%w: %w", errSilent, *trouble)
+	}
+	return errSilent
+}
 
 // take takes a report of the link.
 func (c *Coordinator) take(r *session.Report, now time.Time) {
 	switch r.Kind {
 	case session.Up:
 		c.open, c.free = true, true
-		c.trouble.Store(nil)
+		c.troubles(nil)
+		c.outage.Over()
 		c.opened(nil)
 	case session.OpenFailed:
 		c.free = true
-		c.trouble.Store(&r.Err)
+		c.troubles(r.Err)
 		c.counters.retries.Add(1)
 		c.machine.Unreachable(r.Err)
-		c.opened(r.Err)
-		if n := c.machine.Waiting(); n > 0 { // The others have been told.
+		waiting := c.machine.Waiting()
+		if len(c.openers) == 0 && c.outage.Due(now) { // The openers have been told.
 			c.config.Logger.Warn("dlock: store out of reach", "backend", c.config.Backend.String(),
-				"error", r.Err, "attempt", r.Attempt, "waiting", n, "retry_in", r.Pause)
+				"error", r.Err, "attempt", r.Attempt, "waiting", waiting, "retry_in", r.Pause)
 		}
+		c.opened(r.Err)
 	case session.Answer:
 		c.free = c.free || r.Batch
-		c.counters.retries.Add(uint64(r.Unknown))
-		c.asleep = r.Asleep
-		if len(r.Leases) > 0 {
-			for _, l := range r.Leases {
-				c.lease(l)
+		c.counters.retries.Add(uint64(r.Unacked))
+		c.troubles(r.Trouble)
+		for _, l := range r.Leases {
+			c.extend(l, r.Asleep)
+		}
+		for i := range r.Results {
+			if r.Results[i].State == backend.Granted {
+				c.depend(r.Ops[i].Owner, r.Results[i].Grant.Lease, r.Asleep)
 			}
-			c.watch = true
 		}
 		c.machine.Answered(r.Ops, r.Results, now)
 	case session.News:
-		c.asleep = r.Asleep
+		for i := range r.Events {
+			if e := &r.Events[i]; e.Kind == backend.EventGranted {
+				c.depend(e.Owner, e.Grant.Lease, r.Asleep)
+			}
+		}
 		c.machine.Heard(r.Events, now)
 	case session.Down:
 		c.open, c.free = false, r.Taken == c.sent
-		c.trouble.Store(&r.Err)
-		c.machine.Down(r.Err)
-		clear(c.leases)
-		c.lapse.Stop()
+		c.troubles(r.Err)
+		c.machine.Down(r.Err, r.Unsure)
+		c.leases.clear()
 		c.told = r.Told
 	}
 	c.link.Await(c.machine.Awaiting())
 }
 
+// troubles notes why the store does not do what it should, or that it does.
+func (c *Coordinator) troubles(why error) {
+	switch {
+	case why != nil:
+		c.trouble.Store(&why)
+	case c.trouble.Load() != nil:
+		c.trouble.Store(nil)
+	}
+}
+
 func (c *Coordinator) opened(err error) {
-	for _, opened := range c.openers {
-		opened <- err
+	for _, o := range c.openers {
+		o.opened <- err
 	}
 	c.openers = nil
 }
 
-// tell carries out the machine's effects.
+// tell carries out the machine's effects. All holders hear before anybody else does.
 func (c *Coordinator) tell(now time.Time) {
+	losses := 0
 	for _, e := range c.machine.Effects() {
 		switch e.Kind {
 		case Grant:
 			e.Claim.Token, e.Claim.Via = e.Token, e.Via
-			e.Claim.lease.Store(c.lease(e.Lease))
+			e.Claim.lease.Store(c.leases.get(e.Lease.ID))
 			c.counters.granted(e.Via, now.Sub(e.Claim.since))
 			e.Claim.answer()
 		case Refuse, Freed:
@@ -415,51 +502,25 @@ func (c *Coordinator) tell(now time.Time) {
 			e.Claim.Err = e.Err
 			e.Claim.answer()
 		case Move:
-			e.Claim.lease.Store(c.lease(e.Lease))
+			e.Claim.lease.Store(c.leases.get(e.Lease.ID))
 		case End:
 			e.Claim.end(e.Err)
-			if errors.Is(e.Err, ErrLost) {
-				c.counters.lost.Add(1)
+		}
+		if e.lost() {
+			losses++
+		}
+	}
+	if losses > 0 {
+		c.counters.lost.Add(uint64(losses))
+		for _, e := range c.machine.Effects() {
+			if e.lost() {
 				c.config.OnLoss(e.Claim, e.Err)
 			}
 		}
 	}
+	c.machine.Told()
 	if c.told != nil {
 		close(c.told)
 		c.told = nil
-	}
-}
-
-// lease returns what is known of a lease, with the deadline moved to the one given
-// if that is later.
-func (c *Coordinator) lease(given backend.Lease) *session.Lease {
-	l := c.leases[given.ID]
-	if l == nil {
-		l = session.NewLease()
-		c.leases[given.ID] = l
-		c.watch = true
-	}
-	if !given.Until.IsZero() {
-		l.Extend(session.At(given.Until, c.asleep))
-	}
-	return l
-}
-
-// checkLeases ends what depends on a lease that has lapsed, and sets the timer to
-// the next lease.
-func (c *Coordinator) checkLeases() {
-	c.watch = false
-	var next session.Instant
-	for id, l := range c.leases {
-		// A holder may be the first to see it lapse, even between these two.
-		until, ok := l.Until()
-		if l.Lapsed() {
-			c.machine.Lapsed(id)
-		} else if ok && (next == 0 || until < next) {
-			next = until
-		}
-	}
-	if next != 0 {
-		c.lapse.Reset(time.Duration(next - session.Now()))
 	}
 }

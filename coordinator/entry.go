@@ -22,6 +22,8 @@ type entry struct {
 	mode  backend.Mode
 	state entryState
 	place bool   // asked for with Wait, for whoever is first when it is granted
+	prev  *entry // neighbours among the places of its lock, while it waits
+	next  *entry
 	try   *Claim // the claim that it was asked for without Wait; nil when that one has given up
 	again bool   // its Acquire is to be applied again
 	waits bool   // the store has let it wait
@@ -35,6 +37,9 @@ type entry struct {
 	grant   backend.Grant
 	granted time.Time
 	served  uint64 // claims that have held it so far
+
+	leased bool   // counted in Machine.leased
+	last   *Claim // held it when the client was closed
 
 	leaver *Claim // waits for the answer to the Release
 }

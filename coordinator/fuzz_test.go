@@ -319,7 +319,7 @@ func (m *mimic) trouble() {
 		}
 		m.machine.Lapsed(lease)
 	case 3, 4:
-		m.machine.Down(errors.New("down"))
+		m.machine.Down(errors.New("down"), nil)
 		clear(m.owners)
 		m.flying = nil
 	case 5:
@@ -333,12 +333,12 @@ func (m *mimic) trouble() {
 // hear takes the machine's effects, and looks whether they can be.
 func (m *mimic) hear() {
 	var gaveUp []*part // in the moment of their grant, of which they never know
-	for _, e := range m.machine.Effects() {
+	for _, e := range effects(m.machine) {
 		i := slices.IndexFunc(m.claims, func(c *part) bool { return c.Claim == e.Claim })
 		c := m.claims[i]
 		want := map[coordinator.EffectKind]string{
 			coordinator.Grant: "waiting", coordinator.Refuse: "waiting",
-			coordinator.Freed: "leaving", coordinator.Move: "held", coordinator.End: "held",
+			coordinator.Freed: "leaving", coordinator.Move: "held", coordinator.End: "held", coordinator.Missed: "over",
 		}[e.Kind]
 		if c.state != want {
 			m.t.Errorf("effect %d for a claim that is %s", e.Kind, c.state)

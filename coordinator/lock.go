@@ -17,8 +17,8 @@ type lock struct {
 	shared    queue
 
 	// Entries at the store, by state. A try is counted only once it is granted.
-	placesExclusive []*entry // asked or queued, in the order they were asked
-	placesShared    []*entry
+	placesExclusive places // asked or queued
+	placesShared    places
 	holding         int    // granted and exclusive
 	sharing         int    // granted and shared
 	all             int    // of any state but releasing
@@ -33,11 +33,12 @@ type lock struct {
 	contendedBy uint64
 
 	passed int  // writers in a row that passed a waiting reader here
+	wrote  bool // this process was the last to release it here, as a writer
 	dirty  bool // to be settled before the next batch
 }
 
 // places returns the entries that wait at the store for mode.
-func (l *lock) places(mode backend.Mode) *[]*entry {
+func (l *lock) places(mode backend.Mode) *places {
 	if mode == backend.Shared {
 		return &l.placesShared
 	}
@@ -62,17 +63,28 @@ func (l *lock) wanted(mode backend.Mode) int {
 	case l.holding > 0:
 		// A place that there is is kept, but none is taken while a writer of this
 		// process is in: what is asked for when it leaves comes in time.
-		return len(l.placesShared)
+		return l.placesShared.len
 	}
 	return 1 // Readers come in together.
 }
 
-// readersFirst reports whether the waiting readers go before the waiting writers.
+// readersFirst reports whether the waiting readers go before the waiting writers:
+// in their turn, and in the order of arrival as long as no write lock was released.
 func (l *lock) readersFirst() bool {
-	if l.shared.len == 0 || l.exclusive.len == 0 {
+	switch {
+	case l.shared.len == 0 || l.exclusive.len == 0:
 		return l.shared.len > 0
+	case l.passed >= backend.MaxWriters:
+		return true
 	}
-	return l.passed >= backend.MaxWriters || l.shared.first.seq < l.exclusive.first.seq
+	return !l.wrote && l.shared.first.seq < l.exclusive.first.seq
+}
+
+// writerGoesFirst reports whether a writer of this process that waits without a place
+// has to be in the store's queue before a write lock is released: readers of this
+// process stand there already.
+func (l *lock) writerGoesFirst() bool {
+	return l.placesShared.len > 0 && l.exclusive.len > 0 && l.placesExclusive.len == 0 && l.passed < backend.MaxWriters
 }
 
 // full reports whether a try is refused without asking the store, because of what
@@ -82,11 +94,8 @@ func (l *lock) full(mode backend.Mode) bool {
 		return l.holding > 0 || l.exclusive.len > 0
 	}
 	return l.sharing > 0 || int64(l.holding) >= int64(l.limit) ||
-		waits(l.placesExclusive) || waits(l.placesShared)
+		l.placesExclusive.queued() || l.placesShared.queued()
 }
-
-// waits reports whether the store is known to let the first of places wait.
-func waits(places []*entry) bool { return len(places) > 0 && places[0].state == queued }
 
 // idle reports whether nothing is left to know about the lock.
 func (l *lock) idle() bool {

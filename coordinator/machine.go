@@ -3,6 +3,7 @@ package coordinator
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -29,12 +30,15 @@ type Machine struct {
 	closed  bool
 
 	dirty    []*lock      // to be settled
+	crowd    int          // of dirty, above which those of which nothing is left are dropped
 	tries    queue        // claims that do not wait, not asked for yet
 	asking   queue        // claims that do not wait, asked for; the first has waited longest
 	leaving  queue        // claims whose release has no answer yet; likewise
-	releases []backend.Op // not sent yet
+	releases []backend.Op // not sent yet, with what has to go before one of them
 	repeats  []uint64     // owners whose Acquire is to be applied again
 	places   int          // entries that wait at the store, or may
+
+	leased map[uint32]int // how many granted entries depend on a lease
 
 	effects []Effect
 
@@ -62,6 +66,8 @@ const (
 	Move
 	// End: the hold is over without its holder's doing.
 	End
+	// Missed: the hold, over by now, had been lost before that.
+	Missed
 )
 
 // An Effect is what the machine wants a claim to hear.
@@ -72,7 +78,13 @@ type Effect struct {
 	Token uint64
 	Via   Via
 	Late  bool // of Freed: the release goes on, but nobody is to wait for it
+	Told  bool // the loss in Err was told before
 	Err   error
+}
+
+// lost reports whether a hold was lost, which is news.
+func (e *Effect) lost() bool {
+	return e.Err != nil && !e.Told && e.Kind != Refuse && errors.Is(e.Err, ErrLost)
 }
 
 // NewMachine returns a machine for a store with these capabilities, which hands
@@ -83,15 +95,21 @@ func NewMachine(caps backend.Caps, handoff time.Duration) *Machine {
 		handoff: handoff,
 		locks:   make(map[lockKey]*lock),
 		entries: make(map[uint64]*entry),
+		leased:  make(map[uint32]int),
 	}
 }
 
-// Effects returns what has to be told since the last call, in order. The slice
-// is valid until the next message to the machine.
-func (m *Machine) Effects() []Effect {
-	e := m.effects
+// Effects returns what has to be told since the last call to Told, in order.
+func (m *Machine) Effects() []Effect { return m.effects }
+
+// Told forgets the effects: after a burst they would keep its claims from being
+// garbage.
+func (m *Machine) Told() {
+	clear(m.effects)
 	m.effects = m.effects[:0]
-	return e
+	if cap(m.effects) > maxFree {
+		m.effects = nil
+	}
 }
 
 // Pending reports whether Batch may have something to ask.
@@ -160,6 +178,7 @@ func (m *Machine) Cancel(c *Claim, now time.Time) {
 			m.announce(l)
 			m.touch(l)
 			m.forget(l)
+			m.tidy()
 		}
 		if c.entry != nil {
 			c.entry.try, c.entry = nil, nil // Its grant, if one comes, will be released.
@@ -172,7 +191,7 @@ func (m *Machine) Cancel(c *Claim, now time.Time) {
 func (m *Machine) Release(c *Claim, now time.Time) {
 	m.seq++
 	if c.state != held {
-		m.effect(Effect{Kind: Freed, Claim: c, Err: c.Ended()})
+		m.effect(Effect{Kind: Freed, Claim: c, Err: c.Ended(), Told: true})
 		return
 	}
 	if e := m.leave(c, now); e != nil {
@@ -191,19 +210,8 @@ func (m *Machine) Close() {
 	for m.tries.len > 0 {
 		m.refuse(m.tries.pop(), ErrClosed)
 	}
-	var waiters []*Claim
-	for _, l := range m.locks {
-		for _, q := range []*queue{&l.exclusive, &l.shared} {
-			for q.len > 0 {
-				waiters = append(waiters, q.pop())
-			}
-		}
-	}
-	slices.SortFunc(waiters, func(a, b *Claim) int { return cmp.Compare(a.seq, b.seq) })
-	for _, c := range waiters {
-		m.refuse(c, ErrClosed)
-	}
-	for _, e := range m.ordered() {
+	m.refuseWaiters(ErrClosed)
+	for _, e := range m.ordered(nil) {
 		m.drop(e, errClosing, ErrClosed)
 	}
 }
@@ -218,7 +226,7 @@ func (m *Machine) Answered(ops []backend.Op, results []backend.Result, now time.
 		}
 		r := &results[i]
 		if ops[i].Do == backend.Release {
-			m.released(e, r.Err)
+			m.released(e, r.State == backend.NotHeld)
 			continue
 		}
 		switch r.State {
@@ -262,27 +270,60 @@ func (m *Machine) Heard(events []backend.Event, now time.Time) {
 
 // Lapsed takes the end of a lease.
 func (m *Machine) Lapsed(lease uint32) {
+	if m.leased[lease] == 0 {
+		return
+	}
 	m.seq++
-	for _, e := range m.ordered() {
-		if e.state == granted && e.grant.Lease.ID == lease {
-			m.drop(e, ErrLapsed, nil)
-		}
+	for _, e := range m.on(lease) {
+		m.drop(e, ErrLapsed, nil)
 	}
 }
 
+// on returns the entries that depend on a lease, in order.
+func (m *Machine) on(lease uint32) []*entry {
+	return m.ordered(func(e *entry) bool { return e.state == granted && e.grant.Lease.ID == lease })
+}
+
+// HoldsOn returns how many claims hold on a lease.
+func (m *Machine) HoldsOn(lease uint32) int {
+	if m.leased[lease] == 0 {
+		return 0
+	}
+	n := 0
+	for _, e := range m.on(lease) {
+		n += e.holders.len
+	}
+	return n
+}
+
+// LeaseOf returns the lease on which an owner's hold depends.
+func (m *Machine) LeaseOf(owner uint64) (lease uint32, ok bool) {
+	e := m.entries[owner]
+	if e == nil || e.state != granted {
+		return 0, false
+	}
+	return e.grant.Lease.ID, true
+}
+
 // Down takes the end of the session, and with it of all that it held or awaited.
-// Who waits is asked for again in the next session.
-func (m *Machine) Down(why error) {
+// Who waits is asked for again in the next session. Of the releases under way those
+// of unsure may have taken effect; the others came too late.
+func (m *Machine) Down(why error, unsure map[uint64]bool) {
 	m.seq++
 	m.unreachable(why)
 	m.releases, m.repeats = m.releases[:0], m.repeats[:0]
-	for _, e := range m.ordered() {
-		m.drop(e, lost(why), why)
+	for _, e := range m.ordered(nil) {
+		if e.state != releasing {
+			m.drop(e, lost(why), why)
+		} else if c := e.leaver; unsure[e.owner] {
+			m.freed(e, Effect{Err: fmt.Errorf("not known to be released: %w", why)})
+		} else if c != nil {
+			m.freed(e, Effect{Err: lost(why)})
+		}
 	}
 	m.releases = m.releases[:0]
 	for owner, e := range m.entries {
 		delete(m.entries, owner)
-		m.freed(e, Effect{Err: why})
 		m.freeEntry(e)
 	}
 }
@@ -323,11 +364,33 @@ func (m *Machine) freed(e *entry, answer Effect) {
 	m.effect(answer)
 }
 
-// Unreachable takes a failed attempt to open a session: those who cannot wait
-// are refused.
+// Unreachable takes a failed attempt to open a session: those who cannot wait are
+// refused, and if no other attempt can help so are those who wait.
 func (m *Machine) Unreachable(why error) {
 	m.seq++
 	m.unreachable(why)
+	if errors.Is(why, backend.ErrUnsupported) || errors.Is(why, backend.ErrDenied) {
+		m.refuseWaiters(why)
+	}
+}
+
+// refuseWaiters refuses all that wait in this process, in the order of their arrival.
+func (m *Machine) refuseWaiters(why error) {
+	var waiters []*Claim
+	for _, l := range m.locks {
+		for _, q := range []*queue{&l.exclusive, &l.shared} {
+			for q.len > 0 {
+				waiters = append(waiters, q.pop())
+			}
+		}
+		m.touch(l)
+	}
+	slices.SortFunc(waiters, func(a, b *Claim) int { return cmp.Compare(a.seq, b.seq) })
+	for _, c := range waiters {
+		c.lock = nil
+		m.refuse(c, why)
+	}
+	m.tidy()
 }
 
 func (m *Machine) unreachable(why error) {
@@ -362,7 +425,7 @@ func (m *Machine) forget(l *lock) {
 		return
 	}
 	delete(m.locks, lockKey{l.class, l.name})
-	*l = lock{placesExclusive: l.placesExclusive[:0], placesShared: l.placesShared[:0]}
+	*l = lock{}
 	if len(m.freeLocks) < maxFree {
 		m.freeLocks = append(m.freeLocks, l)
 	}
@@ -379,11 +442,28 @@ func (m *Machine) touch(l *lock) {
 	}
 }
 
-// ordered returns the entries in the order in which they were asked for.
-func (m *Machine) ordered() []*entry {
-	all := make([]*entry, 0, len(m.entries))
+// tidy forgets locks of which nothing is left to know before they are settled, if there
+// are many: without a session none is, for as long as that takes.
+func (m *Machine) tidy() {
+	if len(m.dirty) < max(m.crowd, maxFree) {
+		return
+	}
+	m.dirty = slices.DeleteFunc(m.dirty, func(l *lock) bool {
+		l.dirty = !l.idle()
+		m.forget(l)
+		return !l.dirty
+	})
+	m.crowd = 2 * len(m.dirty)
+}
+
+// ordered returns the entries that match, or all for nil, in the order in which they
+// were asked for.
+func (m *Machine) ordered(match func(*entry) bool) []*entry {
+	var all []*entry
 	for _, e := range m.entries {
-		all = append(all, e)
+		if match == nil || match(e) {
+			all = append(all, e)
+		}
 	}
 	slices.SortFunc(all, func(a, b *entry) int { return cmp.Compare(a.owner, b.owner) })
 	return all

@@ -322,7 +322,7 @@ func (n *node) down() {
 	if n.session == nil {
 		return
 	}
-	n.machine.Down(errors.New("pulled the plug"))
+	n.machine.Down(errors.New("pulled the plug"), nil)
 	n.tell()
 	if err := n.session.Close(context.Background()); err != nil {
 		n.w.t.Error(err)
@@ -340,7 +340,7 @@ func (n *node) tell() {
 			n.tell()
 		}
 	}()
-	for _, e := range n.machine.Effects() {
+	for _, e := range effects(n.machine) {
 		var c *claim
 		for _, each := range n.claims {
 			if each.Claim == e.Claim {

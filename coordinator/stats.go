@@ -16,6 +16,7 @@ const Buckets = 28
 type Stats struct {
 	Holds, Waiting, Queued   int
 	Acquired, HandedOn, Lost uint64
+	Missed                   uint64
 	Retries, Batches, Ops    uint64
 	Waits                    [Buckets]uint64
 	Waited                   time.Duration
@@ -25,6 +26,7 @@ type Stats struct {
 type counters struct {
 	holds, waiting, queued   atomic.Int64
 	acquired, handedOn, lost atomic.Uint64
+	missed                   atomic.Uint64
 	retries, batches, ops    atomic.Uint64
 	waits                    [Buckets]atomic.Uint64
 	waited                   atomic.Int64
@@ -65,6 +67,7 @@ func (c *Coordinator) Stats() Stats {
 		Acquired: k.acquired.Load(),
 		HandedOn: k.handedOn.Load(),
 		Lost:     k.lost.Load(),
+		Missed:   k.missed.Load(),
 		Retries:  k.retries.Load(),
 		Batches:  k.batches.Load(),
 		Ops:      k.ops.Load(),

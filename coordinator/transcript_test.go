@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -113,7 +114,7 @@ func (k *talk) do(words []string) {
 		for _, op := range k.machine.Batch(nil, k.now) {
 			k.op(op)
 		}
-	case "granted", "queued", "busy", "failed", "released":
+	case "granted", "queued", "busy", "failed", "released", "notheld":
 		k.answer(words[0], words[1], words[2:])
 	case "event":
 		kind := map[string]backend.EventKind{
@@ -125,9 +126,17 @@ func (k *talk) do(words []string) {
 		id, _ := strconv.Atoi(words[1])
 		k.machine.Lapsed(uint32(id))
 	case "down":
-		k.machine.Down(errors.New("session cut"))
+		unsure := make(map[uint64]bool)
+		for _, w := range words[1:] {
+			unsure[k.ops[w].Owner] = true
+		}
+		k.machine.Down(errors.New("session cut"), unsure)
 	case "unreachable":
-		k.machine.Unreachable(errors.New("connection refused"))
+		why := errors.New("connection refused")
+		if len(words) > 1 {
+			why = backend.ErrDenied
+		}
+		k.machine.Unreachable(why)
 	case "overdue":
 		k.printf("impatient: %v", k.machine.Overdue(k.now, errors.New("silence")))
 	case "close":
@@ -147,7 +156,14 @@ func (k *talk) effects() []coordinator.Effect {
 	if k.machine == nil {
 		return nil
 	}
-	return k.machine.Effects()
+	return effects(k.machine)
+}
+
+// effects returns what a machine has to tell, and has it forget that.
+func effects(m *coordinator.Machine) []coordinator.Effect {
+	e := slices.Clone(m.Effects())
+	m.Told()
+	return e
 }
 
 func (k *talk) submit(verb, who, name, limit string) {
@@ -199,6 +215,9 @@ func (k *talk) answer(state, id string, rest []string) {
 	case "released":
 		op = k.ops[id+"-"]
 		r.State = backend.Released
+	case "notheld":
+		op = k.ops[id+"-"]
+		r.State = backend.NotHeld
 	}
 	k.machine.Answered([]backend.Op{op}, []backend.Result{r}, k.now)
 }
@@ -234,5 +253,7 @@ func (k *talk) effect(e coordinator.Effect) {
 		k.printf("%s moves to lease %d", who, e.Lease.ID)
 	case coordinator.End:
 		k.printf("%s loses: %v", who, e.Err)
+	case coordinator.Missed:
+		k.printf("%s had lost: %v", who, e.Err)
 	}
 }

@@ -1,7 +1,7 @@
 package coordinator
 
 import (
-	"slices"
+	"fmt"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
@@ -29,6 +29,8 @@ func (m *Machine) grant(e *entry, g backend.Grant, now time.Time) {
 		m.unplace(e)
 	}
 	e.state, e.grant, e.granted = granted, g, now
+	l.wrote = false
+	m.lease(e)
 	m.touch(l)
 	if e.mode == backend.Shared {
 		l.sharing++
@@ -67,7 +69,9 @@ func (m *Machine) move(e *entry, to backend.Lease) {
 	if e.grant.Lease.ID == to.ID {
 		return
 	}
+	m.unlease(e)
 	e.grant.Lease = to
+	m.lease(e)
 	for c := e.holders.first; c != nil; c = c.next {
 		m.effect(Effect{Kind: Move, Claim: c, Lease: to})
 	}
@@ -122,6 +126,10 @@ func (m *Machine) leave(c *Claim, now time.Time) *entry {
 	if e.holders.len > 0 || e.mode == backend.Exclusive && m.handOver(e, now) {
 		return nil
 	}
+	if l := e.lock; e.mode == backend.Exclusive && l.writerGoesFirst() {
+		// The store gives the lock to writers first, but only to those it knows.
+		m.releases = append(m.releases, m.ask(l, backend.Exclusive, nil).acquire())
+	}
 	m.giveBack(e)
 	return e
 }
@@ -134,7 +142,7 @@ func (m *Machine) handOver(e *entry, now time.Time) bool {
 		return false
 	}
 	m.admitWriter(e)
-	if len(l.placesExclusive) > l.wanted(backend.Exclusive) {
+	if l.placesExclusive.len > l.wanted(backend.Exclusive) {
 		m.touch(l)
 	}
 	return true
@@ -182,9 +190,12 @@ func (m *Machine) giveBack(e *entry) {
 			m.unplace(e)
 		}
 	case e.mode == backend.Shared:
+		m.unlease(e)
 		l.sharing--
 	default:
+		m.unlease(e)
 		l.holding--
+		l.wrote = true
 	}
 	if l.open == e {
 		l.open = nil
@@ -220,6 +231,9 @@ func (m *Machine) drop(e *entry, holders, try error) {
 	}
 	for e.holders.len > 0 {
 		c := e.holders.pop()
+		if m.closed {
+			e.last = c
+		}
 		m.holds--
 		c.state, c.entry = ended, nil
 		c.heir.Store(nil)
@@ -266,20 +280,39 @@ func (m *Machine) refused(e *entry, why error) {
 	m.freeEntry(e)
 }
 
-// released takes the answer to a Release.
-func (m *Machine) released(e *entry, why error) {
+// released takes the answer to a Release, or that it found nothing to free.
+func (m *Machine) released(e *entry, missing bool) {
 	if e.state != releasing {
 		return
+	}
+	var why error
+	if missing {
+		why = errMissing
+		if e.last != nil {
+			m.effect(Effect{Kind: Missed, Claim: e.last, Err: why})
+		}
 	}
 	m.freed(e, Effect{Err: why})
 	m.freeEntry(e)
 }
 
+// errMissing is the ErrLost that only a release has learned of.
+var errMissing = fmt.Errorf("%w: the store no longer had it when it was released", ErrLost)
+
+// lease counts a granted entry as one that depends on its lease.
+func (m *Machine) lease(e *entry) { m.leased[e.grant.Lease.ID]++ }
+
+// unlease takes it out of the count.
+func (m *Machine) unlease(e *entry) {
+	id := e.grant.Lease.ID
+	if m.leased[id]--; m.leased[id] == 0 {
+		delete(m.leased, id)
+	}
+}
+
 // unplace takes an entry out of the places that wait at the store.
 func (m *Machine) unplace(e *entry) {
-	places := e.lock.places(e.mode)
-	i := slices.Index(*places, e)
-	*places = slices.Delete(*places, i, i+1)
+	e.lock.places(e.mode).remove(e)
 	m.places--
 }
 

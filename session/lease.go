@@ -27,16 +27,25 @@ func NewLease() *Lease {
 	return l
 }
 
+// LapsedLease returns a lease that has lapsed.
+func LapsedLease() *Lease {
+	l := new(Lease)
+	l.until.Store(lapsed)
+	return l
+}
+
 // Extend moves the deadline to until, never back. It has no effect on a lease that
-// was seen past its deadline.
-func (l *Lease) Extend(until Instant) {
+// was seen past its deadline, and then returns false.
+func (l *Lease) Extend(until Instant) bool {
 	for {
 		old := l.until.Load()
-		if old == lapsed || old != never && old >= int64(until) {
-			return
-		}
-		if l.until.CompareAndSwap(old, int64(until)) {
-			return
+		switch {
+		case old == lapsed:
+			return false
+		case old != never && old >= int64(until):
+			return true
+		case l.until.CompareAndSwap(old, int64(until)):
+			return true
 		}
 	}
 }
@@ -46,6 +55,9 @@ func (l *Lease) Until() (until Instant, ok bool) {
 	u := l.until.Load()
 	return Instant(u), u != never && u != lapsed
 }
+
+// Over reports whether somebody has seen the lease past its deadline.
+func (l *Lease) Over() bool { return l.until.Load() == lapsed }
 
 // Lapsed reports whether the lease is past its deadline, now or ever before.
 func (l *Lease) Lapsed() bool {

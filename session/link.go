@@ -25,6 +25,10 @@ const (
 	repair = time.Second
 	// parting is how long a dead session may take to close.
 	parting = time.Second
+	// opening is how long opening a session may take when nobody bounds it, at least.
+	// A store that never answers is then tried again, while a link so slow that one
+	// round trip takes seconds still gets there.
+	opening = 15 * time.Second
 )
 
 // errOverdue ends a session that did not answer a batch within its time to live:
@@ -43,8 +47,8 @@ type Link struct {
 	report  func(*Report)
 	ctx     context.Context // of all calls to the driver but Close
 	abort   context.CancelCauseFunc
-	opening context.Context // of calls to Open; descends from ctx
-	giveUp  context.CancelFunc
+	leaving context.Context // ends when Close is called; descends from ctx
+	leave   context.CancelFunc
 
 	// in is what run works on: a batch, ticks, the end of receive and the end of
 	// the link. There is room for all that can be there at the same time, so
@@ -54,6 +58,8 @@ type Link struct {
 	done chan struct{} // closed by run when all goroutines of the link are over
 
 	awaiting atomic.Bool     // set by the coordinator, read by run
+	busy     atomic.Int64    // since when the store owes an answer, in nanoseconds since made, or 0; set by run
+	made     time.Time       // immutable
 	farewell context.Context // set by Close before it closes quit
 
 	// asleep is how long the machine had slept before the last request, in
@@ -62,25 +68,27 @@ type Link struct {
 	pulse  pulse
 
 	// Owned by run.
-	again    []backend.Op // of unknown outcome, to be sent again in this order
-	why      error        // what the driver said of one of them, or nil
+	unacked  unacked
 	batch    []backend.Op // what Apply gets of a batch when there is something to send again
 	answer   Report       // to a batch: the coordinator is done with it when it sends the next one
 	reopen   backoff.BackOff
-	resend   backoff.BackOff
-	failures int  // to open a session, in a row
-	lost     bool // a session was, and none has been opened since
-	taken    int  // batches received
-	leased   bool // the session has leases
+	silent   Complaint // about operations without an answer
+	refused  Complaint // about operations that the store refuses
+	overdue  error     // why a lease was not renewed, or nil
+	failures int       // to open a session, in a row
+	lost     bool      // a session was, and none has been opened since
+	taken    int       // batches received
+	leased   bool      // the session has leases
 }
 
 // A task is something for run to do.
 type task struct {
-	kind taskKind
-	ops  []backend.Op    // of a batch
-	at   time.Time       // of a batch: when it was sent
-	of   backend.Session // of an end: whose it is
-	err  error           // of an end: why
+	kind   taskKind
+	ops    []backend.Op    // of a batch
+	at     time.Time       // of a batch: when it was sent
+	opener context.Context // of a batch that opens a session: bounds that, or nil
+	of     backend.Session // of an end: whose it is
+	err    error           // of an end: why
 }
 
 type taskKind uint8
@@ -104,12 +112,13 @@ func NewLink(b backend.Backend, ttl time.Duration, party backend.Party, logger *
 		report:  report,
 		in:      make(chan task, 8),
 		quit:    make(chan struct{}),
+		made:    time.Now(),
 		done:    make(chan struct{}),
 		reopen:  exponential(20*time.Millisecond, 2*time.Second),
-		resend:  exponential(5*time.Millisecond, min(repair, ttl/6)),
+		unacked: unacked{pause: exponential(5*time.Millisecond, min(repair, ttl/6))},
 	}
 	l.ctx, l.abort = context.WithCancelCause(context.Background())
-	l.opening, l.giveUp = context.WithCancel(l.ctx)
+	l.leaving, l.leave = context.WithCancel(l.ctx)
 	go l.run()
 	return l
 }
@@ -127,8 +136,11 @@ func exponential(first, longest time.Duration) backoff.BackOff {
 // reports an Answer to it, or Up, OpenFailed or Down, and no other one is sent
 // before that. Down tells by Taken whether the batch is still to come: then it
 // wakes the link. now is the present time.
-func (l *Link) Send(ops []backend.Op, now time.Time) {
-	l.in <- task{kind: apply, ops: ops, at: now}
+//
+// A closed link opens a session under the bound of opener, or, when that is nil, one
+// of its own.
+func (l *Link) Send(ops []backend.Op, now time.Time, opener context.Context) {
+	l.in <- task{kind: apply, ops: ops, at: now, opener: opener}
 }
 
 // Await tells the link whether the coordinator waits for news from the store.
@@ -138,13 +150,26 @@ func (l *Link) Await(awaiting bool) {
 	}
 }
 
+// Silence returns for how long the store has owed an answer, to a batch, a heartbeat
+// or the opening of a session, and 0 when it owes none.
+func (l *Link) Silence() time.Duration {
+	busy := l.busy.Load()
+	if busy == 0 {
+		return 0
+	}
+	return max(time.Since(l.made)-time.Duration(busy), 1)
+}
+
+// ask notes that the store owes an answer since at.
+func (l *Link) ask(at time.Time) { l.busy.Store(max(int64(at.Sub(l.made)), 1)) }
+
 // Close ends the session and the link's goroutines, and returns when they are
 // gone. When ctx ends, calls to the driver are cut short. It is called once.
 func (l *Link) Close(ctx context.Context) {
 	l.farewell = ctx
 	close(l.quit)
 	l.in <- task{kind: stop}
-	l.giveUp()
+	l.leave()
 	cut := context.AfterFunc(ctx, func() { l.abort(ctx.Err()) })
 	defer cut()
 	<-l.done
@@ -158,7 +183,7 @@ func (l *Link) run() {
 		switch t.kind {
 		case apply:
 			l.taken++
-			s := l.open()
+			s := l.open(t.opener)
 			if s != nil && !l.drive(s) {
 				return
 			}
@@ -170,11 +195,12 @@ func (l *Link) run() {
 
 // open opens a session, or reports why it could not and waits before the next
 // attempt.
-func (l *Link) open() backend.Session {
-	ctx, cancel := context.WithTimeout(l.opening, l.ttl)
-	l.asleep.Store(int64(slept(time.Now())))
-	s, err := l.backend.Open(ctx, l.ttl, l.party)
-	cancel()
+func (l *Link) open(opener context.Context) backend.Session {
+	now := time.Now()
+	l.asleep.Store(int64(slept(now)))
+	l.ask(now)
+	s, err := l.tryOpen(opener)
+	l.busy.Store(0)
 	if err == nil {
 		if l.failures > 0 || l.lost {
 			l.logger.Info("dlock: session reopened", "backend", l.backend.String(), "attempts", l.failures+1)
@@ -193,11 +219,33 @@ func (l *Link) open() backend.Session {
 	return nil
 }
 
+// tryOpen asks the driver for a session. Who waits for it bounds that; the time to
+// live does not, for a slow link may take longer.
+func (l *Link) tryOpen(opener context.Context) (backend.Session, error) {
+	if opener == nil {
+		bound := max(opening, l.ttl)
+		ctx, cancel := context.WithTimeoutCause(l.leaving, bound, fmt.Errorf("no session within %v", bound))
+		defer cancel()
+		s, err := l.backend.Open(ctx, l.ttl, l.party)
+		if err != nil && ctx.Err() != nil && l.leaving.Err() == nil {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+		return s, err
+	}
+	ctx, cancel := context.WithCancel(opener)
+	defer cancel()
+	stop := context.AfterFunc(l.leaving, cancel)
+	defer stop()
+	return l.backend.Open(ctx, l.ttl, l.party)
+}
+
 // drive works for one session. It is false when the link is to be closed.
 func (l *Link) drive(s backend.Session) bool {
 	ctx, cancel := context.WithCancelCause(l.ctx)
-	l.again, l.leased = l.again[:0], false
-	l.resend.Reset()
+	l.unacked.reset()
+	l.silent.Over()
+	l.refused.Over()
+	l.leased, l.overdue = false, nil
 	l.pulse.start(l, cancel)
 	received := make(chan struct{}) // closed by receive
 	go l.receive(ctx, s, received)
@@ -217,7 +265,7 @@ func (l *Link) drive(s backend.Session) bool {
 	l.lost = true
 	l.logger.Warn("dlock: session lost", "backend", l.backend.String(), "error", err)
 	told := make(chan struct{})
-	l.report(&Report{Kind: Down, Err: err, Taken: l.taken, Told: told})
+	l.report(&Report{Kind: Down, Err: err, Unsure: l.unacked.unsure(), Taken: l.taken, Told: told})
 	<-told
 	parted, done := context.WithTimeout(context.Background(), min(parting, l.ttl))
 	defer done()
@@ -235,21 +283,24 @@ func (l *Link) close(ctx context.Context, s backend.Session) {
 // when the link is to be closed.
 func (l *Link) serve(ctx context.Context, s backend.Session) error {
 	for {
-		var queued bool
+		var queued, tried bool
 		var err error
-		switch t := <-l.in; t.kind {
+		switch t := l.next(); t.kind {
 		case apply:
 			l.taken++
+			l.ask(t.at)
 			l.pulse.begin(t.at)
-			queued, err = l.apply(ctx, s, t.ops, true)
+			queued, err = l.apply(ctx, s, l.unacked.hold(t.ops, &l.batch), nil, true)
 		case tick:
-			if !l.pulse.due() {
+			if !l.unacked.ripe(time.Now()) && !l.pulse.due() {
 				continue
 			}
-			ops := l.again
-			l.again = nil
-			l.pulse.begin(time.Now())
-			queued, err = l.apply(ctx, s, ops, false)
+			ops, sent := l.unacked.take()
+			tried = true
+			now := time.Now()
+			l.ask(now)
+			l.pulse.begin(now)
+			queued, err = l.apply(ctx, s, ops, sent, false)
 		case ended:
 			if t.of != s {
 				continue // News of a session that was given up for another reason.
@@ -261,15 +312,22 @@ func (l *Link) serve(ctx context.Context, s backend.Session) error {
 		if err != nil {
 			return err
 		}
-		if len(l.again) > 0 {
-			pause := l.resend.NextBackOff()
-			l.logger.Info("dlock: no answer; operations are sent again", "backend", l.backend.String(),
-				"error", l.why, "operations", len(l.again), "retry_in", pause)
-			l.pulse.end(pause)
-		} else {
+		if l.unacked.len() == 0 {
+			l.unacked.reset()
 			l.pulse.end(l.interval(queued))
+		} else {
+			l.pulse.endAt(l.unacked.due(time.Now(), tried))
 		}
 	}
+}
+
+// next waits for the next task. What is to be sent again goes first when its time
+// has come, however many batches there are.
+func (l *Link) next() task {
+	if l.unacked.len() > 0 && l.unacked.ripe(time.Now()) {
+		return task{kind: tick}
+	}
+	return <-l.in
 }
 
 // interval is the time between two heartbeats.
@@ -280,26 +338,28 @@ func (l *Link) interval(queued bool) time.Duration {
 	return l.ttl / 3
 }
 
-// apply runs one batch and reports the answer. queued tells that something began
-// to wait at the store.
-func (l *Link) apply(ctx context.Context, s backend.Session, ops []backend.Op, batch bool) (queued bool, err error) {
-	if batch && len(l.again) > 0 {
-		ops = l.behind(ops)
-	}
+// apply runs one batch and reports the answer. sent tells of each op whether it was
+// sent before and may have taken effect; nil is never. queued tells that something
+// began to wait at the store.
+func (l *Link) apply(ctx context.Context, s backend.Session, ops []backend.Op, sent []bool, batch bool) (queued bool, err error) {
 	asleep := time.Duration(l.asleep.Load())
 	if l.leased {
 		asleep = slept(time.Now())
 		l.asleep.Store(int64(asleep))
 	}
 	results, leases, err := s.Apply(ctx, ops)
+	l.busy.Store(0)
 	if cause := context.Cause(ctx); cause != nil {
-		return false, cmp.Or(err, cause) // Overdue, or cut short by Close.
+		err = cmp.Or(err, cause) // Overdue, or cut short by Close.
+	} else if err == nil && len(results) != len(ops) {
+		err = fmt.Errorf("driver answered %d of %d operations", len(results), len(ops))
 	}
 	if err != nil {
+		over := errors.Is(err, backend.ErrSessionOver)
+		for i := range ops {
+			l.unacked.add(ops[i], !over || sent != nil && sent[i])
+		}
 		return false, err
-	}
-	if len(results) != len(ops) {
-		return false, fmt.Errorf("driver answered %d of %d operations", len(results), len(ops))
 	}
 
 	r := &l.answer
@@ -307,46 +367,82 @@ func (l *Link) apply(ctx context.Context, s backend.Session, ops []backend.Op, b
 		r = new(Report) // The last answer to a batch may still be on its way.
 	}
 	*r = Report{Kind: Answer, Batch: batch, Ops: r.Ops[:0], Results: r.Results[:0], Leases: r.Leases[:0]}
-	unknown := 0
+	var silent, refused int
 	for i := range results {
-		if results[i].State == backend.Unknown {
-			l.again = append(l.again, ops[i])
-			l.why = results[i].Err
-			unknown++
+		op, res := &ops[i], results[i]
+		before := sent != nil && sent[i]
+		switch res.State {
+		case backend.Unknown:
+			l.unacked.add(*op, true)
+			silent++
+			l.unacked.why = cmp.Or(res.Err, errSilent)
 			continue
+		case backend.Refused:
+			if op.Do == backend.Acquire && !op.Wait && !before {
+				break // Who does not wait hears of it at once.
+			}
+			l.unacked.add(*op, before)
+			refused++
+			l.unacked.why = cmp.Or(res.Err, errRefused)
+			continue
+		case backend.NotHeld:
+			if before {
+				res.State = backend.Released // It may be missing because of the first one.
+			}
+		case backend.Queued:
+			queued = true
 		}
-		queued = queued || results[i].State == backend.Queued
-		r.Ops = append(r.Ops, ops[i])
-		r.Results = append(r.Results, results[i])
+		r.Ops = append(r.Ops, *op)
+		r.Results = append(r.Results, res)
 	}
-	r.Leases = append(r.Leases, leases...)
-	r.Asleep, r.Unknown = asleep, unknown
-	l.leased = l.leased || len(leases) > 0
-	if unknown == 0 {
-		l.resend.Reset()
+	l.takeLeases(r, leases)
+	r.Asleep, r.Unacked = asleep, silent+refused
+	if l.unacked.len() == 0 {
+		l.unacked.why = nil
+		l.silent.Over()
+		l.refused.Over()
 	}
-	if batch || unknown > 0 || len(r.Ops) > 0 || len(r.Leases) > 0 {
+	r.Trouble = cmp.Or(l.unacked.why, l.overdue)
+	l.complain(silent, refused)
+	if batch || r.Unacked > 0 || len(r.Ops) > 0 || len(leases) > 0 {
 		l.report(r)
 	}
 	return queued, nil
 }
 
-// behind keeps the order of each owner: an op of an owner with another op still
-// to be sent again waits behind that one. It returns the others.
-func (l *Link) behind(ops []backend.Op) []backend.Op {
-	pending := make(map[uint64]bool, len(l.again))
-	for i := range l.again {
-		pending[l.again[i].Owner] = true
+var (
+	errSilent  = errors.New("no answer from the store")
+	errRefused = errors.New("refused by the store")
+)
+
+// takeLeases puts the renewed leases into a report, and keeps why others were not.
+func (l *Link) takeLeases(r *Report, leases []backend.Lease) {
+	if len(leases) == 0 {
+		return
 	}
-	l.batch = l.batch[:0]
-	for _, op := range ops {
-		if pending[op.Owner] {
-			l.again = append(l.again, op)
-		} else {
-			l.batch = append(l.batch, op)
+	l.leased, l.overdue = true, nil
+	for _, lease := range leases {
+		if lease.Err != nil {
+			l.overdue = lease.Err
+			continue
 		}
+		r.Leases = append(r.Leases, lease)
 	}
-	return l.batch
+}
+
+// complain logs what was not carried out.
+func (l *Link) complain(silent, refused int) {
+	if silent+refused == 0 {
+		return
+	}
+	now := time.Now()
+	if refused > 0 && l.refused.Due(now) {
+		l.logger.Warn("dlock: the store refuses; operations are sent again", "backend", l.backend.String(),
+			"error", l.unacked.why, "operations", l.unacked.len())
+	} else if silent > 0 && l.silent.Due(now) {
+		l.logger.Info("dlock: no answer; operations are sent again", "backend", l.backend.String(),
+			"error", l.unacked.why, "operations", l.unacked.len())
+	}
 }
 
 // receive passes events on until the session ends.

@@ -57,7 +57,18 @@ func (p *pulse) begin(now time.Time) {
 func (p *pulse) end(after time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.beat = p.begun.Add(after)
+	p.set(p.begun.Add(after))
+}
+
+// endAt notes that the batch was answered, and sets the time of the next heartbeat.
+func (p *pulse) endAt(beat time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.set(beat)
+}
+
+func (p *pulse) set(beat time.Time) {
+	p.beat = beat
 	p.begun = time.Time{}
 	// A timer that fires too early only looks again; one that fires too late has
 	// to be set anew.

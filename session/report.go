@@ -16,9 +16,10 @@ const (
 	// how long the link waits before the next one. It has to be woken again.
 	OpenFailed
 	// Answer: a batch or a heartbeat was answered; Ops and Results pair up,
-	// Leases have new deadlines. Ops whose outcome is unknown are not among
-	// them: the link sends those again. After the answer to a batch the link
-	// takes the next one.
+	// Leases have new deadlines. Ops whose outcome is unknown, or that the store
+	// refuses for now, are not among them: the link sends those again. Trouble tells
+	// why, or why a lease was not renewed. After the answer to a batch the link takes
+	// the next one.
 	Answer
 	// News: Events came unasked.
 	News
@@ -36,8 +37,10 @@ type Report struct {
 	Results []backend.Result
 	Leases  []backend.Lease
 	Asleep  time.Duration // how long the machine had slept before the leases were asked for
-	Unknown int           // of an Answer: operations without an outcome
+	Unacked int           // of an Answer: operations that have to be sent again
+	Trouble error         // of an Answer: why the store does not do what it should, or nil
 	Events  []backend.Event
+	Unsure  map[uint64]bool // of Down: owners with an operation that may have taken effect
 	Taken   int             // of Down: how many batches were received since the beginning
 	Told    chan<- struct{} // of Down: to be closed when all holders know; the link waits for that and then closes the session
 	Attempt int             // of OpenFailed
