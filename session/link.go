@@ -29,6 +29,8 @@ const (
 	// A store that never answers is then tried again, while a link so slow that one
 	// round trip takes seconds still gets there.
 	opening = 15 * time.Second
+	// slow is how long opening a session may take without a word in the log.
+	slow = 3 * time.Second
 )
 
 // errOverdue ends a session that did not answer a batch within its time to live:
@@ -58,7 +60,7 @@ type Link struct {
 	done chan struct{} // closed by run when all goroutines of the link are over
 
 	awaiting atomic.Bool     // set by the coordinator, read by run
-	busy     atomic.Int64    // since when the store owes an answer, in nanoseconds since made, or 0; set by run
+	busy     atomic.Int64    // since when the store owes an answer, in nanoseconds since made and one, or 0; set by run
 	made     time.Time       // immutable
 	farewell context.Context // set by Close before it closes quit
 
@@ -157,11 +159,11 @@ func (l *Link) Silence() time.Duration {
 	if busy == 0 {
 		return 0
 	}
-	return max(time.Since(l.made)-time.Duration(busy), 1)
+	return max(time.Since(l.made)-time.Duration(busy-1), 1)
 }
 
 // ask notes that the store owes an answer since at.
-func (l *Link) ask(at time.Time) { l.busy.Store(max(int64(at.Sub(l.made)), 1)) }
+func (l *Link) ask(at time.Time) { l.busy.Store(max(int64(at.Sub(l.made)), 0) + 1) }
 
 // Close ends the session and the link's goroutines, and returns when they are
 // gone. When ctx ends, calls to the driver are cut short. It is called once.
@@ -222,6 +224,10 @@ func (l *Link) open(opener context.Context) backend.Session {
 // tryOpen asks the driver for a session. Who waits for it bounds that; the time to
 // live does not, for a slow link may take longer.
 func (l *Link) tryOpen(opener context.Context) (backend.Session, error) {
+	late := time.AfterFunc(slow, func() {
+		l.logger.Warn("dlock: opening a session takes long", "backend", l.backend.String(), "for", slow)
+	})
+	defer late.Stop()
 	if opener == nil {
 		bound := max(opening, l.ttl)
 		ctx, cancel := context.WithTimeoutCause(l.leaving, bound, fmt.Errorf("no session within %v", bound))
