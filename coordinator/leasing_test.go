@@ -1,0 +1,205 @@
+package coordinator_test
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/memory"
+)
+
+// A leasing is a store in memory whose sessions have leases, as the drivers for
+// servers have them.
+type leasing struct {
+	*memory.Store
+	of    lessor
+	delay func(ops []backend.Op) time.Duration // of the answers, or nil
+
+	mu       sync.Mutex
+	sessions map[*leasedSession]bool
+}
+
+// A lessor is the way in which a driver has its holds depend on leases.
+type lessor uint8
+
+const (
+	oneNode  lessor = iota + 1 // one lease a session
+	cluster                    // one for each bucket, which lapses when it is idle
+	quorum                     // one for each set of nodes, among which holds move
+	postgres                   // one for the session, and one for each lock that was waited for
+)
+
+func (l lessor) String() string {
+	return [...]string{oneNode: "node", cluster: "cluster", quorum: "quorum", postgres: "postgres"}[l]
+}
+
+func newLeasing(of lessor) *leasing {
+	return &leasing{Store: memory.New(), of: of, sessions: make(map[*leasedSession]bool)}
+}
+
+func (l *leasing) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+	s, err := l.Store.Open(ctx, ttl, who)
+	if err != nil {
+		return nil, err
+	}
+	ls := &leasedSession{Session: s, store: l, ttl: ttl, until: make(map[uint32]time.Time), on: make(map[uint64]uint32), held: make(map[uint32]int), buckets: make(map[uint64]uint32)}
+	ls.life, ls.kill = context.WithCancelCause(context.Background())
+	l.mu.Lock()
+	l.sessions[ls] = true
+	l.mu.Unlock()
+	return ls, nil
+}
+
+// cut ends all sessions, with what they hold.
+func (l *leasing) cut(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.sessions {
+		s.kill(why)
+	}
+}
+
+type leasedSession struct {
+	backend.Session
+	store *leasing
+	ttl   time.Duration
+	life  context.Context
+	kill  context.CancelCauseFunc
+
+	mu      sync.Mutex
+	last    uint32               // lease
+	until   map[uint32]time.Time // of those that are alive
+	on      map[uint64]uint32    // lease by owner
+	held    map[uint32]int       // owners by lease
+	buckets map[uint64]uint32    // lease by bucket
+	moved   time.Time
+	events  []backend.Event
+}
+
+var bucketSeed = maphash.MakeSeed()
+
+// lease returns the lease for a grant.
+func (s *leasedSession) lease(op *backend.Op, pushed bool, now time.Time) backend.Lease {
+	id, ok := s.on[op.Owner]
+	if !ok {
+		bucket := uint64(0)
+		switch s.store.of {
+		case cluster:
+			bucket = maphash.String(bucketSeed, op.Name) % 16
+		case postgres:
+			if pushed {
+				bucket = 1 << 60
+			}
+		}
+		id, ok = s.buckets[bucket]
+		if _, alive := s.until[id]; !ok || !alive || bucket == 1<<60 {
+			s.last++
+			id = s.last
+			s.buckets[bucket] = id
+		}
+		s.on[op.Owner] = id
+		s.held[id]++
+	}
+	s.until[id] = now.Add(s.ttl)
+	return backend.Lease{ID: id, Until: s.until[id]}
+}
+
+// free takes out an owner that has released.
+func (s *leasedSession) free(owner uint64) {
+	id, ok := s.on[owner]
+	if !ok {
+		return
+	}
+	delete(s.on, owner)
+	if s.held[id]--; s.held[id] == 0 {
+		delete(s.held, id)
+	}
+}
+
+// renew renews what something depends on, and forgets what has passed.
+func (s *leasedSession) renew(now time.Time) (leases []backend.Lease) {
+	for id, until := range s.until {
+		switch {
+		case s.held[id] > 0 || s.store.of == oneNode:
+			s.until[id] = now.Add(s.ttl)
+			leases = append(leases, backend.Lease{ID: id, Until: s.until[id]})
+		case until.Before(now):
+			delete(s.until, id)
+		}
+	}
+	if s.store.of == quorum && now.Sub(s.moved) > time.Hour {
+		// Another set of nodes: all holds move.
+		s.moved = now
+		s.last++
+		s.until[s.last] = now.Add(s.ttl)
+		s.buckets[0] = s.last
+		clear(s.held)
+		s.held[s.last] = len(s.on)
+		for owner := range s.on {
+			s.on[owner] = s.last
+			s.events = append(s.events, backend.Event{Kind: backend.EventGranted, Owner: owner, Grant: backend.Grant{Lease: backend.Lease{ID: s.last, Until: s.until[s.last]}}})
+		}
+	}
+	return leases
+}
+
+func (s *leasedSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {
+	if err := context.Cause(s.life); err != nil {
+		return nil, nil, err
+	}
+	now := time.Now() // Before anything is sent.
+	results, _, err := s.Session.Apply(ctx, ops)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.mu.Lock()
+	for i := range ops {
+		if ops[i].Do == backend.Release {
+			s.free(ops[i].Owner)
+		} else if results[i].State == backend.Granted {
+			results[i].Grant.Lease = s.lease(&ops[i], false, now)
+		}
+	}
+	leases := s.renew(now)
+	s.mu.Unlock()
+	if s.store.delay != nil {
+		select {
+		case <-time.After(s.store.delay(ops)):
+		case <-ctx.Done():
+		}
+	}
+	return results, leases, nil
+}
+
+func (s *leasedSession) Recv(ctx context.Context) ([]backend.Event, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.life, func() { cancel(context.Cause(s.life)) })()
+	events, err := s.Session.Recv(ctx)
+	if dead := context.Cause(s.life); dead != nil {
+		return nil, dead
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range events {
+		if e := &events[i]; e.Kind == backend.EventGranted {
+			e.Grant.Lease = s.lease(&backend.Op{Owner: e.Owner}, true, time.Now())
+		}
+	}
+	events = append(s.events, events...)
+	s.events = nil
+	return events, nil
+}
+
+func (s *leasedSession) Close(ctx context.Context) error {
+	s.kill(backend.ErrClosed)
+	s.store.mu.Lock()
+	delete(s.store.sessions, s)
+	s.store.mu.Unlock()
+	return s.Session.Close(ctx)
+}
