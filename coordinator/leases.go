@@ -135,11 +135,12 @@ func (c *Coordinator) extend(given backend.Lease, asleep time.Duration) {
 // depend takes the lease of a grant. A hold that moves to another lease is over if the
 // one it leaves has lapsed: somebody else may have held the lock in between.
 func (c *Coordinator) depend(owner uint64, on backend.Lease, asleep time.Duration) {
-	c.extend(on, asleep)
-	if len(c.leases.known) < 2 {
-		return
+	known, id, held := c.machine.LeaseOf(owner)
+	if !known {
+		return // It was released since.
 	}
-	if id, ok := c.machine.LeaseOf(owner); ok && id != on.ID && c.leases.get(id).Lapsed() {
+	c.extend(on, asleep)
+	if held && id != on.ID && c.leases.get(id).Lapsed() {
 		delete(c.leases.known, id)
 		c.machine.Lapsed(id)
 	}
@@ -151,7 +152,7 @@ func (c *Coordinator) seen(claim *Claim) {
 	if l == nil || !l.Over() || claim.state != held {
 		return
 	}
-	if id, ok := c.machine.LeaseOf(claim.entry.owner); ok && c.leases.get(id).Over() {
+	if _, id, ok := c.machine.LeaseOf(claim.entry.owner); ok && c.leases.get(id).Over() {
 		delete(c.leases.known, id)
 		c.machine.Lapsed(id)
 	}

@@ -44,7 +44,7 @@ func (l *leasing) Open(ctx context.Context, ttl time.Duration, who backend.Party
 	if err != nil {
 		return nil, err
 	}
-	ls := &leasedSession{Session: s, store: l, ttl: ttl, until: make(map[uint32]time.Time), on: make(map[uint64]uint32), held: make(map[uint32]int), buckets: make(map[uint64]uint32)}
+	ls := &leasedSession{Session: s, store: l, ttl: ttl, until: make(map[uint32]time.Time), on: make(map[uint64]uint32), held: make(map[uint32]int), waits: make(map[uint64]bool), buckets: make(map[uint64]uint32)}
 	ls.life, ls.kill = context.WithCancelCause(context.Background())
 	l.mu.Lock()
 	l.sessions[ls] = true
@@ -73,6 +73,7 @@ type leasedSession struct {
 	until   map[uint32]time.Time // of those that are alive
 	on      map[uint64]uint32    // lease by owner
 	held    map[uint32]int       // owners by lease
+	waits   map[uint64]bool      // owners
 	buckets map[uint64]uint32    // lease by bucket
 	moved   time.Time
 	events  []backend.Event
@@ -108,6 +109,7 @@ func (s *leasedSession) lease(op *backend.Op, pushed bool, now time.Time) backen
 
 // free takes out an owner that has released.
 func (s *leasedSession) free(owner uint64) {
+	delete(s.waits, owner)
 	id, ok := s.on[owner]
 	if !ok {
 		return
@@ -150,6 +152,13 @@ func (s *leasedSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.
 		return nil, nil, err
 	}
 	now := time.Now() // Before anything is sent.
+	s.mu.Lock()
+	for i := range ops {
+		if ops[i].Do == backend.Acquire {
+			s.waits[ops[i].Owner] = true // Its grant may overtake the answer.
+		}
+	}
+	s.mu.Unlock()
 	results, _, err := s.Session.Apply(ctx, ops)
 	if err != nil {
 		return nil, nil, err
@@ -158,7 +167,9 @@ func (s *leasedSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.
 	for i := range ops {
 		if ops[i].Do == backend.Release {
 			s.free(ops[i].Owner)
-		} else if results[i].State == backend.Granted {
+			continue
+		}
+		if results[i].State == backend.Granted {
 			results[i].Grant.Lease = s.lease(&ops[i], false, now)
 		}
 	}
@@ -187,7 +198,8 @@ func (s *leasedSession) Recv(ctx context.Context) ([]backend.Event, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range events {
-		if e := &events[i]; e.Kind == backend.EventGranted {
+		// One that was released since is none of the session's concern.
+		if e := &events[i]; e.Kind == backend.EventGranted && s.waits[e.Owner] {
 			e.Grant.Lease = s.lease(&backend.Op{Owner: e.Owner}, true, time.Now())
 		}
 	}

@@ -296,13 +296,14 @@ func (m *Machine) HoldsOn(lease uint32) int {
 	return n
 }
 
-// LeaseOf returns the lease on which an owner's hold depends.
-func (m *Machine) LeaseOf(owner uint64) (lease uint32, ok bool) {
+// LeaseOf tells whether a grant of an owner would be taken, and on which lease it
+// holds, if it does.
+func (m *Machine) LeaseOf(owner uint64) (known bool, lease uint32, held bool) {
 	e := m.entries[owner]
-	if e == nil || e.state != granted {
-		return 0, false
+	if e == nil || e.state == releasing {
+		return false, 0, false
 	}
-	return e.grant.Lease.ID, true
+	return true, e.grant.Lease.ID, e.state == granted
 }
 
 // Down takes the end of the session, and with it of all that it held or awaited.
