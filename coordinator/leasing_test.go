@@ -16,6 +16,7 @@ type leasing struct {
 	*memory.Store
 	of    lessor
 	delay func(ops []backend.Op) time.Duration // of the answers, or nil
+	fail  error                                // of batches with operations, or nil
 
 	mu       sync.Mutex
 	sessions map[*leasedSession]bool
@@ -150,6 +151,9 @@ func (s *leasedSession) renew(now time.Time) (leases []backend.Lease) {
 func (s *leasedSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {
 	if err := context.Cause(s.life); err != nil {
 		return nil, nil, err
+	}
+	if len(ops) > 0 && s.store.fail != nil {
+		return nil, nil, s.store.fail
 	}
 	now := time.Now() // Before anything is sent.
 	s.mu.Lock()
