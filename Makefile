@@ -52,8 +52,8 @@ staticcheck: ## run staticcheck
 	go run $(STATICCHECK) ./...
 
 .PHONY: race
-race: ## run the tests under the race detector
-	CGO_ENABLED=1 go test -race ./...
+race: ## run the tests under the race detector, and name the slowest
+	CGO_ENABLED=1 go run ./internal/slowest -race ./...
 
 .PHONY: soak
 soak: needs ## run the tests of the DRIVERS with COUNT seeds from SEED on, and those that take long

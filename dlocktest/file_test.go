@@ -9,6 +9,7 @@ import (
 )
 
 func TestFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	dlocktest.Run(t, dlocktest.Harness{
 		Backend: func(*testing.T) backend.Backend { return file.New(dir) },

@@ -55,7 +55,8 @@ type Harness struct {
 }
 
 // Run checks that clients of the store behave as package dlock promises. Its
-// subtests run one after another.
+// subtests run side by side, when the test that called Run has returned: what they
+// need ends by its Cleanup, and not by defer.
 func Run(t *testing.T, h Harness) {
 	if h.TTL == 0 {
 		h.TTL = 2 * time.Second
@@ -68,7 +69,10 @@ func Run(t *testing.T, h Harness) {
 		fencingChecks, inspectChecks, rwChecks, semaphoreChecks, compositeChecks, orderChecks, costChecks, processChecks, scheduleChecks,
 	} {
 		for _, c := range group {
-			t.Run(c.name, func(t *testing.T) { c.run(newFixture(t, h)) })
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel() // most of them wait most of the time
+				c.run(newFixture(t, h))
+			})
 		}
 	}
 }

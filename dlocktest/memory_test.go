@@ -9,6 +9,7 @@ import (
 )
 
 func TestMemory(t *testing.T) {
+	t.Parallel()
 	store := memory.New()
 	dlocktest.Run(t, dlocktest.Harness{
 		Backend: func(*testing.T) backend.Backend { return store },

@@ -18,11 +18,7 @@ var exclusionChecks = []check{
 var locks = []backend.Op{mutex("a"), writer("a"), ticket("a", 1)}
 
 // forLocks runs a check of exclusion on each class.
-func (f *fixture) forLocks(check func(f *fixture, op backend.Op)) {
-	for _, op := range locks {
-		f.step(op.Class.String(), func(f *fixture) { check(f, op) })
-	}
-}
+func (f *fixture) forLocks(check func(f *fixture, op backend.Op)) { f.steps(locks, check) }
 
 func checkCaps(f *fixture) {
 	b := f.open()

@@ -28,7 +28,8 @@ type Harness struct {
 	// New sets up a store that no other test uses, and returns a function that
 	// makes one more Backend on it. Each Backend stands for a process of its
 	// own, though a driver within one process may well return the same twice.
-	// New gives the store back with t.Cleanup; by then all sessions are closed.
+	// New gives the store back with t.Cleanup; by then all sessions are closed. It
+	// may be called several times at once.
 	New func(t *testing.T) func() backend.Backend
 
 	// Caps is what the driver has to claim, so that it cannot drop a guarantee
@@ -49,8 +50,9 @@ type Harness struct {
 	Patience time.Duration
 }
 
-// Run checks that a driver keeps the contract of package backend. Its subtests
-// run one after another.
+// Run checks that a driver keeps the contract of package backend. Its subtests run
+// side by side, when the test that called Run has returned: what they need ends by
+// its Cleanup, and not by defer.
 func Run(t *testing.T, h Harness) {
 	if h.TTL == 0 {
 		h.TTL = 2 * time.Second
@@ -64,6 +66,7 @@ func Run(t *testing.T, h Harness) {
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
+				t.Parallel() // most of them wait most of the time
 				c.run(&fixture{T: t, Harness: h, open: h.New(t)})
 			})
 		}
@@ -90,6 +93,17 @@ func (f *fixture) needs(claimed bool, what string) {
 	f.Helper()
 	if !claimed {
 		f.Skipf("the driver does not claim Caps.%s", what)
+	}
+}
+
+// steps runs a part of a check for each of some ops, on stores of their own, side by
+// side: they begin when the check has returned.
+func (f *fixture) steps(ops []backend.Op, run func(f *fixture, op backend.Op)) {
+	for _, op := range ops {
+		f.Run(op.Class.String(), func(t *testing.T) {
+			t.Parallel()
+			run(&fixture{T: t, Harness: f.Harness, open: f.New(t)}, op)
+		})
 	}
 }
 

@@ -111,15 +111,13 @@ func checkInspect(f *fixture) {
 
 func checkInspectShared(f *fixture) {
 	f.needs(f.Caps.Inspect, "Inspect")
-	for _, op := range []backend.Op{reader("a"), ticket("a", 3)} {
-		f.step(op.Class.String(), func(f *fixture) {
-			a, b := f.peer(), f.peer()
-			held := []*claim{a.take(op), b.take(op), a.take(op)}
-			f.inspect(f.open(), op, held, nil)
-			held[1].release()
-			f.inspect(f.open(), op, []*claim{held[0], held[2]}, nil)
-		})
-	}
+	f.steps([]backend.Op{reader("a"), ticket("a", 3)}, func(f *fixture, op backend.Op) {
+		a, b := f.peer(), f.peer()
+		held := []*claim{a.take(op), b.take(op), a.take(op)}
+		f.inspect(f.open(), op, held, nil)
+		held[1].release()
+		f.inspect(f.open(), op, []*claim{held[0], held[2]}, nil)
+	})
 }
 
 func checkInspectDead(f *fixture) {

@@ -10,8 +10,10 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	caps := backend.Caps{Queue: true, Notify: runtime.GOOS == "linux", Fencing: true, Processes: true, Inspect: true}
 	t.Run("local", func(t *testing.T) {
+		t.Parallel()
 		backendtest.Run(t, backendtest.Harness{
 			New: func(t *testing.T) func() backend.Backend {
 				dir := t.TempDir()
@@ -21,6 +23,7 @@ func TestConformance(t *testing.T) {
 		})
 	})
 	t.Run("remote", func(t *testing.T) {
+		t.Parallel()
 		caps := caps
 		caps.Notify = false
 		backendtest.Run(t, backendtest.Harness{

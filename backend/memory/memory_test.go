@@ -9,6 +9,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	backendtest.Run(t, backendtest.Harness{
 		New: func(*testing.T) func() backend.Backend {
 			st := memory.New()

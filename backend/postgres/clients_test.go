@@ -9,8 +9,10 @@ import (
 )
 
 func TestClients(t *testing.T) {
-	// Each of the suite's clients has up to eight connections.
-	server := pgtest.New(t, quick("max_connections", "300"))
+	t.Parallel()
+	// Each of the suite's clients has up to nine connections, and each of the checks
+	// that run at a time a few clients.
+	server := pgtest.New(t, quick("max_connections", "600"))
 	dlocktest.Run(t, dlocktest.Harness{
 		Backend: func(t *testing.T) backend.Backend { return open(t, server.URL()) },
 		URL:     server.URL(),

@@ -42,7 +42,8 @@ func open(t testing.TB, url string, options ...Option) *Store {
 }
 
 func TestConformance(t *testing.T) {
-	server := pgtest.New(t, quick())
+	t.Parallel()
+	server := pgtest.New(t, quick("max_connections", "300"))
 	caps := backend.Caps{Queue: true, Notify: true, Fencing: true, Processes: true, Inspect: true}
 	pairs := func(c *config) error {
 		keys := c.keys

@@ -14,10 +14,12 @@ import (
 )
 
 func TestClients(t *testing.T) {
+	t.Parallel()
 	t.Run("node", func(t *testing.T) {
+		t.Parallel()
 		s := redistest.New(t)
 		c := client.NewClient(&client.Options{Addr: s.Addr()})
-		defer c.Close()
+		t.Cleanup(func() { c.Close() })
 		dlocktest.Run(t, dlocktest.Harness{
 			Backend: func(*testing.T) backend.Backend { return redis.New(c) },
 			URL:     "redis://" + s.Addr(),
@@ -25,9 +27,10 @@ func TestClients(t *testing.T) {
 		})
 	})
 	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
 		cluster := redistest.NewCluster(t, 3, 0)
 		c := client.NewClusterClient(&client.ClusterOptions{Addrs: cluster.Addrs()})
-		defer c.Close()
+		t.Cleanup(func() { c.Close() })
 		dlocktest.Run(t, dlocktest.Harness{
 			Backend: func(*testing.T) backend.Backend { return redis.New(c) },
 			URL:     "redis+cluster://" + strings.Join(cluster.Addrs(), ","),

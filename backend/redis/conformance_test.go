@@ -15,36 +15,25 @@ import (
 var caps = backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true, Processes: true, Inspect: true}
 
 func TestConformance(t *testing.T) {
-	s := redistest.New(t)
-	t.Run("node", func(t *testing.T) {
+	t.Parallel()
+	// run gives each check a part of one store.
+	run := func(t *testing.T, c client.UniversalClient) {
+		t.Cleanup(func() { c.Close() })
 		backendtest.Run(t, backendtest.Harness{
-			New: func(t *testing.T) func() backend.Backend {
-				if _, err := s.Do("FLUSHALL"); err != nil {
-					t.Fatal(err)
-				}
-				c := client.NewClient(&client.Options{Addr: s.Addr()})
-				t.Cleanup(func() { c.Close() })
-				return func() backend.Backend { return redis.New(c) }
+			New: func(*testing.T) func() backend.Backend {
+				prefix := freshPrefix()
+				return func() backend.Backend { return redis.New(c).WithPrefix(prefix) }
 			},
 			Caps: caps,
 			TTL:  3 * time.Second,
 		})
+	}
+	t.Run("node", func(t *testing.T) {
+		t.Parallel()
+		run(t, client.NewClient(&client.Options{Addr: redistest.New(t).Addr()}))
 	})
 	t.Run("cluster", func(t *testing.T) {
-		cluster := redistest.NewCluster(t, 3, 0)
-		backendtest.Run(t, backendtest.Harness{
-			New: func(t *testing.T) func() backend.Backend {
-				for _, s := range cluster.Masters {
-					if _, err := s.Do("FLUSHALL"); err != nil {
-						t.Fatal(err)
-					}
-				}
-				c := client.NewClusterClient(&client.ClusterOptions{Addrs: cluster.Addrs()})
-				t.Cleanup(func() { c.Close() })
-				return func() backend.Backend { return redis.New(c) }
-			},
-			Caps: caps,
-			TTL:  3 * time.Second,
-		})
+		t.Parallel()
+		run(t, client.NewClusterClient(&client.ClusterOptions{Addrs: redistest.NewCluster(t, 3, 0).Addrs()}))
 	})
 }

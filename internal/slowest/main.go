@@ -1,0 +1,72 @@
+// Command slowest runs go test with its arguments, shows what go test shows, and
+// says at the end which tests took longest.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+)
+
+// listed is how many of the slowest tests are named.
+const listed = 10
+
+func main() {
+	// Who interrupts go test interrupts the whole group. What it did until then is
+	// shown all the same.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
+	code, err := run(os.Args[1:], os.Stdout, os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "slowest:", err)
+	}
+	os.Exit(code)
+}
+
+// run runs go test with args and returns its exit code. An error is about running it
+// and not about the tests.
+func run(args []string, stdout, stderr io.Writer) (code int, err error) {
+	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	cmd.Stderr = stderr
+	events, err := cmd.StdoutPipe()
+	if err != nil {
+		return 1, err
+	}
+	if err := cmd.Start(); err != nil {
+		return 1, err
+	}
+	s := newSession(stdout)
+	unread := read(events, s)
+	_ = cmd.Wait() // its state says more
+	s.end(listed)
+	if code = cmd.ProcessState.ExitCode(); code < 0 {
+		code = 1 // ended by a signal
+	}
+	return code, unread
+}
+
+// read tells a session all events. What is no event is shown as it is.
+func read(events io.Reader, s *session) error {
+	lines := bufio.NewReader(events)
+	for {
+		line, err := lines.ReadBytes('\n')
+		var e event
+		switch {
+		case len(line) == 0:
+		case json.Unmarshal(line, &e) != nil:
+			s.show(string(line))
+		default:
+			s.note(e)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
