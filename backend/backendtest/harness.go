@@ -31,6 +31,18 @@ type Harness struct {
 	// New gives the store back with t.Cleanup; by then all sessions are closed.
 	New func(t *testing.T) func() backend.Backend
 
+	// Lose takes a lock away from who holds it, all of them, behind the driver's back,
+	// as when the store's data are lost or a connection is killed at the store: when
+	// it returns, the store may grant the lock to others. b is a Backend of the store
+	// in question, from the function that New returned. nil stands for a store where
+	// that cannot happen, and the checks of it are skipped.
+	Lose func(t *testing.T, b backend.Backend, class backend.Class, name string)
+
+	// Fault sets up a store as New does, with something between it and its driver
+	// that fails on demand, such as a [Proxy]. nil stands for a store that nothing
+	// lies before, and the checks of it are skipped.
+	Fault func(t *testing.T) *Between
+
 	// Caps is what the driver has to claim, so that it cannot drop a guarantee
 	// in silence.
 	Caps backend.Caps
