@@ -35,6 +35,10 @@ type Between struct {
 	// lasts until Resume, which delivers all that waits.
 	Pause, Resume func()
 
+	// CutEnds is set for a store that ends a session with its connection, and with it
+	// all that the session holds.
+	CutEnds bool
+
 	// Restart ends the store and starts it again, with the data that it keeps over a
 	// restart.
 	Restart func()

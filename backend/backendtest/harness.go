@@ -64,15 +64,11 @@ type Harness struct {
 // Run checks that a driver keeps the contract of package backend. Its subtests
 // run one after another.
 func Run(t *testing.T, h Harness) {
-	if h.TTL == 0 {
-		h.TTL = 2 * time.Second
-	}
-	if h.Patience == 0 {
-		h.Patience = 10 * time.Second
-	}
+	h = h.withDefaults()
 	for _, group := range [][]check{
 		exclusionChecks, batchChecks, queueChecks, withdrawalChecks, rwChecks, semaphoreChecks,
 		nameChecks, fencingChecks, contendedChecks, inspectChecks, sessionChecks, leaseChecks, scheduleChecks,
+		faultChecks, lateChecks, silenceChecks,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
@@ -80,6 +76,16 @@ func Run(t *testing.T, h Harness) {
 			})
 		}
 	}
+}
+
+func (h Harness) withDefaults() Harness {
+	if h.TTL == 0 {
+		h.TTL = 2 * time.Second
+	}
+	if h.Patience == 0 {
+		h.Patience = 10 * time.Second
+	}
+	return h
 }
 
 // A check is one test of the suite. Its name says what must hold.

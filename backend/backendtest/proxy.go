@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -114,6 +115,11 @@ func (p *Proxy) Cut() (late func()) {
 				l.state = cut
 			}
 		})
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for slices.ContainsFunc(left, func(l *link) bool { return p.links[l] }) {
+			p.changed.Wait() // for what it had said to have arrived
+		}
 	}
 }
 
@@ -210,6 +216,7 @@ func (l *link) run() {
 	defer func() {
 		p.mu.Lock()
 		delete(p.links, l)
+		p.changed.Broadcast()
 		p.mu.Unlock()
 	}()
 	p.mu.Lock()
