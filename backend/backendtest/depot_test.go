@@ -45,6 +45,7 @@ type stay struct {
 	op   backend.Op
 	held bool
 	lost bool // it was held, and was taken away
+	told bool // that it is lost
 }
 
 // A request is what a stranger sends. It is one of open, close, receive, inspect and,
@@ -188,6 +189,9 @@ func (d *depot) answer(r request) (a reply) {
 	}
 	s.last = max(s.last, r.Number)
 	s.expiry.Reset(s.ttl)
+	if len(r.Ops) == 0 { // a heartbeat looks at what is held
+		s.tell()
+	}
 	for _, op := range r.Ops {
 		a.Results = append(a.Results, s.apply(op))
 	}
@@ -225,13 +229,28 @@ func (d *depot) admit(r request) {
 				if stay := s.owners[e.Owner]; stay != nil && e.Kind == backend.EventGranted {
 					stay.held = true
 				}
-				s.events = append(s.events, e)
+				s.push(e)
 			}
-			close(s.more)
-			s.more = make(chan struct{})
 			d.mu.Unlock()
 		}
 	})
+}
+
+// push adds an event. d.mu is held.
+func (s *tenant) push(e backend.Event) {
+	s.events = append(s.events, e)
+	close(s.more)
+	s.more = make(chan struct{})
+}
+
+// tell tells of what was lost. d.mu is held.
+func (s *tenant) tell() {
+	for owner, stay := range s.owners {
+		if stay.lost && !stay.told {
+			stay.told = true
+			s.push(backend.Event{Kind: backend.EventLost, Owner: owner})
+		}
+	}
 }
 
 // evict ends a tenant. d.mu is held.
@@ -269,6 +288,9 @@ func (s *tenant) apply(op backend.Op) outcome {
 			return outcome{State: backend.Failed, Fault: len(faults)}
 		}
 		delete(s.owners, op.Owner)
+		if there.told {
+			return outcome{State: backend.Released}
+		}
 		return outcome{State: backend.NotHeld}
 	}
 	results, _, err := s.session.Apply(context.Background(), []backend.Op{op})

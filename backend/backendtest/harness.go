@@ -67,7 +67,7 @@ func Run(t *testing.T, h Harness) {
 	h = h.withDefaults()
 	for _, group := range [][]check{
 		exclusionChecks, batchChecks, queueChecks, withdrawalChecks, rwChecks, semaphoreChecks,
-		nameChecks, fencingChecks, contendedChecks, inspectChecks, sessionChecks, leaseChecks, scheduleChecks,
+		nameChecks, fencingChecks, contendedChecks, inspectChecks, sessionChecks, leaseChecks, lossChecks, scheduleChecks,
 		faultChecks, lateChecks, silenceChecks,
 	} {
 		for _, c := range group {

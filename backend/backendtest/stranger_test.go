@@ -110,7 +110,10 @@ func (s *guest) renewed(sent time.Time) {
 	}
 }
 
-var errOver = errors.New("the lease is over")
+var (
+	errOver = errors.New("the lease is over")
+	errGone = fmt.Errorf("%w: the depot does not know it", backend.ErrSessionOver)
+)
 
 // over returns why the session is dead, or nil.
 func (s *guest) over() error {
@@ -165,7 +168,7 @@ func (s *guest) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, 
 		s.mu.Lock()
 		s.until = time.Now()
 		s.mu.Unlock()
-		return nil, nil, errOver
+		return nil, nil, errGone
 	}
 	s.renewed(sent)
 	if err := s.over(); err != nil {

@@ -66,6 +66,7 @@ type subject struct {
 	grants map[uint64]backend.Grant // told by events
 	again  map[uint64]bool          // to be applied again
 	lost   map[uint64]bool
+	dead   bool // said Recv
 }
 
 // subject opens a session through what is between. It ends with the test.
@@ -78,6 +79,12 @@ func (f *fixture) subject(between *Between) *subject {
 		f.Fatalf("Open: %v", err)
 	}
 	return f.adopt(between, session)
+}
+
+// alone opens a session that nothing is between of.
+func (f *fixture) alone() *subject {
+	f.Helper()
+	return f.subject(&Between{Open: f.open})
 }
 
 func (f *fixture) adopt(between *Between, session backend.Session) *subject {
@@ -128,10 +135,12 @@ func (s *subject) close(ctx context.Context) {
 func (s *subject) receive() {
 	for {
 		events, err := s.session.Recv(s.life)
+		s.mu.Lock()
 		if err != nil {
+			s.dead = true
+			s.mu.Unlock()
 			return
 		}
-		s.mu.Lock()
 		for _, e := range events {
 			switch e.Kind {
 			case backend.EventGranted:
@@ -182,6 +191,14 @@ func (s *subject) claim(op backend.Op, wait bool) backend.Op {
 	s.last++
 	op.Do, op.Owner, op.Wait = backend.Acquire, s.last, wait
 	return op
+}
+
+// told reports whether events, or the end of them, have told that an owner holds
+// nothing any more.
+func (s *subject) told(op backend.Op) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dead || s.lost[op.Owner]
 }
 
 // release returns the Release of an Acquire's owner.
