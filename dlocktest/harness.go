@@ -71,7 +71,7 @@ func Run(t *testing.T, h Harness) {
 		h.Patience = 10 * time.Second
 	}
 	for _, group := range [][]check{
-		exclusionChecks, cancelChecks, misuseChecks, nameChecks, holdChecks, doChecks, garbageChecks, closeChecks,
+		exclusionChecks, cancelChecks, misuseChecks, nameChecks, holdChecks, doChecks, lossChecks, garbageChecks, closeChecks,
 		fencingChecks, inspectChecks, rwChecks, semaphoreChecks, compositeChecks, orderChecks, costChecks, processChecks, scheduleChecks,
 	} {
 		for _, c := range group {
