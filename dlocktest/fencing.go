@@ -1,6 +1,8 @@
 package dlocktest
 
 import (
+	"math"
+
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend"
 )
@@ -19,6 +21,8 @@ func (f *fixture) token(h *dlock.Hold, last uint64) uint64 {
 	switch {
 	case ok != f.caps.Fencing || ok != (token != 0):
 		f.Fatalf("Token is %d, %v where Caps.Fencing is %v", token, ok, f.caps.Fencing)
+	case token > math.MaxInt64:
+		f.Fatalf("token %d is no positive BIGINT", token)
 	case ok && token <= last:
 		f.Fatalf("token %d comes after %d", token, last)
 	}

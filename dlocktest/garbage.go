@@ -10,6 +10,7 @@ import (
 
 var garbageChecks = []check{
 	{"garbage/a hold that is forgotten is released, with a warning", checkForgottenHold},
+	{"garbage/who has the channel of Lost alone hears of the release", checkForgottenLeader},
 	{"garbage/the context of a hold keeps it", checkContextKeeps},
 	{"garbage/what Lock took stays taken", checkLockStays},
 	{"garbage/a hold that was released leaves no warning", checkReleasedHold},
@@ -51,6 +52,27 @@ func checkForgottenHold(f *fixture) {
 		text := a.journal.String()
 		if !strings.Contains(text, "level=WARN") || !strings.Contains(text, f.name("forgotten")) {
 			f.Errorf("no warning names the lock:\n%s", text)
+		}
+	})
+}
+
+// lost acquires a lock and drops the hold, but not its channel.
+//
+//go:noinline
+func (f *fixture) lost(l lock) <-chan struct{} {
+	f.Helper()
+	return f.take(l).Lost()
+}
+
+func checkForgottenLeader(f *fixture) {
+	f.forKinds(kinds, func(f *fixture, k kind) {
+		a, b := f.party(), f.party()
+		other := b.lock(k.rival(), "forgotten")
+		lost := f.lost(a.lock(k, "forgotten"))
+		f.collected("the channel of a forgotten hold is closed", func() bool { return closed(lost) })
+		f.freed(other)
+		if n := a.Stats().Lost; n > 0 {
+			f.Errorf("Stats has counted %d losses", n)
 		}
 	})
 }

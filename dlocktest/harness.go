@@ -37,6 +37,13 @@ type Harness struct {
 	// Caps.Processes, and then the binary's TestMain has to call Main.
 	URL string
 
+	// Lose takes a lock away from who holds it, all of them, behind the driver's back,
+	// as when the store's data are lost or a connection is killed at the store: when
+	// it returns, the store may grant the lock to others. b is a Backend that Backend
+	// returned, and name the name that it knows the lock by. nil stands for a store
+	// where that cannot happen, and the checks of it are skipped.
+	Lose func(t *testing.T, b backend.Backend, class backend.Class, name string)
+
 	// Vague is set for a store whose Inspect does not know, of those who hold a lock,
 	// since when and with what token. What the store does not know is left zero.
 	Vague bool
@@ -65,7 +72,7 @@ func Run(t *testing.T, h Harness) {
 		h.Patience = 10 * time.Second
 	}
 	for _, group := range [][]check{
-		exclusionChecks, cancelChecks, misuseChecks, nameChecks, holdChecks, doChecks, garbageChecks, closeChecks,
+		exclusionChecks, cancelChecks, misuseChecks, nameChecks, holdChecks, doChecks, lossChecks, garbageChecks, closeChecks,
 		fencingChecks, inspectChecks, rwChecks, semaphoreChecks, compositeChecks, orderChecks, costChecks, processChecks, scheduleChecks,
 	} {
 		for _, c := range group {

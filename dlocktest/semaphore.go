@@ -1,6 +1,7 @@
 package dlocktest
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strings"
@@ -15,7 +16,7 @@ import (
 var semaphoreChecks = []check{
 	{"semaphore/tickets are drained and given back", checkDrain},
 	{"semaphore/never more than the limit, and the limit is reached", checkLimitReached},
-	{"semaphore/another limit is an error while it is in use, and fine afterwards", checkOtherLimit},
+	{"semaphore/another limit waits until nobody uses the old one", checkOtherLimit},
 	{"semaphore/the greatest limit, 100 holders and a name of 1000 bytes", checkGreatestLimit},
 }
 
@@ -83,6 +84,30 @@ func checkLimitReached(f *fixture) {
 	}
 }
 
+// otherLimit fails the test unless whoever asks for a semaphore that is in use with
+// another limit waits, and who does not wait is told.
+func (f *fixture) otherLimit(p *party, s *dlock.Semaphore) {
+	f.Helper()
+	if s.TryLock() {
+		f.Error("TryLock is true")
+	}
+	if ok, err := s.TryLockContext(f.patient()); ok || !errors.Is(err, dlock.ErrLimit) {
+		f.Errorf("TryLockContext: %v, %v; want ErrLimit", ok, err)
+	}
+	if h, err := s.TryAcquire(f.patient()); h != nil || !errors.Is(err, dlock.ErrLimit) {
+		f.Errorf("TryAcquire: %v, %v; want ErrLimit", h, err)
+	}
+	for _, way := range waysToWait {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		err := way.wait(ctx, s)
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, dlock.ErrLimit) {
+			f.Errorf("%s: %v; want the error of ctx, and ErrLimit", way.name, err)
+		}
+		cancel()
+	}
+	f.until("the log tells of the limit", func() bool { return strings.Contains(p.journal.String(), "limit") })
+}
+
 func checkOtherLimit(f *fixture) {
 	for name, clients := range map[string]int{"one client": 1, "two clients": 2} {
 		f.step(name, func(f *fixture) {
@@ -90,20 +115,29 @@ func checkOtherLimit(f *fixture) {
 			p, q := parties[0], parties[clients-1]
 			two, three := p.Semaphore(f.name("s"), 2), q.Semaphore(f.name("s"), 3)
 			h := f.take(two)
-			f.refuses(three, dlock.ErrLimit)
-			f.free(two) // What failed has taken nothing.
+			f.otherLimit(q, three)
+			f.free(two) // What waited has taken nothing, and keeps no place.
+			waits := f.waiter(three)
+			locked := make(chan struct{})
+			go func() {
+				defer close(locked)
+				q.Semaphore(f.name("s"), 3).Lock()
+			}()
+			waits.waiting()
 			f.release(h)
-			f.free(three)
+			h = waits.granted()
+			done(f, "Lock with another limit returns when the old one is out of use", locked)
 
-			h = f.take(three)
-			f.refuses(two, dlock.ErrLimit)
-			w := []*waiter{f.waiter(three), f.waiter(three), f.waiter(three)}
-			f.refuses(two, dlock.ErrLimit)
-			f.release(h)
-			for _, w := range w {
-				f.release(w.granted())
+			f.otherLimit(p, two)
+			var w []*waiter
+			for range 3 {
+				w = append(w, f.waiter(three))
 			}
-			f.free(two)
+			f.release(h)
+			f.release(w[0].granted())
+			f.release(w[1].granted())
+			f.release(w[2].granted())
+			f.otherLimit(p, two) // Lock has its ticket still.
 		})
 	}
 	f.step("it does not disturb who agrees", func(f *fixture) {
@@ -111,11 +145,7 @@ func checkOtherLimit(f *fixture) {
 		h := f.take(a.Semaphore(f.name("s"), 1))
 		w := f.waiter(b.Semaphore(f.name("s"), 1))
 		b.queued(backend.Semaphore, "s", 1)
-		for range 3 {
-			if err := b.Semaphore(f.name("s"), 7).LockContext(f.patient()); !errors.Is(err, dlock.ErrLimit) {
-				f.Errorf("with another limit: %v", err)
-			}
-		}
+		f.otherLimit(b, b.Semaphore(f.name("s"), 7))
 		w.waiting()
 		f.release(h)
 		f.release(w.granted())
@@ -135,7 +165,7 @@ func checkGreatestLimit(f *fixture) {
 		}
 		tickets = append(tickets, h)
 	}
-	f.refuses(a.Semaphore(name, limit-1), dlock.ErrLimit)
+	f.otherLimit(a, a.Semaphore(name, limit-1))
 	for _, h := range tickets {
 		if err := h.Err(); err != nil {
 			f.Error(err)

@@ -11,6 +11,7 @@ var batchChecks = []check{
 	{"batch/a lock passes through many owners in one batch", checkBatchChain},
 	{"batch/500 names at once", checkBatchNames},
 	{"batch/one op that fails does not fail the others", checkBatchFailure},
+	{"batch/20 000 ops at once", checkBatchLarge},
 	{"batch/no ops are a heartbeat", checkHeartbeat},
 }
 
@@ -77,6 +78,27 @@ func checkBatchNames(f *fixture) {
 		if r.State != backend.Granted {
 			f.Fatalf("%q was released; a try was answered by state %d", tries[i].Name, r.State)
 		}
+	}
+}
+
+func checkBatchLarge(f *fixture) {
+	const pairs = 10_000
+	a, b := f.peer(), f.peer()
+	kept := a.take(mutex("kept"))
+	ops := make([]backend.Op, 0, 2*pairs)
+	for i := range pairs {
+		c := a.claim(mutex(fmt.Sprint("name ", i)), i%2 == 0, nil)
+		ops = append(ops, c.op, c.released())
+	}
+	for i, r := range a.mustSend(ops...) {
+		if want := []backend.State{backend.Granted, backend.Released}[i%2]; r.State != want {
+			f.Fatalf("op %d of %d: state %d, error %v; want state %d", i, len(ops), r.State, r.Err, want)
+		}
+	}
+	kept.holding()
+	b.busy(mutex("kept"))
+	for _, i := range []int{0, pairs / 2, pairs - 1} {
+		b.free(mutex(fmt.Sprint("name ", i)))
 	}
 }
 

@@ -23,16 +23,20 @@ type bent struct {
 	reverse bool // the order of a batch
 	recv    func(ctx context.Context) context.Context
 
-	mu     sync.Mutex
-	holder map[string]*bentSession // by name, of the last grant
-	owner  map[string]uint64       // by name, of the last grant
+	mu       sync.Mutex
+	sessions int
+	holder   map[string]*bentSession // by name, of the last grant
+	owner    map[string]uint64       // by name, of the last grant
 }
 
 type bentSession struct {
 	backend.Session
 	*bent
-	held  map[string]int  // by name, how often it was granted at once
-	waits map[uint64]bool // by owner, whether it was ever queued
+	first bool                  // of its store
+	held  map[string]int        // by name, how often it was granted at once
+	waits map[uint64]bool       // by owner, whether it was ever queued
+	asked map[uint64]backend.Op // by owner that was ever queued
+	turns int
 }
 
 func (b *bent) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
@@ -43,7 +47,10 @@ func (b *bent) Open(ctx context.Context, ttl time.Duration, who backend.Party) (
 	if err != nil {
 		return nil, err
 	}
-	return &bentSession{Session: s, bent: b, held: make(map[string]int), waits: make(map[uint64]bool)}, nil
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sessions++
+	return &bentSession{Session: s, bent: b, first: b.sessions == 1, held: make(map[string]int), waits: make(map[uint64]bool), asked: make(map[uint64]backend.Op)}, nil
 }
 
 func (b *bent) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
@@ -79,7 +86,7 @@ func (s *bentSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.Re
 		}
 		switch results[i].State {
 		case backend.Queued:
-			s.waits[ops[i].Owner] = true
+			s.waits[ops[i].Owner], s.asked[ops[i].Owner] = true, ops[i]
 		case backend.Granted:
 			s.holder[ops[i].Name], s.owner[ops[i].Name] = s, ops[i].Owner
 			s.held[ops[i].Name]++

@@ -2,6 +2,7 @@ package backendtest_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"slices"
@@ -68,6 +69,47 @@ var broken = []struct {
 				op.Do = backend.Acquire
 				s.Session.Apply(context.Background(), []backend.Op{op})
 			}
+		}
+	}},
+	{"one session gives most of its turns away", "queue", func(b *bent) {
+		b.event = func(s *bentSession, e *backend.Event) bool {
+			if e.Kind != backend.EventGranted || !s.first {
+				return true
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			op := s.asked[e.Owner]
+			if s.turns++; s.turns%4 == 0 || op.Name == "" {
+				return true
+			}
+			leave := op
+			leave.Do = backend.Release
+			results, _, err := s.Session.Apply(context.Background(), []backend.Op{leave, op})
+			if err != nil || results[1].State != backend.Granted {
+				return false
+			}
+			e.Grant = results[1].Grant
+			return true
+		}
+	}},
+	{"an owner may stand for several locks", "exclusion", func(b *bent) {
+		b.result = func(_ *bentSession, op backend.Op, r *backend.Result) {
+			if errors.Is(r.Err, backend.ErrOwner) {
+				r.State, r.Err = backend.Queued, nil
+			}
+		}
+	}},
+	{"the limit of a mutex is not looked at", "exclusion", func(b *bent) {
+		b.op = func(_ *bentSession, op *backend.Op) {
+			if op.Class != backend.Semaphore {
+				op.Limit = 1
+			}
+		}
+	}},
+	{"waiters are told in the order in which they came", "inspect", func(b *bent) {
+		b.inspect = func(holders, waiters []backend.Standing) ([]backend.Standing, []backend.Standing) {
+			slices.SortFunc(waiters, func(a, b backend.Standing) int { return a.Since.Compare(b.Since) })
+			return holders, waiters
 		}
 	}},
 	{"withdrawal is forgotten", "withdrawal", func(b *bent) {

@@ -1,6 +1,10 @@
 package backendtest
 
-import "github.com/dlock-go/dlock/backend"
+import (
+	"errors"
+
+	"github.com/dlock-go/dlock/backend"
+)
 
 var exclusionChecks = []check{
 	{"exclusion/claims the capabilities it is known for", checkCaps},
@@ -11,6 +15,8 @@ var exclusionChecks = []check{
 	{"exclusion/release counts for its own owner alone", checkReleaseOwner},
 	{"exclusion/a try that is busy leaves nothing behind", checkTryLeavesNothing},
 	{"exclusion/owners of one session exclude each other", checkOwnersOfOneSession},
+	{"exclusion/an owner stands for one lock, mode and limit", checkOwner},
+	{"exclusion/what no store can carry out fails, and leaves nothing behind", checkMisfits},
 	{"exclusion/a waiter is woken by an event", checkWake},
 }
 
@@ -155,4 +161,85 @@ func checkWake(f *fixture) {
 			holder = next
 		}
 	})
+}
+
+// ways are ways to take a lock, of each class and mode.
+var ways = []backend.Op{mutex("a"), writer("a"), reader("a"), ticket("a", 1), ticket("a", 3)}
+
+func checkOwner(f *fixture) {
+	for name, held := range map[string]bool{"that holds": true, "that waits": false} {
+		f.step(name, func(f *fixture) {
+			for _, op := range ways {
+				s, b := f.alone(), f.peer()
+				if !held {
+					alone := op
+					alone.Mode = backend.Exclusive
+					for range op.Limit {
+						b.take(alone)
+					}
+				}
+				mine := s.claim(op, true)
+				before := s.answer(mine)
+				for _, other := range append(ways, mutex("b"), writer("b"), reader("b"), ticket("b", 1), ticket("a", 4)) {
+					if other == op {
+						continue
+					}
+					other.Do, other.Owner, other.Wait = backend.Acquire, mine.Owner, true
+					if r := s.answer(other); r.State != backend.Failed || !errors.Is(r.Err, backend.ErrOwner) {
+						f.Errorf("the owner of a %v of mode %d and limit %d asks for a %v %q of mode %d and limit %d: %s; want ErrOwner",
+							op.Class, op.Mode, op.Limit, other.Class, other.Name, other.Mode, other.Limit, s.said(r))
+					}
+				}
+				if after := s.answer(mine); after.State != before.State || after.Grant.Ordinal != before.Grant.Ordinal {
+					f.Errorf("it was answered by %+v before, and is by %+v", before, after)
+				}
+				s.answer(release(mine))
+				b.close()
+				c := f.peer()
+				for _, free := range []backend.Op{mutex("a"), writer("a"), ticket("a", 5), mutex("b"), writer("b"), ticket("b", 5)} {
+					c.free(free) // what failed has left nothing
+				}
+			}
+		})
+	}
+}
+
+func checkMisfits(f *fixture) {
+	s, b := f.alone(), f.peer()
+	misfit := func(op backend.Op, change func(op *backend.Op)) backend.Op {
+		change(&op)
+		return op
+	}
+	for _, c := range []struct {
+		op    backend.Op
+		cause error
+	}{
+		{misfit(mutex("a"), func(op *backend.Op) { op.Limit = 0 }), backend.ErrUnsupported},
+		{misfit(mutex("a"), func(op *backend.Op) { op.Limit = 2 }), backend.ErrUnsupported},
+		{misfit(mutex("a"), func(op *backend.Op) { op.Mode = backend.Shared }), backend.ErrUnsupported},
+		{misfit(mutex("a"), func(op *backend.Op) { op.Mode = 0 }), backend.ErrUnsupported},
+		{misfit(writer("a"), func(op *backend.Op) { op.Limit = 0 }), backend.ErrUnsupported},
+		{misfit(writer("a"), func(op *backend.Op) { op.Limit = 2 }), backend.ErrUnsupported},
+		{misfit(reader("a"), func(op *backend.Op) { op.Limit = 0 }), backend.ErrUnsupported},
+		{misfit(reader("a"), func(op *backend.Op) { op.Limit = 2 }), backend.ErrUnsupported},
+		{misfit(ticket("a", 1), func(op *backend.Op) { op.Mode = backend.Shared }), backend.ErrUnsupported},
+		{misfit(mutex("a"), func(op *backend.Op) { op.Class = 0 }), backend.ErrUnsupported},
+		{misfit(mutex("a"), func(op *backend.Op) { op.Class = backend.Semaphore + 1 }), backend.ErrUnsupported},
+		{misfit(mutex("a"), func(op *backend.Op) { op.Name = "" }), backend.ErrName},
+		{ticket("a", 0), backend.ErrLimit},
+		{ticket("a", backend.MaxLimit+1), backend.ErrLimit},
+	} {
+		for _, wait := range []bool{false, true} {
+			op := s.claim(c.op, wait)
+			if r := s.answer(op); r.State != backend.Failed || !errors.Is(r.Err, c.cause) {
+				f.Errorf("class %d, mode %d, limit %d, name %q: %s; want %v", op.Class, op.Mode, op.Limit, op.Name, s.said(r), c.cause)
+			}
+			if r := s.answer(release(op)); r.State != backend.Released {
+				f.Errorf("Release of what failed: %s; want Released", s.said(r))
+			}
+		}
+	}
+	for _, op := range ways {
+		b.free(op)
+	}
 }

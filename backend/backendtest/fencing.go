@@ -1,11 +1,16 @@
 package backendtest
 
-import "github.com/dlock-go/dlock/backend"
+import (
+	"sync"
+
+	"github.com/dlock-go/dlock/backend"
+)
 
 var fencingChecks = []check{
 	{"fencing/ordinals grow from grant to grant", checkOrdinals},
 	{"fencing/ordinals grow within a batch", checkOrdinalsInBatch},
 	{"fencing/ordinals grow from session to session", checkOrdinalsOverSessions},
+	{"fencing/shared grants of one batch, and of sessions side by side, have different ordinals", checkOrdinalsDiffer},
 	{"fencing/holders at the same time have different ordinals", checkOrdinalsShared},
 }
 
@@ -72,6 +77,36 @@ func checkOrdinalsOverSessions(f *fixture) {
 		a.crash()
 		f.increasing(last, f.peer().take(op).terms())
 	})
+}
+
+func checkOrdinalsDiffer(f *fixture) {
+	f.needs(f.Caps.Fencing, "Fencing")
+	const peers, each = 4, 10
+	for _, op := range []backend.Op{reader("r"), ticket("s", peers*each)} {
+		var all sync.WaitGroup
+		turn := make(chan *claim, peers*each)
+		for range peers {
+			p := f.peer()
+			var ops []backend.Op
+			for range each {
+				ops = append(ops, p.claim(op, true, turn).op)
+			}
+			all.Go(func() {
+				if _, err := p.send(ops...); err != nil {
+					f.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		seen := make(map[uint64]bool)
+		for range peers * each {
+			ordinal := f.next(turn).terms().Ordinal
+			if seen[ordinal] {
+				f.Errorf("%v %q is held twice with ordinal %d", op.Class, op.Name, ordinal)
+			}
+			seen[ordinal] = true
+		}
+	}
 }
 
 func checkOrdinalsShared(f *fixture) {

@@ -32,6 +32,18 @@ type Harness struct {
 	// may be called several times at once.
 	New func(t *testing.T) func() backend.Backend
 
+	// Lose takes a lock away from who holds it, all of them, behind the driver's back,
+	// as when the store's data are lost or a connection is killed at the store: when
+	// it returns, the store may grant the lock to others. b is a Backend of the store
+	// in question, from the function that New returned. nil stands for a store where
+	// that cannot happen, and the checks of it are skipped.
+	Lose func(t *testing.T, b backend.Backend, class backend.Class, name string)
+
+	// Fault sets up a store as New does, with something between it and its driver
+	// that fails on demand, such as a [Proxy]. nil stands for a store that nothing
+	// lies before, and the checks of it are skipped.
+	Fault func(t *testing.T) *Between
+
 	// Caps is what the driver has to claim, so that it cannot drop a guarantee
 	// in silence.
 	Caps backend.Caps
@@ -54,15 +66,11 @@ type Harness struct {
 // side by side, when the test that called Run has returned: what they need ends by
 // its Cleanup, and not by defer.
 func Run(t *testing.T, h Harness) {
-	if h.TTL == 0 {
-		h.TTL = 2 * time.Second
-	}
-	if h.Patience == 0 {
-		h.Patience = 10 * time.Second
-	}
+	h = h.withDefaults()
 	for _, group := range [][]check{
 		exclusionChecks, batchChecks, queueChecks, withdrawalChecks, rwChecks, semaphoreChecks,
-		nameChecks, fencingChecks, contendedChecks, inspectChecks, sessionChecks, leaseChecks, scheduleChecks,
+		nameChecks, fencingChecks, contendedChecks, inspectChecks, sessionChecks, leaseChecks, lossChecks, scheduleChecks,
+		faultChecks, lateChecks, silenceChecks,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
@@ -71,6 +79,16 @@ func Run(t *testing.T, h Harness) {
 			})
 		}
 	}
+}
+
+func (h Harness) withDefaults() Harness {
+	if h.TTL == 0 {
+		h.TTL = 2 * time.Second
+	}
+	if h.Patience == 0 {
+		h.Patience = 10 * time.Second
+	}
+	return h
 }
 
 // A check is one test of the suite. Its name says what must hold.

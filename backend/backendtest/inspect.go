@@ -11,6 +11,7 @@ import (
 
 var inspectChecks = []check{
 	{"inspect/holders and waiters are told in order", checkInspect},
+	{"inspect/waiting writers are told before waiting readers, each in their order", checkInspectOrder},
 	{"inspect/readers and the holders of tickets are all told", checkInspectShared},
 	{"inspect/who has died is not told for ever", checkInspectDead},
 	{"inspect/it disturbs nobody", checkInspectDisturbs},
@@ -107,6 +108,18 @@ func checkInspect(f *fixture) {
 		third.release()
 		f.inspect(store, op, nil, nil)
 	})
+}
+
+func checkInspectOrder(f *fixture) {
+	f.needs(f.Caps.Inspect, "Inspect")
+	f.needs(f.Caps.Queue, "Queue")
+	a := f.peer()
+	held := a.take(writer("a"))
+	var waiting []*claim
+	for _, op := range []backend.Op{reader("a"), writer("a"), reader("a"), writer("a")} {
+		waiting = append(waiting, f.peer().acquire(op))
+	}
+	f.inspect(f.open(), writer("a"), []*claim{held}, []*claim{waiting[1], waiting[3], waiting[0], waiting[2]})
 }
 
 func checkInspectShared(f *fixture) {

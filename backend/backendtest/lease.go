@@ -12,6 +12,7 @@ import (
 var leaseChecks = []check{
 	{"lease/deadlines lie within the time to live", checkLeaseDeadlines},
 	{"lease/heartbeats extend it", checkLeaseExtended},
+	{"lease/one that the caller has declared over is used on", checkLeaseDeclared},
 	{"lease/it is over for its holder before another is granted", checkLeaseExpires},
 }
 
@@ -112,6 +113,30 @@ func checkLeaseExtended(f *fixture) {
 	if !l[lease].After(first) {
 		f.Error("the lease was never extended")
 	}
+}
+
+// The caller saw a deadline pass of which a renewal was on its way. To the driver that
+// is a Release like any other.
+func checkLeaseDeclared(f *fixture) {
+	s := f.alone()
+	mine, grant := s.take(mutex("a"))
+	known := grant.Lease.Until
+	if known.IsZero() {
+		f.Skip("the driver has no leases")
+	}
+	s.alive("the known deadline has passed", func() bool { return time.Now().After(known) })
+	other := s.claim(mutex("b"), false)
+	for i, r := range s.apply(release(mine), other) {
+		if want := []backend.State{backend.Released, backend.Granted}[i]; r.State != want && r.State != backend.Unknown {
+			f.Errorf("op %d: %s; want state %d", i, s.said(r), want)
+		}
+	}
+	s.answer(release(mine))
+	_, grant = s.take(mutex("a"))
+	if !s.until(grant.Lease.ID).After(time.Now()) {
+		f.Errorf("granted on lease %d, which was over", grant.Lease.ID)
+	}
+	f.peer().busy(mutex("a"))
 }
 
 func checkLeaseExpires(f *fixture) {

@@ -26,12 +26,12 @@ func checkClasses(f *fixture) {
 
 // names are pairwise different, and each is difficult for some store.
 func names() []string {
-	long := strings.Repeat("x", 1<<20-1)
+	long := strings.Repeat("x", 2<<20-1)
 	path := strings.Repeat("long/", 100)
 	return []string{
 		"a", "A", "b", "aa", "a/b", "a//b", "a/./b", "/a", "a/", `a\b`, `\a`, "a:b", "a*b", "a?b", `a"b`, "a<b", "a|b", "a%62", "a%2Fb",
 		".", "..", "...", "../a", "/", "//", " ", "  ", "a ", " a", "a.", "a..", "a. ", "\t", "~", "-", "--", "-a", "$a", "`a`", "'", "';--", "a'b", "#", "?",
-		"\x00", "a\x00", "a\x00b", "a\x00c", "\r\n", "a\r\n", "a\n", "a\r", "\x7f", "\x1b[0m",
+		"\x00", "\x00\x00", "\x00a", "a\x00", "a\x00\x00", "a\x00b", "a\x00c", "\r\n", "a\r\n", "a\n", "a\r", "\x7f", "\x1b[0m",
 		"{", "}", "{}", "{a}", "{a}b", "a{}", "{{a}}", "{A}",
 		"CON", "con", "NUL", "nul", "aux.txt", "COM1", "LPT1.", "desktop.ini", "a.lock", ".a", "a::$DATA",
 		"é", "e\u0301", "É", "ß", "ss", "ﬁ", "fi", "ı", "i", "I", "İ", "K", "\u212a", "Å", "\u212b", "漢字", "🔒", "🔒🔒", "👩‍👩‍👧", "\u200b", "a\u200b", "\ufeff", "\ufeffa", "\u202ea",

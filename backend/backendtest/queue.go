@@ -1,7 +1,11 @@
 package backendtest
 
 import (
+	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/dlock-go/dlock/backend"
 )
@@ -10,6 +14,7 @@ var queueChecks = []check{
 	{"queue/everybody who waits is granted once", checkAllServed},
 	{"queue/sessions are served in the order of their arrival", checkFIFO},
 	{"queue/repeated acquire of a waiter keeps its place", checkRepeatQueued},
+	{"queue/four sessions that contend without a pause have their shares", checkShares},
 	{"queue/a newcomer does not overtake", checkNoOvertaking},
 	{"queue/dead waiters and holders do not stop it", checkDeadWaiters},
 }
@@ -138,4 +143,65 @@ func checkDeadWaiters(f *fixture) {
 		}
 		f.peer().take(op) // nobody is left
 	})
+}
+
+func checkShares(f *fixture) {
+	const sessions, window = 4, 2 * time.Second
+	var shares [sessions]atomic.Int64
+	var all sync.WaitGroup
+	stop := make(chan struct{})
+	for i := range sessions {
+		p := f.peer()
+		all.Go(func() {
+			if err := p.contend(mutex("a"), &shares[i], stop); err != nil {
+				f.Error(err)
+			}
+		})
+	}
+	defer all.Wait()
+	defer close(stop)
+	// A machine may be busy with something else for a while.
+	var seen []string
+	for range 3 {
+		var had, got [sessions]int64
+		for i := range shares {
+			had[i] = shares[i].Load()
+		}
+		time.Sleep(window)
+		for i := range shares {
+			got[i] = shares[i].Load() - had[i]
+		}
+		seen = append(seen, fmt.Sprint(got))
+		if 2*slices.Min(got[:]) >= slices.Max(got[:]) && slices.Min(got[:]) > 0 {
+			return
+		}
+	}
+	f.Errorf("in %v each, the sessions were granted the lock so many times: %v; the least has to be half of the most", window, seen)
+}
+
+// contend acquires a lock and releases it, over and over.
+func (p *peer) contend(op backend.Op, times *atomic.Int64, stop <-chan struct{}) error {
+	for {
+		c := p.claim(op, true, nil)
+		if _, err := p.send(c.op); err != nil {
+			return err
+		}
+		over := false
+		select {
+		case <-c.turn:
+			times.Add(1)
+		case <-stop:
+			over = true
+		case <-time.After(p.f.bound()):
+			return fmt.Errorf("%v was not granted for %v", c, p.f.bound())
+		}
+		if _, err := p.send(c.released()); err != nil || over {
+			return err
+		}
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+	}
 }

@@ -8,7 +8,7 @@ var rwChecks = []check{
 	{"rwmutex/a waiting writer keeps new readers out", checkWriterKeepsOut},
 	{"rwmutex/a writer that goes lets the readers in", checkWriterWithdraws},
 	{"rwmutex/waiting writers go first", checkWritersFirst},
-	{"rwmutex/at most MaxWriters pass a waiting reader", checkMaxWriters},
+	{"rwmutex/MaxWriters pass a waiting reader, and no more", checkMaxWriters},
 	{"rwmutex/readers have their turn together", checkReadersTogether},
 }
 
@@ -119,6 +119,9 @@ func checkMaxWriters(f *fixture) {
 		held.release()
 		held = f.next(turn)
 		if held == r {
+			if passed < backend.MaxWriters {
+				f.Errorf("a reader went before writers that waited when %d had passed it; at %d it is its turn", passed, backend.MaxWriters)
+			}
 			break
 		}
 		if passed == backend.MaxWriters {
