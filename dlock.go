@@ -39,6 +39,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/coordinator"
@@ -84,7 +85,11 @@ type Client struct {
 	store       backend.Backend
 	backend     string // its name
 	options     options
+	logger      *slog.Logger
 	losses      *losses // nil without a handler
+
+	closing chan struct{} // closed by the first Close
+	closed  sync.Once     // that is done
 }
 
 // Open returns a client on the store that rawURL names, after it has opened a
@@ -119,7 +124,7 @@ func New(b backend.Backend, opts ...Option) (*Client, error) {
 			return nil, err
 		}
 	}
-	c := &Client{store: b, backend: b.String(), options: o}
+	c := &Client{store: b, backend: b.String(), options: o, logger: o.logger, closing: make(chan struct{})}
 	if o.onLoss != nil {
 		c.losses = newLosses(o.onLoss)
 	}
@@ -128,7 +133,7 @@ func New(b backend.Backend, opts ...Option) (*Client, error) {
 		TTL:     o.ttl,
 		Party:   self(o.reason),
 		Handoff: o.handoff,
-		Logger:  o.logger,
+		Logger:  c.logger,
 		OnLoss:  c.lost,
 		OnLate:  c.late,
 	})
@@ -142,6 +147,7 @@ func New(b backend.Backend, opts ...Option) (*Client, error) {
 // as it does when a process is killed, and ctx's error is returned. A second
 // Close waits for the first.
 func (c *Client) Close(ctx context.Context) error {
+	c.closed.Do(func() { close(c.closing) })
 	err := c.coordinator.Close(ctx)
 	if c.losses != nil {
 		c.losses.close()
@@ -173,9 +179,10 @@ func (c *Client) RWMutex(name string) *RWMutex {
 	}
 }
 
-// Semaphore returns the semaphore of a name, with limit tickets. All who use it
-// at the same time have to agree on the limit; one that is less than 1, or not
-// that of the others, is reported by the first call on the value.
+// Semaphore returns the semaphore of a name, with limit tickets. All who use it at
+// the same time have to agree on the limit. One that is less than 1 is reported by
+// the first call on the value. With one that is not that of the others, calls wait
+// until nobody uses theirs any longer, and a try fails with ErrLimit.
 func (c *Client) Semaphore(name string, limit int) *Semaphore {
 	s := c.side(backend.Semaphore, backend.Exclusive, name, 1)
 	if limit < 1 || int64(limit) > maxLimit {
@@ -229,7 +236,7 @@ func (c *Client) lost(claim *coordinator.Claim, err error) {
 		Token:   claim.Token,
 		Err:     err,
 	}
-	c.options.logger.Warn("dlock: lock lost", "class", loss.Class, "name", quote(loss.Name), "backend", loss.Backend, "error", err)
+	c.logger.Warn("dlock: lock lost", "class", loss.Class, "name", plain(loss.Name), "backend", loss.Backend, "error", err)
 	if c.losses != nil {
 		c.losses.add(loss)
 	}
@@ -237,6 +244,6 @@ func (c *Client) lost(claim *coordinator.Claim, err error) {
 
 // late tells of a release that takes its time. The coordinator calls it.
 func (c *Client) late(claim *coordinator.Claim) {
-	c.options.logger.Warn("dlock: release not confirmed yet; it goes on in the background",
-		"class", claim.Class.String(), "name", quote(c.name(claim.Name)), "backend", c.backend)
+	c.logger.Warn("dlock: release not confirmed yet; it goes on in the background",
+		"class", claim.Class.String(), "name", plain(c.name(claim.Name)), "backend", c.backend)
 }

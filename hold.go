@@ -151,7 +151,7 @@ func (h *Hold) do(f func(ctx context.Context) error) (err error) {
 			if errors.Is(unconfirmed, ErrLost) {
 				lost = unconfirmed
 			} else {
-				h.parts[0].side.client.options.logger.Warn("dlock: release not confirmed", "error", unconfirmed)
+				h.parts[0].side.client.logger.Warn("dlock: release not confirmed", "error", unconfirmed)
 			}
 		}
 		if errors.Is(lost, ErrLost) {
@@ -223,8 +223,8 @@ func (h *holding) release(ctx context.Context) error {
 // goroutine and does not wait.
 func (h *holding) abandon() {
 	s := h.parts[0].side
-	s.client.options.logger.Warn("dlock: a hold became garbage without having been released",
-		"class", s.class.String(), "name", quote(s.name), "backend", s.client.backend)
+	s.client.logger.Warn("dlock: a hold became garbage without having been released",
+		"class", s.class.String(), "name", plain(s.name), "backend", s.client.backend)
 	h.end(ErrReleased)
 	go h.discard()
 }
