@@ -95,6 +95,9 @@ func (s *side) traceRelease(ctx context.Context, c *coordinator.Claim) error {
 	return err
 }
 
+// traceLoss tells a span that is under way of a loss.
+func (c *Client) traceLoss(span trace.Span) { span.AddEvent(eventLost) }
+
 // outcomeOf names an error in one word.
 func outcomeOf(err error) string {
 	for _, o := range outcomes {
