@@ -180,7 +180,10 @@ func (c *Composite) TryLock() bool {
 
 // Unlock gives back what Lock, TryLock or their like took, in reverse order. It
 // panics if the composite is not locked. After a loss it frees the rest.
-func (c *Composite) Unlock() { _ = c.untake().Release(context.Background()) }
+func (c *Composite) Unlock() {
+	h := c.untake()
+	c.sides[0].client.unconfirmed(h.Release(context.Background()))
+}
 
 // LockContext takes all the locks and blocks until it has them or ctx ends. What
 // it has by then is given back.

@@ -273,3 +273,17 @@ func (c *Client) late(claim *coordinator.Claim) {
 	c.logger.Warn("dlock: release not confirmed yet; it goes on in the background",
 		"class", claim.Class.String(), "name", plain(c.name(claim.Name)), "backend", c.backend)
 }
+
+// unconfirmed logs of the errors of a release those that tell of no loss, which is
+// logged already.
+func (c *Client) unconfirmed(err error) {
+	if all, ok := err.(interface{ Unwrap() []error }); ok { // of a composite
+		for _, err := range all.Unwrap() {
+			c.unconfirmed(err)
+		}
+		return
+	}
+	if err != nil && !errors.Is(err, ErrLost) {
+		c.logger.Warn("dlock: release not confirmed", "error", err)
+	}
+}

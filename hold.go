@@ -179,12 +179,10 @@ func (h *Hold) Release(ctx context.Context) error {
 func (h *Hold) do(f func(ctx context.Context) error) (err error) {
 	defer func() {
 		lost := h.Err()
-		if unconfirmed := h.Release(context.WithoutCancel(h.parent)); unconfirmed != nil && lost == nil {
-			if errors.Is(unconfirmed, ErrLost) {
-				lost = unconfirmed
-			} else {
-				h.parts[0].side.client.logger.Warn("dlock: release not confirmed", "error", unconfirmed)
-			}
+		released := h.Release(context.WithoutCancel(h.parent))
+		h.parts[0].side.client.unconfirmed(released)
+		if lost == nil {
+			lost = released
 		}
 		if errors.Is(lost, ErrLost) {
 			err = errors.Join(err, lost)

@@ -156,9 +156,7 @@ func (l *locker) TryLock() bool {
 // After a loss it does nothing.
 func (l *locker) Unlock() {
 	c := l.untake()
-	if err := l.release(context.Background(), c); err != nil && !errors.Is(err, ErrLost) {
-		l.client.logger.Warn("dlock: release not confirmed", "error", l.describe("unlock", err))
-	}
+	l.client.unconfirmed(l.describe("unlock", l.release(context.Background(), c)))
 }
 
 // LockContext takes the lock and blocks until it has it or ctx ends, and then
