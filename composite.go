@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 )
@@ -15,7 +16,13 @@ import (
 // Its locks are taken one after the other in an order that is the same for every
 // composite, whatever the order in which they were given, so that two composites
 // cannot wait for each other. They are released in reverse, and the composite is
-// lost when any of them is.
+// lost when any of them is, while it waits for the later ones too.
+//
+// The order is that of the classes of the locks and of their names, namespace
+// included, whatever URLs the stores were opened with. Only locks of one class and
+// name in several stores are in the order of the stores' names, without secrets: where
+// processes put such locks together, they have to open those stores with the same
+// URLs.
 type Composite struct {
 	sides []*side // in the order in which they are taken
 	bad   error
@@ -62,12 +69,13 @@ func All(lockers ...sync.Locker) *Composite {
 	return c
 }
 
-// order is the one global order of locks.
+// order is the one global order of locks. The store comes last, for two processes may
+// have different URLs of one, and then it must not matter.
 func order(a, b *side) int {
 	return cmp.Or(
-		cmp.Compare(a.client.backend, b.client.backend),
 		cmp.Compare(a.class, b.class),
 		cmp.Compare(a.client.key(a.name), b.client.key(b.name)),
+		cmp.Compare(a.client.backend, b.client.backend),
 	)
 }
 
@@ -81,22 +89,54 @@ func (c *Composite) check() error {
 
 // acquire takes all the locks or none, for a Hold whose context descends from
 // parent.
-func (c *Composite) acquire(ctx, parent context.Context, try bool) (*Hold, error) {
+func (c *Composite) acquire(ctx, parent context.Context, p patience) (*Hold, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	wait, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	parts := make([]part, 0, len(c.sides))
+	complete := false
+	defer func() {
+		if !complete { // A part has failed, or panicked.
+			releaseAll(ctx, parts)
+		}
+	}()
 	for _, s := range c.sides {
-		claim, err := s.acquire(ctx, try)
+		claim, err := s.acquire(wait, p)
+		if err == nil {
+			parts = append(parts, part{s, claim})
+			// The coordinator tells of the loss, and must not wait for what hangs on ctx.
+			claim.Notify(func(error) { go cancel(nil) })
+		}
+		if lost := lostOf(parts); lost != nil {
+			return nil, lost
+		}
 		if err != nil {
-			for _, p := range slices.Backward(parts) {
-				_ = p.side.release(ctx, p.claim) // Does not wait when ctx has ended.
-			}
 			return nil, s.describe("acquire", err)
 		}
-		parts = append(parts, part{s, claim})
 	}
+	complete = true
 	return newHold(parent, parts...), nil
+}
+
+// lostOf returns why one of several locks is no longer held, or nil.
+func lostOf(parts []part) error {
+	for _, p := range parts {
+		if err := p.claim.Ended(); err != nil {
+			return p.side.describe("hold", err)
+		}
+	}
+	return nil
+}
+
+// releaseAll gives parts back in reverse order, the others too if one panics. It does
+// not wait when ctx has ended.
+func releaseAll(ctx context.Context, parts []part) {
+	if last := len(parts) - 1; last >= 0 {
+		defer releaseAll(ctx, parts[:last])
+		_ = parts[last].side.release(ctx, parts[last].claim)
+	}
 }
 
 func (c *Composite) describe(op string, err error) error {
@@ -107,39 +147,48 @@ func (c *Composite) describe(op string, err error) error {
 }
 
 // Lock takes all the locks and blocks until it has them. Like [Mutex.Lock] it
-// waits for a store out of reach and panics on what waiting cannot cure.
+// waits for a store out of reach and panics on what waiting cannot cure. When a part
+// is lost while it waits for the others, it frees them and starts again; the other
+// methods return an error that matches ErrLost.
 func (c *Composite) Lock() {
-	if err := c.check(); err != nil {
-		panic(c.describe("lock", err))
+	var r retry
+	for {
+		h, err := c.acquire(context.Background(), context.Background(), stubborn)
+		if err == nil {
+			c.take(h)
+			return
+		}
+		if !errors.Is(err, ErrLost) {
+			panic(c.describe("lock", err))
+		}
+		_ = r.wait(context.Background(), c.sides[0].client, slog.LevelWarn, "dlock: a part of a composite was lost before the others were taken", err)
 	}
-	parts := make([]part, 0, len(c.sides))
-	for _, s := range c.sides {
-		parts = append(parts, part{s, s.persist()})
-	}
-	c.take(newHold(context.Background(), parts...))
 }
 
 // TryLock takes all the locks if they are free, and reports whether it did. It
 // panics where Lock does.
 func (c *Composite) TryLock() bool {
 	ok, err := c.TryLockContext(context.Background())
-	if permanent(err) {
-		panic(err)
-	}
 	if err != nil {
-		c.sides[0].client.options.logger.Warn("dlock: try failed", "error", err)
+		if c.bad != nil || permanent(err) {
+			panic(err)
+		}
+		c.sides[0].client.logger.Warn("dlock: try failed", "error", err)
 	}
 	return ok
 }
 
 // Unlock gives back what Lock, TryLock or their like took, in reverse order. It
 // panics if the composite is not locked. After a loss it frees the rest.
-func (c *Composite) Unlock() { _ = c.untake().Release(context.Background()) }
+func (c *Composite) Unlock() {
+	h := c.untake()
+	c.sides[0].client.unconfirmed(h.Release(context.Background()))
+}
 
 // LockContext takes all the locks and blocks until it has them or ctx ends. What
 // it has by then is given back.
 func (c *Composite) LockContext(ctx context.Context) error {
-	h, err := c.acquire(ctx, context.WithoutCancel(ctx), false)
+	h, err := c.acquire(ctx, context.WithoutCancel(ctx), waiting)
 	if err != nil {
 		return c.describe("lock", err)
 	}
@@ -150,7 +199,7 @@ func (c *Composite) LockContext(ctx context.Context) error {
 // TryLockContext takes all the locks if they are free, and reports whether it
 // did.
 func (c *Composite) TryLockContext(ctx context.Context) (bool, error) {
-	h, err := c.acquire(ctx, context.WithoutCancel(ctx), true)
+	h, err := c.acquire(ctx, context.WithoutCancel(ctx), once)
 	if err != nil {
 		if errors.Is(err, ErrBusy) {
 			return false, nil
@@ -169,20 +218,20 @@ func (c *Composite) UnlockContext(ctx context.Context) error {
 // Acquire takes all the locks for one Hold and blocks until it has them or ctx
 // ends.
 func (c *Composite) Acquire(ctx context.Context) (*Hold, error) {
-	h, err := c.acquire(ctx, context.WithoutCancel(ctx), false)
+	h, err := c.acquire(ctx, context.WithoutCancel(ctx), waiting)
 	return h, c.describe("acquire", err)
 }
 
 // TryAcquire takes all the locks for one Hold if they are free, and returns
 // ErrBusy if one is not.
 func (c *Composite) TryAcquire(ctx context.Context) (*Hold, error) {
-	h, err := c.acquire(ctx, context.WithoutCancel(ctx), true)
+	h, err := c.acquire(ctx, context.WithoutCancel(ctx), once)
 	return h, c.describe("tryacquire", err)
 }
 
 // Do calls f while it holds all the locks, as [Mutex.Do] does for one.
 func (c *Composite) Do(ctx context.Context, f func(ctx context.Context) error) error {
-	h, err := c.acquire(ctx, ctx, false)
+	h, err := c.acquire(ctx, ctx, waiting)
 	if err != nil {
 		return c.describe("do", err)
 	}
@@ -201,7 +250,7 @@ func (c *Composite) untake() *Hold {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.taken) == 0 {
-		panic("dlock: unlock of a composite that is not locked")
+		panic("dlock: unlock of a composite that is not locked by this value")
 	}
 	h := c.taken[0]
 	c.taken = slices.Delete(c.taken, 0, 1)

@@ -34,14 +34,17 @@
 package dlock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/coordinator"
+	"github.com/dlock-go/dlock/internal/serial"
 )
 
 // A Provider gives locks by name. Application code that depends on it and not on
@@ -84,7 +87,16 @@ type Client struct {
 	store       backend.Backend
 	backend     string // its name
 	options     options
-	losses      *losses // nil without a handler
+
+	// The program's code runs on these, and never on the coordinator's goroutine.
+	logger *slog.Logger // puts lines into logs
+	logs   *logQueue
+	losses serial.Queue // for the loss handler
+	spans  serial.Queue // for events of spans that are under way
+
+	closing chan struct{} // closed by the first Close
+	closed  sync.Once     // that is done
+	own     *ownStore     // nil for a store that the client was given
 }
 
 // Open returns a client on the store that rawURL names, after it has opened a
@@ -97,12 +109,16 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (*Client, error) {
 	}
 	c, err := New(b, opts...)
 	if err != nil {
+		if closer, ok := b.(backend.Closer); ok {
+			err = errors.Join(err, closer.Close(ctx))
+		}
 		return nil, err
 	}
+	if closer, ok := b.(backend.Closer); ok {
+		c.own = &ownStore{backend: closer, done: make(chan struct{})}
+	}
 	if err := c.coordinator.Open(ctx); err != nil {
-		over, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		cancel()
-		_ = c.Close(over) // Nothing is held yet.
+		_ = c.Close(ctx) // Nothing is held yet.
 		return nil, fmt.Errorf("dlock: open %s: %w", b, err)
 	}
 	return c, nil
@@ -119,16 +135,14 @@ func New(b backend.Backend, opts ...Option) (*Client, error) {
 			return nil, err
 		}
 	}
-	c := &Client{store: b, backend: b.String(), options: o}
-	if o.onLoss != nil {
-		c.losses = newLosses(o.onLoss)
-	}
+	c := &Client{store: b, backend: b.String(), options: o, logs: newLogQueue(o.logger.Handler()), closing: make(chan struct{})}
+	c.logger = slog.New(c.logs)
 	c.coordinator = coordinator.New(coordinator.Config{
 		Backend: b,
 		TTL:     o.ttl,
 		Party:   self(o.reason),
 		Handoff: o.handoff,
-		Logger:  o.logger,
+		Logger:  c.logger,
 		OnLoss:  c.lost,
 		OnLate:  c.late,
 	})
@@ -136,23 +150,41 @@ func New(b backend.Backend, opts ...Option) (*Client, error) {
 }
 
 // Close ends the client. What comes or waits fails with [ErrClosed], what is held
-// is given back, and its holders find [ErrReleased]. Close returns when the store
-// has acknowledged that, the loss handler is through, and no goroutine of the
-// client is left. When ctx ends first, what is still held ends with the session,
-// as it does when a process is killed, and ctx's error is returned. A second
-// Close waits for the first.
+// is given back, and its holders find [ErrReleased]. A Lock that waits panics: who
+// closes a client while others may still wait, as a server does, has them use
+// LockContext.
+//
+// Close returns when the store has acknowledged that, the loss handler and the log
+// are through, and no goroutine of the client is left. When ctx ends first, what is
+// still held ends with the session, as it does when a process is killed, and ctx's
+// error is returned. A second Close waits for the first until its own ctx ends. A loss
+// handler may call Close, which then does not wait for loss handlers.
 func (c *Client) Close(ctx context.Context) error {
+	c.closed.Do(func() { close(c.closing) })
 	err := c.coordinator.Close(ctx)
-	if c.losses != nil {
-		c.losses.close()
-		select {
-		case <-c.losses.done:
-		case <-ctx.Done():
-			err = errors.Join(err, ctx.Err())
-		}
-	}
+	err = cmp.Or(err, c.own.close(ctx, c.coordinator), c.settle(ctx))
 	if err != nil {
 		return fmt.Errorf("dlock: close %s: %w", c.backend, err)
+	}
+	return nil
+}
+
+// settle waits until the program's code has heard of everything. That code itself may
+// be what closes the client.
+func (c *Client) settle(ctx context.Context) error {
+	for _, q := range []struct {
+		queue *serial.Queue
+		runs  any
+	}{
+		{&c.losses, (*Client).tellLoss},
+		{&c.spans, (*Client).traceLoss},
+		{c.logs.queue, (*logQueue).write}, // The others may log.
+	} {
+		if !running(q.runs) {
+			if err := q.queue.Wait(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -173,9 +205,10 @@ func (c *Client) RWMutex(name string) *RWMutex {
 	}
 }
 
-// Semaphore returns the semaphore of a name, with limit tickets. All who use it
-// at the same time have to agree on the limit; one that is less than 1, or not
-// that of the others, is reported by the first call on the value.
+// Semaphore returns the semaphore of a name, with limit tickets. All who use it at
+// the same time have to agree on the limit. One that is less than 1 is reported by
+// the first call on the value. With one that is not that of the others, calls wait
+// until nobody uses theirs any longer, and a try fails with ErrLimit.
 func (c *Client) Semaphore(name string, limit int) *Semaphore {
 	s := c.side(backend.Semaphore, backend.Exclusive, name, 1)
 	if limit < 1 || int64(limit) > maxLimit {
@@ -229,14 +262,28 @@ func (c *Client) lost(claim *coordinator.Claim, err error) {
 		Token:   claim.Token,
 		Err:     err,
 	}
-	c.options.logger.Warn("dlock: lock lost", "class", loss.Class, "name", quote(loss.Name), "backend", loss.Backend, "error", err)
-	if c.losses != nil {
-		c.losses.add(loss)
+	c.logger.Warn("dlock: lock lost", "class", loss.Class, "name", plain(loss.Name), "backend", loss.Backend, "error", err)
+	if c.options.onLoss != nil {
+		c.losses.Go(func() { c.tellLoss(loss) })
 	}
 }
 
 // late tells of a release that takes its time. The coordinator calls it.
 func (c *Client) late(claim *coordinator.Claim) {
-	c.options.logger.Warn("dlock: release not confirmed yet; it goes on in the background",
-		"class", claim.Class.String(), "name", quote(c.name(claim.Name)), "backend", c.backend)
+	c.logger.Warn("dlock: release not confirmed yet; it goes on in the background",
+		"class", claim.Class.String(), "name", plain(c.name(claim.Name)), "backend", c.backend)
+}
+
+// unconfirmed logs of the errors of a release those that tell of no loss, which is
+// logged already.
+func (c *Client) unconfirmed(err error) {
+	if all, ok := err.(interface{ Unwrap() []error }); ok { // of a composite
+		for _, err := range all.Unwrap() {
+			c.unconfirmed(err)
+		}
+		return
+	}
+	if err != nil && !errors.Is(err, ErrLost) {
+		c.logger.Warn("dlock: release not confirmed", "error", err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/coordinator"
@@ -24,7 +25,8 @@ var (
 	// ErrClosed: the client is closed.
 	ErrClosed = coordinator.ErrClosed
 	// ErrLimit: the limit of a semaphore is less than 1 or more than 2³¹−1, or
-	// the semaphore is in use with another one.
+	// the semaphore is in use with another one. Calls that wait do so until nobody
+	// uses the other one any longer.
 	ErrLimit = coordinator.ErrLimit
 	// ErrName: the name of a lock is empty, longer than 1 MiB, or not usable in
 	// the store.
@@ -61,15 +63,36 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // quote returns a name fit for a line of text.
 func quote(name string) string {
-	const most = 80
-	if len(name) > most {
-		return strconv.Quote(name[:most]) + "…"
+	if short := cut(name); len(short) < len(name) {
+		return strconv.Quote(short) + "…"
 	}
 	return strconv.Quote(name)
 }
 
-// permanent reports whether no retry can cure err.
+// plain returns a name fit for an attribute of the log, whose handler quotes it if
+// that has to be.
+func plain(name string) string {
+	if short := cut(name); len(short) < len(name) {
+		return short + "…"
+	}
+	return name
+}
+
+// cut returns the beginning of a long name, in whole characters.
+func cut(name string) string {
+	const most = 80
+	if len(name) <= most {
+		return name
+	}
+	end := most
+	for end > most-utf8.UTFMax && !utf8.RuneStart(name[end]) {
+		end--
+	}
+	return name[:end]
+}
+
+// permanent reports whether no retry can cure err. A limit out of range is known
+// before anything is tried.
 func permanent(err error) bool {
-	return errors.Is(err, ErrClosed) || errors.Is(err, ErrName) ||
-		errors.Is(err, ErrLimit) || errors.Is(err, ErrUnsupported)
+	return errors.Is(err, ErrClosed) || errors.Is(err, ErrName) || errors.Is(err, ErrUnsupported)
 }

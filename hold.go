@@ -3,6 +3,7 @@ package dlock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -16,7 +17,10 @@ import (
 // concurrent use.
 //
 // A Hold that becomes garbage without having been released is released, with a
-// warning in the log that names the lock. Its Context keeps it alive.
+// warning in the log that names the lock. Its Context keeps it alive, and so does what
+// is derived from that: after [context.AfterFunc] on it, or with a context.WithCancel of
+// it that is never cancelled, a Hold that is forgotten is never released. The channel
+// of Lost does not keep it.
 type Hold struct {
 	*holding
 	cleanup runtime.Cleanup
@@ -25,7 +29,9 @@ type Hold struct {
 // holding is what a Hold is about. It has no way back to the Hold, which would
 // never become garbage otherwise.
 type holding struct {
+	// Immutable.
 	parent context.Context
+	span   trace.Span // of parent, when it records; nil otherwise
 	parts  []part
 	single [1]part // the room of parts for the usual case
 
@@ -34,7 +40,9 @@ type holding struct {
 	watching bool  // the parts tell of their end
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
+	foreign  bool // cancel may call what the program has made of contexts
 	lost     chan struct{}
+	traced   bool // the span was told of the loss
 	released bool
 }
 
@@ -46,6 +54,9 @@ type part struct {
 
 func newHold(parent context.Context, parts ...part) *Hold {
 	h := &Hold{holding: &holding{parent: parent}}
+	if span := trace.SpanFromContext(parent); span.IsRecording() {
+		h.span = span
+	}
 	h.parts = append(h.single[:0], parts...)
 	h.cleanup = runtime.AddCleanup(h, (*holding).abandon, h.holding)
 	return h
@@ -56,19 +67,35 @@ func newHold(parent context.Context, parts ...part) *Hold {
 // context.Cause tells which: ErrReleased or ErrLost.
 func (h *Hold) Context() context.Context {
 	h.mu.Lock()
-	if h.ctx == nil {
-		h.ctx, h.cancel = context.WithCancelCause(h.parent)
-		if h.over != nil {
-			h.cancel(h.over)
-		}
-	}
 	ctx := h.ctx
 	h.mu.Unlock()
+	if ctx == nil {
+		ctx = h.derive()
+	}
 	h.watch()
 	return holdContext{ctx, h}
 }
 
-// Lost returns a channel that is closed when the hold is lost, and only then.
+// derive makes the context of the hold. It asks parent without the lock, for which
+// the coordinator must not wait.
+func (h *holding) derive() context.Context {
+	ctx, cancel := context.WithCancelCause(h.parent)
+	foreign := h.parent.Done() != nil
+	h.mu.Lock()
+	if h.ctx == nil {
+		h.ctx, h.cancel, h.foreign = ctx, cancel, foreign
+	} else {
+		defer cancel(nil) // Somebody else was faster.
+	}
+	ctx = h.ctx
+	h.mu.Unlock()
+	h.endContext()
+	return ctx
+}
+
+// Lost returns a channel that is closed when the hold is lost, or when it became
+// garbage and is therefore released: whoever has the channel alone hears that the lock
+// is no longer held. A Release does not close it, and neither does [Client.Close].
 func (h *Hold) Lost() <-chan struct{} {
 	h.mu.Lock()
 	if h.lost == nil {
@@ -94,8 +121,12 @@ func (h *Hold) Err() error {
 		}
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.over
+	over := h.over
+	h.mu.Unlock()
+	if over != nil {
+		h.endContext() // It may not have come to that yet.
+	}
+	return over
 }
 
 // Deadline returns when the hold is lost unless the store is heard from before.
@@ -117,8 +148,9 @@ func (h *Hold) Deadline() (deadline time.Time, ok bool) {
 	return deadline, ok
 }
 
-// Token returns the fencing token of the hold. No two holds of a lock have the
-// same, and the token of a mutex or a write lock is greater than those of all
+// Token returns the fencing token of the hold. It fits into an int64, the BIGINT of
+// SQL, and is greater than 0; where a store counts by a clock that holds until the year
+// 2091. No two holds of a lock have the same token, and the token of a mutex or a write lock is greater than those of all
 // holds before it, over restarts too: a resource that remembers the greatest
 // token that it has seen, and refuses smaller ones, refuses a holder whose time
 // is over. Among those who hold at the same time, readers or the holders of a
@@ -147,12 +179,10 @@ func (h *Hold) Release(ctx context.Context) error {
 func (h *Hold) do(f func(ctx context.Context) error) (err error) {
 	defer func() {
 		lost := h.Err()
-		if unconfirmed := h.Release(context.WithoutCancel(h.parent)); unconfirmed != nil && lost == nil {
-			if errors.Is(unconfirmed, ErrLost) {
-				lost = unconfirmed
-			} else {
-				h.parts[0].side.client.options.logger.Warn("dlock: release not confirmed", "error", unconfirmed)
-			}
+		released := h.Release(context.WithoutCancel(h.parent))
+		h.parts[0].side.client.unconfirmed(released)
+		if lost == nil {
+			lost = released
 		}
 		if errors.Is(lost, ErrLost) {
 			err = errors.Join(err, lost)
@@ -172,27 +202,63 @@ func (h *holding) watch() {
 		return
 	}
 	for _, p := range h.parts {
-		p.claim.Notify(func(err error) { h.end(p.side.describe("hold", err)) })
+		p.claim.Notify(func(err error) { h.hear(p.side.describe("hold", err)) })
 	}
 }
 
-// end marks the hold as over. The first reason stands.
+// end marks the hold as over and ends its context. The first reason stands.
 func (h *holding) end(err error) {
+	h.mark(err)
+	h.endContext()
+}
+
+// hear is end for the coordinator and the garbage collector, which do not wait for the
+// program's code.
+func (h *holding) hear(err error) {
+	h.mark(err)
+	h.mu.Lock()
+	foreign := h.foreign
+	h.mu.Unlock()
+	if foreign {
+		go h.endContext()
+	} else {
+		h.endContext()
+	}
+}
+
+func (h *holding) mark(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.over != nil {
 		return
 	}
 	h.over = err
-	if errors.Is(err, ErrLost) {
-		// The span of the acquisition is over. That of the work is not.
-		trace.SpanFromContext(h.parent).AddEvent(eventLost)
+	lost := errors.Is(err, ErrLost)
+	if lost {
+		h.trace()
 	}
-	if h.cancel != nil {
-		h.cancel(err)
-	}
-	if h.lost != nil && errors.Is(err, ErrLost) {
+	if h.lost != nil && (lost || err == errAbandoned) {
 		close(h.lost)
+	}
+}
+
+// endContext ends the context of a hold that is over, if there is one.
+func (h *holding) endContext() {
+	h.mu.Lock()
+	cancel, over := h.cancel, h.over
+	h.mu.Unlock()
+	if cancel != nil && over != nil {
+		cancel(over)
+	}
+}
+
+// trace tells the span in which the lock was acquired of the loss, once. The span of
+// the acquisition is over; that of the work is not. h.mu is held.
+func (h *holding) trace() {
+	if h.span != nil && !h.traced {
+		h.traced = true
+		c := h.parts[0].side.client
+		c.spans.Go(func() { c.traceLoss(h.span) })
 	}
 }
 
@@ -213,19 +279,32 @@ func (h *holding) release(ctx context.Context) error {
 			errs = append(errs, p.side.describe("release", err))
 		}
 	}
+	err := errors.Join(errs...)
 	if len(errs) == 1 {
-		return errs[0]
+		err = errs[0]
 	}
-	return errors.Join(errs...)
+	if errors.Is(err, ErrLost) { // Perhaps nobody knew of it.
+		h.mu.Lock()
+		h.trace()
+		h.mu.Unlock()
+	}
+	return err
 }
+
+// errAbandoned ends the holds that become garbage.
+var errAbandoned = fmt.Errorf("%w: nobody had it any longer", ErrReleased)
 
 // abandon releases a hold that became garbage. It runs on the garbage collector's
 // goroutine and does not wait.
 func (h *holding) abandon() {
-	s := h.parts[0].side
-	s.client.options.logger.Warn("dlock: a hold became garbage without having been released",
-		"class", s.class.String(), "name", quote(s.name), "backend", s.client.backend)
-	h.end(ErrReleased)
+	if over := lostOf(h.parts); over != nil {
+		h.hear(over) // The loss was told, or Close has given it back.
+	} else {
+		s := h.parts[0].side
+		s.client.logger.Warn("dlock: a hold became garbage without having been released",
+			"class", s.class.String(), "name", plain(s.name), "backend", s.client.backend)
+		h.hear(errAbandoned)
+	}
 	go h.discard()
 }
 

@@ -32,7 +32,7 @@ var layers = []layer{
 	{"backend/*", []string{"backend"}},
 	{"session", []string{"backend"}},
 	{"coordinator", []string{"session", "backend"}},
-	{".", []string{"coordinator", "backend"}},
+	{".", []string{"coordinator", "backend", "internal/serial"}},
 	{"dlocktest", []string{".", "backend", "internal/leak"}},
 	{"cmd/*", []string{".", "backend", "backend/*"}},
 }

@@ -3,10 +3,8 @@ package dlock
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
-	"time"
-
-	"github.com/cenkalti/backoff/v4"
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/coordinator"
@@ -39,55 +37,61 @@ func (s *side) check() error {
 }
 
 // acquire takes the lock for one holder.
-func (s *side) acquire(ctx context.Context, try bool) (*coordinator.Claim, error) {
+func (s *side) acquire(ctx context.Context, p patience) (*coordinator.Claim, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
 	if s.client.options.tracer != nil {
-		return s.traceAcquire(ctx, try)
+		return s.traceAcquire(ctx, p)
 	}
-	return s.obtain(ctx, try)
+	return s.obtain(ctx, p)
 }
 
-// obtain submits claims until one is granted. With an error it returns the claim
-// that failed.
-func (s *side) obtain(ctx context.Context, try bool) (*coordinator.Claim, error) {
-	for {
-		c := coordinator.NewClaim(s.class, s.client.key(s.name), s.limit, s.mode, try)
-		if err := s.client.coordinator.Acquire(ctx, c); err != nil {
+// A patience tells for how long a call tries to get a lock.
+type patience uint8
+
+const (
+	once     patience = iota + 1 // a try: it does not wait for those who hold the lock
+	waiting                      // until it has the lock or ctx ends
+	stubborn                     // and though the store refuses
+)
+
+// obtain submits claims until one is granted, or the call is to wait no longer. With an
+// error it returns the claim that failed last.
+func (s *side) obtain(ctx context.Context, p patience) (*coordinator.Claim, error) {
+	var r retry
+	for lost := 0; ; {
+		c := coordinator.NewClaim(s.class, s.client.key(s.name), s.limit, s.mode, p == once)
+		err := s.client.coordinator.Acquire(ctx, c)
+		granted := err == nil
+		if granted {
+			if err = c.Ended(); err == nil {
+				return c, nil
+			}
+			// Lost before it got here: the process was stopped in between, say.
+			s.client.coordinator.Discard(c)
+			lost++
+		}
+		level, text := slog.LevelWarn, ""
+		switch {
+		case !granted && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+			return c, r.because(ctx, err)
+		case granted && lost == 1:
+			continue
+		case granted:
+			text = "dlock: lock lost as soon as it was granted"
+		case errors.Is(err, ErrLimit):
+			text = "dlock: semaphore in use with another limit; waiting until it is not"
+		case p == stubborn && !permanent(err):
+			level, text = slog.LevelError, "dlock: lock failed"
+		}
+		if text == "" || p == once {
 			return c, err
 		}
-		if c.Ended() == nil {
-			return c, nil
+		if err := r.wait(ctx, s.client, level, text, err, "class", s.class.String(),
+			"name", plain(s.name), "backend", s.client.backend); err != nil {
+			return c, err
 		}
-		// Lost before it got here: the process was stopped in between, say.
-		s.client.coordinator.Discard(c)
-	}
-}
-
-// persist takes the lock however often the store fails, and panics on what no
-// retry can cure.
-func (s *side) persist() *coordinator.Claim {
-	var pause backoff.BackOff
-	for {
-		c, err := s.acquire(context.Background(), false)
-		if err == nil {
-			return c
-		}
-		err = s.describe("lock", err)
-		if permanent(err) {
-			panic(err)
-		}
-		if pause == nil {
-			pause = backoff.NewExponentialBackOff(
-				backoff.WithInitialInterval(10*time.Millisecond),
-				backoff.WithMaxInterval(time.Second),
-				backoff.WithMaxElapsedTime(0),
-			)
-		}
-		d := pause.NextBackOff()
-		s.client.options.logger.Warn("dlock: lock failed", "error", err, "retry_in", d)
-		time.Sleep(d)
 	}
 }
 
@@ -115,22 +119,31 @@ type locker struct {
 	taken []*coordinator.Claim // by Lock and its like, oldest first
 }
 
-// Lock takes the lock and blocks until it has it: while it is held elsewhere, and
-// while the store is out of reach, which is logged. It panics on what waiting
-// cannot cure: an error that matches ErrClosed, ErrName, ErrLimit or
-// ErrUnsupported.
-func (l *locker) Lock() { l.take(l.persist()) }
+// Lock takes the lock and blocks until it has it: while it is held elsewhere, while
+// the store is out of reach or refuses, and while a semaphore is in use with another
+// limit, all of which is logged. It panics on what waiting cannot cure: an error that
+// matches ErrClosed, ErrName, ErrUnsupported or, for a limit out of range, ErrLimit.
+// It panics, too, if the client is closed while it waits. A server that closes its
+// client while requests come in uses LockContext.
+func (l *locker) Lock() {
+	c, err := l.acquire(context.Background(), stubborn)
+	if err != nil {
+		panic(l.describe("lock", err))
+	}
+	l.take(c)
+}
 
 // TryLock takes the lock if it is free and nobody waits for it, and reports
 // whether it did. It waits for the store, but not for ever: a store that does
-// not answer is logged and counts as busy. It panics where Lock does.
+// not answer, one that refuses, and a semaphore in use with another limit are logged
+// and count as busy. It panics where Lock does.
 func (l *locker) TryLock() bool {
 	ok, err := l.TryLockContext(context.Background())
-	if permanent(err) {
-		panic(err)
-	}
 	if err != nil {
-		l.client.options.logger.Warn("dlock: try failed", "error", err)
+		if l.bad != nil || permanent(err) {
+			panic(err)
+		}
+		l.client.logger.Warn("dlock: try failed", "error", err)
 	}
 	return ok
 }
@@ -138,19 +151,20 @@ func (l *locker) TryLock() bool {
 // Unlock gives back what Lock, TryLock or their like took on this value, the
 // oldest first if that is more than one. It waits until the store has
 // acknowledged that, but at most 5 s or the TTL, and then goes on in the
-// background; it does not wait where the lock is handed on within the process. It panics if the value is not locked. After a loss it does nothing.
+// background; it does not wait where the lock is handed on within the process. It
+// panics if nothing is locked by this value, though another value of the name may be.
+// After a loss it does nothing.
 func (l *locker) Unlock() {
 	c := l.untake()
-	if err := l.release(context.Background(), c); err != nil && !errors.Is(err, ErrLost) {
-		l.client.options.logger.Warn("dlock: release not confirmed", "error", l.describe("unlock", err))
-	}
+	l.client.unconfirmed(l.describe("unlock", l.release(context.Background(), c)))
 }
 
 // LockContext takes the lock and blocks until it has it or ctx ends, and then
 // returns ctx's error. Once it has the lock, ctx no longer matters. A store out
-// of reach is waited for; a store that refuses is an error.
+// of reach is waited for, and so is a semaphore in use with another limit: when ctx
+// ends then, the error matches ErrLimit, too. A store that refuses is an error.
 func (l *locker) LockContext(ctx context.Context) error {
-	c, err := l.acquire(ctx, false)
+	c, err := l.acquire(ctx, waiting)
 	if err != nil {
 		return l.describe("lock", err)
 	}
@@ -162,7 +176,7 @@ func (l *locker) LockContext(ctx context.Context) error {
 // reports whether it did. It waits for the store until ctx ends, and not for
 // ever.
 func (l *locker) TryLockContext(ctx context.Context) (bool, error) {
-	c, err := l.acquire(ctx, true)
+	c, err := l.acquire(ctx, once)
 	if err != nil {
 		if errors.Is(err, ErrBusy) {
 			return false, nil
@@ -183,7 +197,7 @@ func (l *locker) UnlockContext(ctx context.Context) error {
 // Acquire takes the lock for a Hold of its own and blocks until it has it or ctx
 // ends. The Hold has the values of ctx, but not its end.
 func (l *locker) Acquire(ctx context.Context) (*Hold, error) {
-	c, err := l.acquire(ctx, false)
+	c, err := l.acquire(ctx, waiting)
 	if err != nil {
 		return nil, l.describe("acquire", err)
 	}
@@ -194,7 +208,7 @@ func (l *locker) Acquire(ctx context.Context) (*Hold, error) {
 // for it, and returns ErrBusy if not. It waits for the store until ctx ends, and
 // not for ever.
 func (l *locker) TryAcquire(ctx context.Context) (*Hold, error) {
-	c, err := l.acquire(ctx, true)
+	c, err := l.acquire(ctx, once)
 	if err != nil {
 		return nil, l.describe("tryacquire", err)
 	}
@@ -205,7 +219,7 @@ func (l *locker) TryAcquire(ctx context.Context) (*Hold, error) {
 // ctx of f descends from the caller's and ends when the lock is lost; then f's
 // error is joined with ErrLost.
 func (l *locker) Do(ctx context.Context, f func(ctx context.Context) error) error {
-	c, err := l.acquire(ctx, false)
+	c, err := l.acquire(ctx, waiting)
 	if err != nil {
 		return l.describe("do", err)
 	}
@@ -228,7 +242,7 @@ func (l *locker) untake() *coordinator.Claim {
 	l.mu.Lock()
 	if len(l.taken) == 0 {
 		l.mu.Unlock()
-		panic("dlock: unlock of " + l.class.String() + " " + quote(l.name) + ", which is not locked")
+		panic("dlock: unlock of " + l.class.String() + " " + quote(l.name) + ", which is not locked by this value")
 	}
 	c := l.taken[0]
 	if len(l.taken) == 1 {

@@ -40,13 +40,26 @@ func (b *logbook) Handle(_ context.Context, r slog.Record) error {
 }
 
 // has reports whether a line begins so and has the rest in it.
-func (b *logbook) has(begin string, rest ...string) bool {
+func (b *logbook) has(begin string, rest ...string) bool { return b.count(begin, rest...) > 0 }
+
+// count returns how many lines begin so and have the rest in them.
+func (b *logbook) count(begin string, rest ...string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.ContainsFunc(b.lines, func(line string) bool {
-		return strings.HasPrefix(line, begin) &&
-			!slices.ContainsFunc(rest, func(part string) bool { return !strings.Contains(line, part) })
-	})
+	n := 0
+	for _, line := range b.lines {
+		if strings.HasPrefix(line, begin) &&
+			!slices.ContainsFunc(rest, func(part string) bool { return !strings.Contains(line, part) }) {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *logbook) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Join(b.lines, "\n")
 }
 
 // TestLog has everything happen that nobody asked about, in fake time.
@@ -64,7 +77,7 @@ func TestLog(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			if rest = append(rest, "backend="+faults.String()); !book.has(begin, rest...) {
-				t.Errorf("nobody logged %q %q; what was logged:\n%s", begin, rest, strings.Join(book.lines, "\n"))
+				t.Errorf("nobody logged %q %q; what was logged:\n%s", begin, rest, book)
 			}
 		}
 		mu := c.Mutex("x")
@@ -81,14 +94,14 @@ func TestLog(t *testing.T) {
 		mu.Lock()
 		faults.FailNextOf(backendtest.DelayBefore, 1, backendtest.Releases)
 		mu.Unlock()
-		want("WARN dlock: release not confirmed yet", "class=mutex", `name="x"`)
+		want("WARN dlock: release not confirmed yet", "class=mutex", "name=x")
 		time.Sleep(ttl)
 
 		mu.Lock()
 		faults.FailNext(backendtest.FailBefore, 1) // the next heartbeat
 		time.Sleep(ttl)
 		want("WARN dlock: session lost", backendtest.ErrInjected.Error())
-		want("WARN dlock: lock lost", "class=mutex", `name="x"`)
+		want("WARN dlock: lock lost", "class=mutex", "name=x")
 		mu.Unlock()
 		faults.Bury() // The store keeps what the session had until now.
 		mu.Lock()
@@ -110,7 +123,7 @@ func TestLogAbandoned(t *testing.T) {
 	if _, err := c.Mutex("x").Acquire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); !book.has("WARN dlock: a hold became garbage", `name="x"`); {
+	for deadline := time.Now().Add(10 * time.Second); !book.has("WARN dlock: a hold became garbage", "name=x"); {
 		if time.Now().After(deadline) {
 			t.Fatal("an abandoned hold is not logged")
 		}

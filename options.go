@@ -62,8 +62,8 @@ func WithNamespace(namespace string) Option {
 // from one to the next in memory while somebody elsewhere waits for it, counted
 // from the grant or from when that became known; where the store cannot tell
 // whether somebody waits, from the grant. It trades order between processes for
-// speed. The default is 5 ms. With 0 each holder takes its place in the store's
-// queue.
+// speed. The default is 5 ms. With 0 nothing is handed on: processes take turns in the
+// order in which they stand at the store, with one place each.
 func WithHandoff(budget time.Duration) Option {
 	return func(o *options) error {
 		if budget < 0 {
@@ -88,7 +88,9 @@ func WithReason(reason string) Option {
 
 // WithLogger sets where the client logs what nobody asked about: a store that is
 // out of reach, lost locks, holds that were never released. The default is
-// slog.Default().
+// slog.Default(). The logger may be slow: it is called on a goroutine of its own, with
+// one line after the other, and when 1024 of them wait, those that come are only
+// counted. Close waits for it.
 func WithLogger(logger *slog.Logger) Option {
 	return func(o *options) error {
 		if logger == nil {
@@ -100,8 +102,9 @@ func WithLogger(logger *slog.Logger) Option {
 }
 
 // WithLossHandler has handler called for each hold that is lost, one at a time
-// and in order, on a goroutine of the client. Close waits for it. For users of
-// Lock it is the way to learn of a loss.
+// and in order, on a goroutine of the client. Close waits for it, unless handler
+// itself calls Close; from another goroutine, for which handler waits, it must not. For
+// users of Lock it is the way to learn of a loss.
 func WithLossHandler(handler func(Loss)) Option {
 	return func(o *options) error {
 		if handler == nil {

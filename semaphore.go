@@ -6,7 +6,11 @@ package dlock
 // It is safe for concurrent use and must not be copied.
 //
 // Two values of the same name are the same semaphore, and all who use it at the
-// same time have to agree on the limit: another one is ErrLimit.
+// same time have to agree on the limit. Who comes with another one, as in a rolling
+// deployment that changes it, waits until nobody uses the old one: Lock, LockContext,
+// Acquire and Do look at least every second, without a place in the queue, and say so
+// in the log. TryLock is false then, and TryLockContext and TryAcquire return
+// ErrLimit.
 //
 // Whoever comes first gets the first ticket that is free, as for a [Mutex]. A
 // process has at most as many places in the store's queue as there are tickets.

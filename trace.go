@@ -52,10 +52,10 @@ func (s *side) trace(ctx context.Context, span string, more ...attribute.KeyValu
 }
 
 // traceAcquire is acquire inside a span.
-func (s *side) traceAcquire(ctx context.Context, try bool) (*coordinator.Claim, error) {
-	ctx, span := s.trace(ctx, spanAcquire, attrTry.Bool(try))
+func (s *side) traceAcquire(ctx context.Context, p patience) (*coordinator.Claim, error) {
+	ctx, span := s.trace(ctx, spanAcquire, attrTry.Bool(p == once))
 	defer span.End()
-	c, err := s.obtain(ctx, try)
+	c, err := s.obtain(ctx, p)
 	if c != nil {
 		span.SetAttributes(attrPosition.Int(c.Ahead()))
 	}
@@ -70,7 +70,7 @@ func (s *side) traceAcquire(ctx context.Context, try bool) (*coordinator.Claim, 
 	}
 	span.SetAttributes(attrOutcome.String("granted"), attrVia.String(vias[c.Via]))
 	if c.Token != 0 {
-		span.SetAttributes(attrToken.String(fmt.Sprint(c.Token))) // More than an int64 may hold.
+		span.SetAttributes(attrToken.String(fmt.Sprint(c.Token)))
 	}
 	return c, nil
 }
@@ -94,6 +94,9 @@ func (s *side) traceRelease(ctx context.Context, c *coordinator.Claim) error {
 	span.SetStatus(codes.Error, err.Error())
 	return err
 }
+
+// traceLoss tells a span that is under way of a loss.
+func (c *Client) traceLoss(span trace.Span) { span.AddEvent(eventLost) }
 
 // outcomeOf names an error in one word.
 func outcomeOf(err error) string {
