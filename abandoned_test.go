@@ -66,6 +66,7 @@ func TestLostOfAnAbandonedHold(t *testing.T) {
 // What is derived from the context of a hold keeps it, as the documentation says.
 func TestContextKeepsAForgottenHold(t *testing.T) {
 	c, book := loggingClient(t, memory.New())
+	var all []any // until the end
 	for what, pin := range map[string]func(ctx context.Context) any{
 		"AfterFunc":  func(ctx context.Context) any { context.AfterFunc(ctx, func() {}); return nil },
 		"WithCancel": func(ctx context.Context) any { _, cancel := context.WithCancel(ctx); return cancel },
@@ -76,11 +77,12 @@ func TestContextKeepsAForgottenHold(t *testing.T) {
 		if c.Mutex(what).TryLock() {
 			t.Errorf("%s does not keep the hold: %v", what, kept)
 		}
-		runtime.KeepAlive(kept)
+		all = append(all, kept)
 	}
 	if book.has("WARN dlock: a hold became garbage") {
 		t.Errorf("a warning:\n%s", book)
 	}
+	runtime.KeepAlive(all)
 }
 
 type what struct{}
