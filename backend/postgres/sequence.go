@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/dlock-go/dlock/backend"
 )
 
 // A fencing token's ordinal is the number of the server's timeline above a number
@@ -13,8 +15,11 @@ import (
 // it back, but begins another timeline.
 const (
 	numberBits   = 44
-	timelineBits = 8
+	timelineBits = 7 // An ordinal is at most backend.MaxOrdinal.
 )
+
+// maxNumber is the last number of the sequence.
+const maxNumber = 1<<numberBits - 1
 
 // sequenceName is the name of the sequence within its schema.
 const sequenceName = "token"
@@ -37,13 +42,13 @@ func (st *Store) findSequence(ctx context.Context, c *pgx.Conn) error {
 // and is of no use.
 func (st *Store) sequenceUsable(ctx context.Context, c *pgx.Conn) (bool, error) {
 	const look = `select s.oid, coalesce(has_sequence_privilege(s.oid, 'USAGE') and has_schema_privilege(n.oid, 'USAGE'), false),
-	q.seqcache = 1 and q.seqincrement > 0 and not q.seqcycle, current_user
+	q.seqcache = 1 and q.seqincrement > 0 and not q.seqcycle and q.seqmax <= $3, current_user
 from pg_namespace n join pg_class s on s.relnamespace = n.oid join pg_sequence q on q.seqrelid = s.oid
 where n.nspname = $1 and s.relname = $2`
 	var oid uint32
 	var allowed, fit bool
 	var user string
-	err := c.QueryRow(ctx, look, pgx.QueryExecModeExec, st.config.schema, sequenceName).Scan(&oid, &allowed, &fit, &user)
+	err := c.QueryRow(ctx, look, pgx.QueryExecModeExec, st.config.schema, sequenceName, int64(maxNumber)).Scan(&oid, &allowed, &fit, &user)
 	name, role := st.sequence(), pgx.Identifier{user}.Sanitize()
 	switch {
 	case err == pgx.ErrNoRows:
@@ -54,7 +59,7 @@ where n.nspname = $1 and s.relname = $2`
 		return false, fmt.Errorf("the role may not use the sequence of the fencing tokens; its owner can allow it by: GRANT USAGE ON SCHEMA %s TO %s; GRANT USAGE ON SEQUENCE %s TO %s (or work without tokens, see WithoutTokens)",
 			pgx.Identifier{st.config.schema}.Sanitize(), role, name, role)
 	case !fit:
-		return false, fmt.Errorf("the sequence %s is not fit for fencing tokens: it needs CACHE 1, NO CYCLE and a positive increment", name)
+		return false, fmt.Errorf("the sequence %s is not fit for fencing tokens: it needs CACHE 1, NO CYCLE, a positive increment and a MAXVALUE of at most %d", name, int64(maxNumber))
 	}
 	return true, nil
 }
@@ -62,7 +67,7 @@ where n.nspname = $1 and s.relname = $2`
 // createSequence makes the sequence, and its schema.
 func (st *Store) createSequence(ctx context.Context, c *pgx.Conn) error {
 	schema := pgx.Identifier{st.config.schema}.Sanitize()
-	sequence := fmt.Sprintf("CREATE SEQUENCE IF NOT EXISTS %s CACHE 1 MAXVALUE %d", st.sequence(), uint64(1)<<numberBits-1)
+	sequence := fmt.Sprintf("CREATE SEQUENCE IF NOT EXISTS %s CACHE 1 MAXVALUE %d", st.sequence(), int64(maxNumber))
 	var there bool
 	err := c.QueryRow(ctx, "select exists(select from pg_namespace where nspname = $1)", pgx.QueryExecModeExec, st.config.schema).Scan(&there)
 	if err == nil && !there {
@@ -105,6 +110,12 @@ func timeline(ctx context.Context, c *pgx.Conn) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading the timeline: %w", err)
 	}
+	return ordinalsOf(file)
+}
+
+// ordinalsOf returns the timeline that a file of the log belongs to, at its place in
+// an ordinal.
+func ordinalsOf(file string) (uint64, error) {
 	const digits = 8
 	if len(file) < digits {
 		return 0, fmt.Errorf("reading the timeline: %q names no file of the log", file)
@@ -114,7 +125,8 @@ func timeline(ctx context.Context, c *pgx.Conn) (uint64, error) {
 	case err != nil:
 		return 0, fmt.Errorf("reading the timeline: %w", err)
 	case n >= 1<<timelineBits:
-		return 0, fmt.Errorf("timeline %d of the server is beyond what a fencing token can carry", n)
+		return 0, fmt.Errorf("%w: timeline %d of the server is beyond what a fencing token can carry, at most %d (work without tokens, see WithoutTokens, or begin a new cluster)",
+			backend.ErrUnsupported, n, 1<<timelineBits-1)
 	}
 	return n << numberBits, nil
 }
