@@ -128,7 +128,10 @@ func (s *session) did(j *job, r backend.Result) {
 func (s *session) look(j *job) {
 	c := j.claim
 	if j.op.Do == backend.Release {
-		if c.state == leaving && s.quiet(c) {
+		switch {
+		case c.state == held: // What it asked for was refused.
+			s.did(j, backend.Result{State: backend.Refused, Err: c.err})
+		case c.state == leaving && s.quiet(c):
 			delete(s.claims, c.owner)
 			s.did(j, backend.Result{State: backend.Released})
 		}
@@ -148,7 +151,7 @@ func (s *session) look(j *job) {
 	case refused:
 		delete(s.claims, c.owner)
 		if c.err != nil {
-			s.did(j, backend.Result{State: backend.Failed, Err: c.err})
+			s.did(j, refusal(c.err))
 		} else {
 			s.did(j, backend.Result{State: backend.Busy})
 		}

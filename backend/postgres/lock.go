@@ -53,7 +53,7 @@ type claim struct {
 	state claimState
 	left  bool  // it is to be released as soon as its try has an answer
 	told  bool  // its owner was told that it waits
-	err   error // of one that is refused, or nil: busy
+	err   error // of one that is refused, or nil: busy; of one that is held, why its release is refused
 
 	// Of one that holds, or did.
 	ordinal uint64

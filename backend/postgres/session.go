@@ -58,9 +58,10 @@ type session struct {
 	round     round // what it has asked
 	rounds    uint64
 	beat      bool      // it is to say something, and be it nothing
-	failed    bool      // the round has failed, and what came of it is being looked up
+	broken    []broken  // statements of the round that failed
+	failed    bool      // one has, and what came of it is being looked up
 	why       error     // it has
-	scrubs    int       // unlocks of what it should not have
+	scrubs    int       // unlocks that are done before anything is tried
 	verify    bool      // they are done, and that is to be looked up
 	later     []request // to be asked again when the clock rings
 
@@ -331,6 +332,7 @@ func (s *session) sayGoodbye() {
 	}
 	if len(stuck) > 0 {
 		s.holder.exec(stTerminate, appendArray(nil, oidInt4, stuck))
+		s.holder.divide()
 	}
 	// A pooler may keep the connection when we have left.
 	s.holder.exec(stUnlockAll)

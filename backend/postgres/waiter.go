@@ -314,9 +314,13 @@ func (s *session) cancel(wt *waiter) {
 		return
 	}
 	wt.cut = true
-	s.extras = append(s.extras, extra{stCancel, appendArray(nil, oidInt4, []int64{wt.wire.pid}), func([]int64) {
+	s.extras = append(s.extras, extra{stCancel, appendArray(nil, oidInt4, []int64{wt.wire.pid}), func(rows []int64) {
 		wt.cut = false
-		if wt.unwanted() {
+		switch {
+		case !wt.unwanted():
+		case rows == nil:
+			s.rearm(pauseFor) // It may not be allowed.
+		default:
 			s.rearm(cancelEvery)
 		}
 	}})
