@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -167,33 +168,46 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	if s.err != nil {
 		return nil, nil, s.err
 	}
+	var silent error
+	if late && s.proved.Before(now) {
+		silent = fmt.Errorf("the server has not answered within %v", time.Since(now).Round(time.Millisecond))
+	}
 	s.results = s.results[:0]
 	for i := range s.jobs {
 		j := &s.jobs[i]
 		switch {
 		case !j.done:
-			j.result = backend.Result{State: backend.Unknown}
+			j.result = backend.Result{State: backend.Unknown, Err: silent}
 		case j.result.State == backend.Granted:
 			j.result.Grant = backend.Grant{Lease: s.terms(j.claim.grip.waiter), Ordinal: j.claim.ordinal}
 		}
 		s.results = append(s.results, j.result)
 	}
 	clear(s.jobs)
-	s.report()
+	s.report(silent)
 	return s.results, s.leases, nil
 }
 
-// report lists the leases that are new.
-func (s *session) report() {
+// report lists the leases that are new, and those that the server has not renewed;
+// silent is why not that of the holder session.
+func (s *session) report(silent error) {
 	s.leases = s.leases[:0]
-	if s.until.After(s.told) {
+	switch {
+	case s.until.After(s.told):
 		s.told = s.until
 		s.leases = append(s.leases, s.terms(nil))
+	case silent != nil && !s.until.IsZero():
+		s.leases = append(s.leases, backend.Lease{ID: holderLease, Until: s.until, Err: silent})
 	}
 	for _, wt := range s.waiters {
-		if wt.step == keeper && wt.until.After(wt.told) {
+		switch {
+		case wt.step != keeper:
+		case wt.until.After(wt.told):
 			wt.told = wt.until
 			s.leases = append(s.leases, s.terms(wt))
+		case wt.wire.busy && time.Since(wt.wire.sent) > s.ttl/3:
+			silent := fmt.Errorf("the connection that holds it has not answered within %v", time.Since(wt.wire.sent).Round(time.Millisecond))
+			s.leases = append(s.leases, backend.Lease{ID: wt.lease, Until: wt.until, Err: silent})
 		}
 	}
 }
