@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/dlock-go/dlock/backend"
 )
 
@@ -57,4 +59,39 @@ func refusal(err error) backend.Result {
 		return backend.Result{State: backend.Refused, Err: err}
 	}
 	return backend.Result{State: backend.Failed, Err: err}
+}
+
+// unopened adds to why a session cannot be opened whether trying again can help.
+func unopened(err error) error {
+	if errors.Is(err, backend.ErrUnsupported) || errors.Is(err, backend.ErrDenied) {
+		return err
+	}
+	if kind := lastingOf(err); kind != nil {
+		return fmt.Errorf("%w: %w", kind, err)
+	}
+	return err
+}
+
+// lastingOf is lasting for an error that may join those of several hosts: if one of them
+// may answer otherwise, so may all.
+func lastingOf(err error) error {
+	for err != nil {
+		switch e := err.(type) {
+		case *pgconn.PgError:
+			return lasting(e.Code)
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			var kind error
+			for _, one := range e.Unwrap() {
+				if kind = lastingOf(one); kind == nil {
+					return nil
+				}
+			}
+			return kind
+		default:
+			return nil
+		}
+	}
+	return nil
 }

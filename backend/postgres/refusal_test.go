@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/internal/pgtest"
 )
 
 // A bare is a session without a client.
@@ -179,11 +181,73 @@ func TestWhatErrorsMean(t *testing.T) {
 	} {
 		server := &pgconn.PgError{Code: code}
 		result := refusal(explained(server))
+		opening := unopened(fmt.Errorf("connecting: %w", server))
+		if !errors.Is(result.Err, server) || !errors.Is(opening, server) {
+			t.Errorf("%s: %v; %v", code, result.Err, opening)
+		}
 		switch {
-		case want == nil && (result.State != backend.Refused):
-			t.Errorf("%s that can pass has state %d", code, result.State)
-		case want != nil && (result.State != backend.Failed || !errors.Is(result.Err, want)):
-			t.Errorf("%s that lasts has state %d, %v", code, result.State, result.Err)
+		case want == nil && (result.State != backend.Refused || errors.Is(opening, backend.ErrDenied) || errors.Is(opening, backend.ErrUnsupported)):
+			t.Errorf("%s that can pass has state %d and fails Open with %v", code, result.State, opening)
+		case want != nil && (result.State != backend.Failed || !errors.Is(result.Err, want) || !errors.Is(opening, want)):
+			t.Errorf("%s that lasts has state %d, %v and fails Open with %v", code, result.State, result.Err, opening)
 		}
 	}
+	// Of several hosts one may still be right.
+	if err := unopened(errors.Join(&pgconn.PgError{Code: "3D000"}, errors.New("no route to host"))); errors.Is(err, backend.ErrDenied) {
+		t.Error(err)
+	}
+}
+
+func TestRefusedOpening(t *testing.T) {
+	r := newRig(t)
+	url := r.app()
+	for _, c := range []struct {
+		url    string
+		code   string
+		denied bool
+	}{
+		{strings.Replace(r.server.URL(), "/"+pgtest.Database+"?", "/nowhere?", 1), "3D000", true},
+		{strings.Replace(r.server.URL(), pgtest.Password, "a-guess", 1), "28P01", false},
+		{url, "42501", true}, // to make the sequence
+	} {
+		_, err := open(t, c.url).Open(r.ctx, 10*time.Second, backend.Party{})
+		if sqlState(err) != c.code || errors.Is(err, backend.ErrDenied) != c.denied {
+			t.Errorf("want %s, got %v", c.code, err)
+		}
+	}
+	r.client(r.server.URL())
+	if _, err := open(t, url).Open(r.ctx, 10*time.Second, backend.Party{}); !errors.Is(err, backend.ErrDenied) { // to use it
+		t.Error(err)
+	}
+}
+
+// Nothing but its ctx ends an Open, and then it says what it was at.
+func TestOpenTakesAsLongAsItsContext(t *testing.T) {
+	t.Parallel()
+	const ttl = 200 * time.Millisecond
+	r := newRig(t)
+	tx := r.tx()
+	_, err := tx.Exec(r.ctx, "CREATE SCHEMA dlock")
+	r.must(err)
+	st := open(t, r.server.URL())
+	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
+	defer cancel()
+	_, err = st.Open(ctx, ttl, backend.Party{})
+	if ctx.Err() == nil || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "creating the sequence") {
+		t.Errorf("within %v: %v", ttl, err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		s, err := st.Open(r.ctx, ttl, backend.Party{})
+		if err == nil {
+			err = s.Close(r.ctx)
+		}
+		opened <- err
+	}()
+	r.until("it waits", func() bool {
+		return ask[bool](r, r.watch, "SELECT EXISTS(SELECT FROM pg_locks WHERE NOT granted)")
+	})
+	time.Sleep(2 * ttl)
+	r.must(tx.Commit(r.ctx))
+	r.must(comes(r, "session", opened))
 }

@@ -23,6 +23,7 @@ type session struct {
 	ttl   time.Duration
 	who   backend.Party
 	above uint64          // the timeline, in ordinals
+	opens time.Duration   // how long opening another connection may take
 	life  context.Context // ends with the session
 	end   context.CancelFunc
 	wake  chan struct{} // holds one: sent when events begin to wait, received by Recv
@@ -89,12 +90,13 @@ var (
 	errPID    = errors.New("another backend answers than the one that held the locks: there is a pooler that shares backends between sessions")
 )
 
-func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, above uint64) *session {
+func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, above uint64, opening time.Duration) *session {
 	s := &session{
 		store:     st,
 		ttl:       ttl,
 		who:       who,
 		above:     above,
+		opens:     max(min(ttl/3, 2*time.Second), 2*opening),
 		wake:      make(chan struct{}, 1),
 		moved:     make(chan struct{}, 1),
 		watch:     make(chan struct{}, 1),
