@@ -8,11 +8,16 @@ import (
 	"time"
 )
 
-// audit asks which locks the holder session has after a round that failed: of
+// A broken is a statement of a round that failed, and what it asked for.
+type broken struct {
+	asked []request
+	why   error
+}
+
+// audit asks which locks the holder session has after a statement that failed: of
 // what it asked, some was carried out. Locks of a session outlive the transaction
 // that failed.
-func (s *session) audit(why error) {
-	s.why = why
+func (s *session) audit() {
 	s.holder.exec(stAudit)
 	if err := s.holder.flush(time.Now()); err != nil {
 		s.die(err)
@@ -26,13 +31,13 @@ type record struct {
 	shared bool
 }
 
-// audited brings the session in line with what it holds at the server. Of the
-// round that failed nothing is kept.
+// audited brings the session in line with what it holds at the server. Of the tries
+// that failed nothing is kept.
 func (s *session) audited(r *reply) {
 	if r.err != nil {
-		if passing(r.err) {
+		if cutShort(r.err) {
 			s.failed = true
-			s.audit(s.why)
+			s.audit()
 			return
 		}
 		s.die(fmt.Errorf("%w, and then %w", s.why, r.err))
@@ -50,33 +55,94 @@ func (s *session) audited(r *reply) {
 		}
 		delete(has, want)
 	}
-	for _, q := range s.pending {
-		for _, leaves := range q.frees() {
-			delete(has, leaves)
-		}
+	all := s.broken
+	s.broken, s.round = nil, round{}
+	for _, b := range all {
+		s.auditUnlocks(b, has)
 	}
-	s.scrub(has)
-	failed := s.round
-	s.round = round{}
-	for _, asked := range [][]request{failed.many, failed.tickets} {
-		for _, q := range asked {
-			if passing(s.why) {
-				s.retry(q)
-			} else {
-				s.failure(q, s.why)
+	for _, waiting := range [][]request{s.pending, s.later} {
+		for _, q := range waiting {
+			for _, leaves := range q.frees() {
+				delete(has, leaves)
 			}
 		}
 	}
-	for _, e := range failed.extras {
-		e.then(nil)
+	s.scrub(has)
+	for _, b := range all {
+		for _, q := range b.asked {
+			if !q.unlocks() {
+				s.failure(q, b.why)
+			}
+		}
 	}
 }
 
-// passing reports whether an error has to do with a statement being cut short,
-// and not with what it asked for.
-func passing(err error) bool {
-	return sqlState(err) == "57014" || sqlState(err) == "55P03" // query_canceled, lock_not_available
+// auditUnlocks sees to the unlocks of a statement that failed. has is what the session
+// holds and does not know of.
+func (s *session) auditUnlocks(b broken, has map[record]bool) {
+	tried := tries(b.asked)
+	for _, q := range b.asked {
+		if !q.unlocks() {
+			continue
+		}
+		held := 0
+		for _, leaves := range q.frees() {
+			if has[leaves] {
+				held++
+			}
+		}
+		switch {
+		case held < len(q.frees()):
+			s.fold(q, 1, 0) // It was carried out. What is left of it is scrubbed.
+		case tried || cutShort(b.why):
+			s.again(q)
+		default:
+			for _, keeps := range q.frees() {
+				delete(has, keeps)
+			}
+			s.refuseUnlock(q, b.why)
+		}
+	}
 }
+
+// again has an unlock done again, before anything is tried.
+func (s *session) again(q request) {
+	if q.kind != scrub && !q.apart {
+		q.apart = true
+		s.scrubs++
+	}
+	s.pending = append(s.pending, q)
+}
+
+// refuseUnlock takes the server's refusal to unlock something. What it was to free
+// for a release is held as before, and that is refused; else it is asked for again
+// later.
+func (s *session) refuseUnlock(q request, why error) {
+	c, g, l := q.claim, q.grip, q.lock
+	if c == nil {
+		s.later = append(s.later, q)
+		s.rearm(pauseFor)
+		return
+	}
+	if q.apart {
+		s.scrubbed()
+	}
+	c.state, c.grip, c.err = held, g, explained(why)
+	g.claims++
+	if l.tickets != nil {
+		l.tickets.taken[g.slot] = true
+	} else {
+		l.own = g
+	}
+	s.active++
+	l.users++
+	l.holders++
+	l.shared = g.shared
+	l.unlocking--
+}
+
+// unlocks reports whether a request gives something back.
+func (q *request) unlocks() bool { return q.kind == unlock || q.kind == leave || q.kind == scrub }
 
 // frees returns the locks that a request gives back.
 func (q *request) frees() []record {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/dlock-go/dlock/backend"
@@ -82,7 +81,7 @@ func (s *session) decided(c *claim, g *grip, number int64, err error) {
 		c.state = leaving
 		s.part(c)
 		if c.grip = g; g != nil {
-			s.unhand(g)
+			s.unhand(g, c)
 		}
 	case g != nil:
 		s.grant(c, g, number)
@@ -113,9 +112,9 @@ func (s *session) release(c *claim) {
 		}
 		s.part(c)
 	case held:
-		c.state = leaving
+		c.state, c.err = leaving, nil
 		c.lock.holders--
-		s.unhand(c.grip)
+		s.unhand(c.grip, c)
 		s.part(c)
 	case lost, refused:
 		c.state = leaving
@@ -129,8 +128,9 @@ func (s *session) quiet(c *claim) bool {
 	return l.unlocking == 0 && s.scrubs == 0 && (w == nil || len(w.claims) > 0)
 }
 
-// unhand takes one claim off a grip, and gives it back when that was the last.
-func (s *session) unhand(g *grip) {
+// unhand takes one claim off a grip, and gives it back when that was the last: c, or
+// nil for one that never knew of it.
+func (s *session) unhand(g *grip, c *claim) {
 	if g.claims--; g.claims > 0 {
 		return
 	}
@@ -145,7 +145,7 @@ func (s *session) unhand(g *grip) {
 	default:
 		l.own = nil
 	}
-	s.pending = append(s.pending, request{kind: unlock, lock: l, grip: g})
+	s.pending = append(s.pending, request{kind: unlock, lock: l, grip: g, claim: c})
 	if l.tickets == nil {
 		return
 	}
@@ -162,17 +162,6 @@ func (s *session) settle(l *lock) {
 		s.pending = append(s.pending, request{kind: leave, lock: l})
 	}
 	s.forget(l)
-}
-
-// explained adds to an error of the server what it means here.
-func explained(err error) error {
-	switch sqlState(err) {
-	case "53200": // out_of_memory, which is how it calls a full table of locks
-		return fmt.Errorf("the server has no room for more locks: raise its max_locks_per_transaction, or allow clients fewer (see WithMaxLocks): %w", err)
-	case "42P01", "42501":
-		return fmt.Errorf("the sequence of the fencing tokens cannot be used any more: %w", err)
-	}
-	return fmt.Errorf("asking the server: %w", err)
 }
 
 // errGone is why a hold ends with its wait session.

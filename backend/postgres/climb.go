@@ -70,7 +70,7 @@ func (s *session) climbed(wt *waiter, r *reply) {
 	case climbing:
 		switch {
 		case failed:
-			s.interrupted(wt, len(r.sets), r.err)
+			s.interrupted(wt, len(r.sets)-1, r.err)
 		case len(w.claims) == 0:
 			s.clear(wt)
 		case w.mode == backend.Shared && last == 0:
@@ -86,11 +86,14 @@ func (s *session) climbed(wt *waiter, r *reply) {
 			s.keep(wt)
 		}
 	case parting, clearing:
-		if failed {
+		switch {
+		case failed && wt.step == clearing && !cutShort(r.err):
+			_ = wt.wire.conn.Close() // That frees all, too. Its reader does the rest.
+		case failed:
 			s.clear(wt)
-			return
+		default:
+			s.left(wt)
 		}
-		s.left(wt)
 	}
 }
 
@@ -157,7 +160,7 @@ func (s *session) landed(w *wait, g *grip, number int64, err error) {
 	switch {
 	case alone:
 		if g != nil {
-			s.unhand(g)
+			s.unhand(g, nil)
 		}
 	case g != nil:
 		s.admit(w, g, number)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,11 +36,7 @@ const gateSlice = 5 * time.Minute
 
 // settings returns what a connection sets for itself, whatever the role and the
 // database have set. Those of a later version than the server's are left out.
-func settings(r role, ttl time.Duration, who backend.Party) [][2]string {
-	statement, lock := ttl, ttl
-	if r == waiting {
-		statement, lock = 0, gateSlice
-	}
+func settings(ttl time.Duration, who backend.Party) [][2]string {
 	return [][2]string{
 		{"application_name", applicationName(who)},
 		{"client_encoding", "UTF8"},
@@ -47,13 +44,13 @@ func settings(r role, ttl time.Duration, who backend.Party) [][2]string {
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
 		{"idle_in_transaction_session_timeout", "0"},
-		{"idle_session_timeout", millis(ttl)}, // A lease that the server enforces.
+		{"idle_session_timeout", "0"}, // See bounds.
 		{"jit", "off"},
-		{"lock_timeout", millis(lock)},
+		{"lock_timeout", "0"},
 		{"plan_cache_mode", "force_generic_plan"},
 		{"search_path", "pg_catalog, pg_temp"},
 		{"standard_conforming_strings", "on"},
-		{"statement_timeout", millis(statement)},
+		{"statement_timeout", "0"},
 		{"synchronous_commit", "local"}, // A token outlives a crash; over a fail-over the timeline sees to it.
 		{"tcp_keepalives_count", "3"},
 		{"tcp_keepalives_idle", seconds(ttl / 3)},
@@ -61,6 +58,34 @@ func settings(r role, ttl time.Duration, who backend.Party) [][2]string {
 		{"tcp_user_timeout", millis(ttl)},
 		{"transaction_timeout", "0"},
 	}
+}
+
+// bounds returns what a connection sets when it is open: until then whoever opens it
+// says how long that may take.
+func bounds(r role, ttl time.Duration) [][2]string {
+	statement, lock := ttl, ttl
+	if r == waiting {
+		statement, lock = 0, gateSlice
+	}
+	return [][2]string{
+		{"idle_session_timeout", millis(ttl)}, // A lease that the server enforces.
+		{"lock_timeout", millis(lock)},
+		{"statement_timeout", millis(statement)},
+	}
+}
+
+// setting returns the statement that sets all that a server of its version knows.
+func setting(all [][2]string) string {
+	var set strings.Builder
+	set.WriteString("select set_config(s.name, s.value, false) from (values ")
+	for i, setting := range all {
+		if i > 0 {
+			set.WriteString(", ")
+		}
+		fmt.Fprintf(&set, "('%s', %s)", setting[0], quoteText(setting[1]))
+	}
+	set.WriteString(") s(name, value) where current_setting(s.name, true) is not null")
+	return set.String()
 }
 
 func millis(d time.Duration) string {
@@ -81,12 +106,12 @@ type server struct {
 }
 
 // dial opens a connection and makes sure that it leads to a server that will do.
-func (st *Store) dial(ctx context.Context, r role, ttl time.Duration, who backend.Party) (*pgx.Conn, server, error) {
+func (st *Store) dial(ctx context.Context, ttl time.Duration, who backend.Party) (*pgx.Conn, server, error) {
 	c, err := st.connect(ctx)
 	if err != nil {
-		return nil, server{}, err
+		return nil, server{}, fmt.Errorf("connecting: %w", err)
 	}
-	s, err := greet(ctx, c, r, ttl, who)
+	s, err := greet(ctx, c, ttl, who)
 	if err != nil {
 		hangUp(c)
 		return nil, server{}, err
@@ -99,10 +124,10 @@ func (st *Store) dial(ctx context.Context, r role, ttl time.Duration, who backen
 const introduction = "select current_setting('server_version_num'), pg_is_in_recovery()::int, pg_backend_pid(), coalesce(pg_size_bytes(current_setting('track_activity_query_size', true)), 1024)"
 
 // greet learns what a connection leads to and sets it up.
-func greet(ctx context.Context, c *pgx.Conn, r role, ttl time.Duration, who backend.Party) (s server, err error) {
+func greet(ctx context.Context, c *pgx.Conn, ttl time.Duration, who backend.Party) (s server, err error) {
 	answers, err := c.PgConn().Exec(ctx, introduction).ReadAll()
 	if err != nil {
-		return s, err
+		return s, fmt.Errorf("asking the server what it is: %w", err)
 	}
 	var standby int
 	row := string(bytes.Join(answers[0].Rows[0], []byte(" ")))
@@ -115,19 +140,13 @@ func greet(ctx context.Context, c *pgx.Conn, r role, ttl time.Duration, who back
 	case standby != 0:
 		return s, errStandby
 	}
-	var set strings.Builder
-	set.WriteString("select pg_advisory_unlock_all(); select set_config(s.name, s.value, false) from (values ")
-	for i, setting := range settings(r, ttl, who) {
-		if i > 0 {
-			set.WriteString(", ")
-		}
-		fmt.Fprintf(&set, "('%s', %s)", setting[0], quoteText(setting[1]))
+	if _, err := c.PgConn().Exec(ctx, "select pg_advisory_unlock_all(); "+setting(settings(ttl, who))).ReadAll(); err != nil {
+		return s, fmt.Errorf("setting the connection up: %w", err)
 	}
-	set.WriteString(") s(name, value) where current_setting(s.name, true) is not null")
-	if _, err := c.PgConn().Exec(ctx, set.String()).ReadAll(); err != nil {
-		return s, fmt.Errorf("settings: %w", err)
+	_, err = c.PgConn().Exec(ctx, checkInterval).ReadAll()
+	if err != nil && sqlState(err) == "" {
+		return s, fmt.Errorf("setting the connection up: %w", err)
 	}
-	_, _ = c.PgConn().Exec(ctx, checkInterval).ReadAll()
 	return s, nil
 }
 
@@ -144,11 +163,8 @@ func (st *Store) wire(ctx context.Context, c *pgx.Conn, s server, r role, ttl ti
 	for name, sql := range statements(st.token(), r) {
 		p.SendPrepare(name, card+sql, nil)
 	}
-	if err := p.Sync(); err != nil {
-		hangUp(c)
-		return nil, err
-	}
-	if err := p.Close(); err != nil {
+	p.SendQueryParams(setting(bounds(r, ttl)), nil, nil, nil, nil)
+	if err := cmp.Or(p.Sync(), p.Close()); err != nil {
 		hangUp(c)
 		return nil, fmt.Errorf("preparing statements: %w", err)
 	}

@@ -53,9 +53,19 @@
 // Fencing tokens are numbers of a sequence, below the server's timeline. They grow
 // over crashes and over a fail-over to a standby; a database that is restored from
 // a dump begins with the numbers of the dump. A client makes the sequence when it
-// may. If it may not, it says what to grant. It has to be made durable now and
-// then, so tokens cost an fsync for every batch of more than a few grants;
+// may. If it may not, it says what to grant. In the comment on the sequence stands
+// the format of what a database has for dlock ("dlock format 1"), and a client
+// refuses a format that is newer than it is; who makes the sequence by hand may leave
+// it out. The sequence has to be made durable now and then, so tokens cost an fsync for every batch of more than a few grants;
 // [WithoutTokens] does not have that.
+//
+// # Refusals
+//
+// What the server refuses for now (it has no room for a lock or a connection, it
+// starts, it is a standby, it does not know a password yet) is tried again. What it
+// will refuse until somebody changes something (a right is missing, the sequence, the
+// database) is an error at once, which wraps backend.ErrDenied. A release that it
+// refuses keeps the lock.
 //
 // # Settings
 //

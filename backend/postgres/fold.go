@@ -27,15 +27,11 @@ func (s *session) holderAnswered(r *reply) {
 	case s.failed:
 		s.failed = false
 		s.audited(r)
-	case r.err != nil:
-		s.failed = true
-		s.audit(r.err)
 	default:
 		s.foldRound(r)
-		if s.verify && s.err == nil {
+		if s.err == nil && (s.verify || len(s.broken) > 0) {
 			s.verify, s.failed = false, true
-			s.round.reset()
-			s.audit(s.why)
+			s.audit()
 		}
 	}
 	s.pump()
@@ -45,19 +41,27 @@ func (s *session) holderAnswered(r *reply) {
 // foldRound takes the answers to the requests of a round.
 func (s *session) foldRound(r *reply) {
 	sets := r.sets
-	next := func() []int64 {
-		if len(sets) == 0 {
-			return nil
+	next := func() (first set) {
+		if len(sets) > 0 {
+			first, sets = sets[0], sets[1:]
 		}
-		rows := sets[0].rows
-		sets = sets[1:]
-		return rows
+		return first
 	}
 	for _, asked := range [][]request{s.round.many, s.round.tickets} {
 		if len(asked) == 0 {
 			continue
 		}
-		rows := next()
+		answer := next()
+		if answer.err != nil {
+			if answer.err.Code == "26000" { // invalid_sql_statement_name
+				s.die(fmt.Errorf("what the session has prepared is gone: %w", answer.err))
+				return
+			}
+			s.why = answer.err
+			s.broken = append(s.broken, broken{asked, answer.err})
+			continue
+		}
+		rows := answer.rows
 		const columns = 3
 		if len(rows) != columns*len(asked) {
 			s.die(fmt.Errorf("the server answered %d of %d requests", len(rows)/columns, len(asked)))
@@ -73,10 +77,10 @@ func (s *session) foldRound(r *reply) {
 		}
 	}
 	for _, e := range s.round.extras {
-		e.then(next())
+		e.then(next().rows)
 	}
 	if len(s.round.many)+len(s.round.tickets)+len(s.round.extras) == 0 {
-		if rows := next(); len(rows) != 1 || rows[0] != s.holder.pid {
+		if answer := next(); answer.err == nil && (len(answer.rows) != 1 || answer.rows[0] != s.holder.pid) {
 			s.die(errPID)
 		}
 	}
@@ -92,6 +96,9 @@ func (s *session) fold(q request, result, number int64) {
 	switch q.kind {
 	case unlock, leave:
 		l.unlocking--
+		if q.apart {
+			s.scrubbed()
+		}
 		if result != 1 {
 			s.die(fmt.Errorf("the server says that the session did not hold the %v %.80q", l.id.class, l.id.name))
 			return
@@ -103,9 +110,7 @@ func (s *session) fold(q request, result, number int64) {
 		}
 		return
 	case scrub:
-		if s.scrubs--; s.scrubs == 0 {
-			s.verify = true
-		}
+		s.scrubbed()
 		return
 	}
 	g := q.grip
@@ -120,10 +125,17 @@ func (s *session) fold(q request, result, number int64) {
 		g = &grip{lock: l, shared: q.mode() == backend.Shared, claims: 1}
 		l.own = g
 	case result != 1 && g != nil:
-		s.unhand(g)
+		s.unhand(g, nil)
 		g = nil
 	}
 	s.outcome(q, g, number, err)
+}
+
+// scrubbed counts an unlock that tries had to wait for.
+func (s *session) scrubbed() {
+	if s.scrubs--; s.scrubs == 0 {
+		s.verify = true
+	}
 }
 
 // foldTicket returns the ticket that a try got, or that it goes on.
@@ -158,36 +170,19 @@ func (s *session) foldTicket(q *request, result int64) (g *grip, again bool, err
 	return &grip{lock: q.lock, slot: slot, claims: 1}, false, nil
 }
 
-// retry asks again what was not carried out.
-func (s *session) retry(q request) {
-	switch q.kind {
-	case unlock, leave, scrub:
-		s.failure(q, nil) // What is left of it is known, and scrubbed.
-		return
-	case enter:
-	default:
-		if q.grip != nil {
-			s.unhand(q.grip)
+// failure takes the end of a try that the server could not carry out. Nothing is left
+// of it.
+func (s *session) failure(q request, err error) {
+	if cutShort(err) {
+		if q.kind != enter && q.grip != nil {
+			s.unhand(q.grip, nil)
 			q.grip = nil
 		}
-	}
-	s.pending = append(s.pending, q)
-}
-
-// failure takes the end of a request that the server could not carry out. Nothing
-// is left of it.
-func (s *session) failure(q request, err error) {
-	switch q.kind {
-	case unlock, leave:
-		q.lock.unlocking--
-		s.settle(q.lock)
-		return
-	case scrub:
-		s.scrubs--
+		s.pending = append(s.pending, q)
 		return
 	}
 	if q.grip != nil {
-		s.unhand(q.grip)
+		s.unhand(q.grip, nil)
 	}
 	s.outcome(q, nil, 0, err)
 }
@@ -250,7 +245,7 @@ func (s *session) polled(w *wait, g *grip, number int64, err error) {
 	switch {
 	case len(w.claims) == 0:
 		if g != nil {
-			s.unhand(g)
+			s.unhand(g, nil)
 		}
 		s.dissolve(w)
 		return

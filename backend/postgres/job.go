@@ -73,7 +73,7 @@ func (s *session) start(j *job) {
 		return
 	}
 	if c := s.claims[op.Owner]; c != nil {
-		if l := c.lock; l.id != (lockID{op.Class, op.Name}) || l.limit != size(op) || c.mode != op.Mode {
+		if l := c.lock; l.id != (lockID{op.Class, op.Name}) || l.limit != op.Limit || c.mode != op.Mode {
 			s.did(j, backend.Result{State: backend.Failed, Err: backend.ErrOwner})
 			return
 		}
@@ -94,17 +94,17 @@ func (s *session) start(j *job) {
 	}
 	l := j.lock
 	switch {
-	case l.limit != size(op) && l.users > 0:
+	case l.limit != op.Limit && l.users > 0:
 		s.did(j, backend.Result{State: backend.Failed, Err: backend.ErrLimit})
 		return
-	case l.deciding > 0 || l.ending() || l.limit != size(op) && l.unlocking > 0:
+	case l.deciding > 0 || l.ending() || l.limit != op.Limit && l.unlocking > 0:
 		return
 	case s.active >= s.store.config.locks:
 		s.did(j, backend.Result{State: backend.Failed, Err: fmt.Errorf("the client holds or awaits %d locks, the most that it may (see WithMaxLocks)", s.active)})
 		return
 	}
-	if l.limit != size(op) {
-		l.limit = size(op)
+	if l.limit != op.Limit {
+		l.limit = op.Limit
 		l.tickets = newTickets(l.key, l.limit)
 	}
 	j.started = true
@@ -128,7 +128,10 @@ func (s *session) did(j *job, r backend.Result) {
 func (s *session) look(j *job) {
 	c := j.claim
 	if j.op.Do == backend.Release {
-		if c.state == leaving && s.quiet(c) {
+		switch {
+		case c.state == held: // What it asked for was refused.
+			s.did(j, backend.Result{State: backend.Refused, Err: c.err})
+		case c.state == leaving && s.quiet(c):
 			delete(s.claims, c.owner)
 			s.did(j, backend.Result{State: backend.Released})
 		}
@@ -148,7 +151,7 @@ func (s *session) look(j *job) {
 	case refused:
 		delete(s.claims, c.owner)
 		if c.err != nil {
-			s.did(j, backend.Result{State: backend.Failed, Err: c.err})
+			s.did(j, refusal(c.err))
 		} else {
 			s.did(j, backend.Result{State: backend.Busy})
 		}

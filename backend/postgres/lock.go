@@ -53,7 +53,7 @@ type claim struct {
 	state claimState
 	left  bool  // it is to be released as soon as its try has an answer
 	told  bool  // its owner was told that it waits
-	err   error // of one that is refused, or nil: busy
+	err   error // of one that is refused, or nil: busy; of one that is held, why its release is refused
 
 	// Of one that holds, or did.
 	ordinal uint64
@@ -98,14 +98,6 @@ type wait struct {
 	pause    time.Time // until then it does without a wait session: the server had no room for it
 }
 
-// size returns how many may hold the lock of op exclusively at once.
-func size(op *backend.Op) uint32 {
-	if op.Class == backend.Semaphore {
-		return op.Limit
-	}
-	return 1
-}
-
 // find returns the lock of op, or an error when it cannot be told from another
 // one.
 func (s *session) find(op *backend.Op) (*lock, error) {
@@ -113,7 +105,7 @@ func (s *session) find(op *backend.Op) (*lock, error) {
 	if l := s.locks[id]; l != nil {
 		return l, nil
 	}
-	l := &lock{id: id, limit: size(op), key: s.store.config.keys(op.Class, op.Name)}
+	l := &lock{id: id, limit: op.Limit, key: s.store.config.keys(op.Class, op.Name)}
 	l.gate = l.key.derive("gate")
 	if op.Class == backend.Semaphore {
 		l.tickets = newTickets(l.key, l.limit)

@@ -11,7 +11,7 @@ import (
 type request struct {
 	kind  requestKind
 	lock  *lock
-	claim *claim // of try and enter
+	claim *claim // of try and enter; of unlock, whose release asks for it, or nil
 	wait  *wait  // of poll and land
 	grip  *grip  // of unlock, or that a reader comes into
 	what  int64  // of scrub
@@ -21,6 +21,7 @@ type request struct {
 	slot  int    // where its candidates begin in round.slots
 
 	denied uint8 // how often others seemed to have another limit
+	apart  bool  // an unlock that has failed together with others, and is done before anything is tried
 }
 
 type requestKind uint8
@@ -36,7 +37,8 @@ const (
 )
 
 // A round is what the holder session has asked and not been answered yet. It goes
-// out as one pipeline: statements for many requests each, and extras.
+// out as one pipeline: statements for many requests each, and extras. Each statement
+// is a part of its own, so that one that fails says nothing about the others.
 type round struct {
 	many    []request
 	tickets []request
@@ -110,6 +112,15 @@ func (r *round) reset() {
 }
 
 func (r *round) encode(w *wire) {
+	parts := 0
+	part := func() {
+		if parts++; parts > 1 {
+			w.divide()
+		}
+	}
+	if len(r.many) > 0 {
+		part()
+	}
 	switch len(r.many) {
 	case 0:
 	case 1:
@@ -117,24 +128,40 @@ func (r *round) encode(w *wire) {
 		w.exec(one(r.whats[0]), r.buf[:8], r.buf[8:])
 	default:
 		statement := stMany
+		if !tries(r.many) {
+			statement = stFree
+		}
 		if slices.ContainsFunc(r.whats, func(what int64) bool { return what&ofPair != 0 }) {
 			statement += pair
 		}
 		w.exec(statement, appendArray(nil, oidInt2, r.whats), appendArray(nil, oidInt8, r.keys), appendArray(nil, oidInt8, r.gates))
 	}
-	if len(r.tickets) > 0 {
+	switch {
+	case len(r.tickets) == 0:
+	case !tries(r.tickets):
+		part()
+		w.exec(stFreeSlots,
+			appendArray(nil, oidInt2, r.what), appendArray(nil, oidInt8, r.use), appendArray(nil, oidInt8, r.mark), appendArray(nil, oidInt8, r.unlock))
+	default:
+		part()
 		w.exec(stTickets,
 			appendArray(nil, oidInt2, r.what), appendArray(nil, oidInt8, r.gate), appendArray(nil, oidInt8, r.join),
 			appendArray(nil, oidInt8, r.use), appendArray(nil, oidInt8, r.mark), appendArray(nil, oidInt8, r.unlock),
 			appendArray(nil, oidInt4, r.first), appendArray(nil, oidInt4, r.last), appendArray(nil, oidInt8, r.slots))
 	}
 	for _, e := range r.extras {
+		part()
 		if e.param == nil {
 			w.exec(e.statement)
 		} else {
 			w.exec(e.statement, e.param)
 		}
 	}
+}
+
+// tries reports whether some of what is asked for is no unlock.
+func tries(asked []request) bool {
+	return slices.ContainsFunc(asked, func(q request) bool { return !q.unlocks() })
 }
 
 // put adds a request to the round. It is false when the request has to wait for

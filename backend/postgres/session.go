@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type session struct {
 	ttl   time.Duration
 	who   backend.Party
 	above uint64          // the timeline, in ordinals
+	opens time.Duration   // how long opening another connection may take
 	life  context.Context // ends with the session
 	end   context.CancelFunc
 	wake  chan struct{} // holds one: sent when events begin to wait, received by Recv
@@ -58,9 +60,10 @@ type session struct {
 	round     round // what it has asked
 	rounds    uint64
 	beat      bool      // it is to say something, and be it nothing
-	failed    bool      // the round has failed, and what came of it is being looked up
+	broken    []broken  // statements of the round that failed
+	failed    bool      // one has, and what came of it is being looked up
 	why       error     // it has
-	scrubs    int       // unlocks of what it should not have
+	scrubs    int       // unlocks that are done before anything is tried
 	verify    bool      // they are done, and that is to be looked up
 	later     []request // to be asked again when the clock rings
 
@@ -87,12 +90,13 @@ var (
 	errPID    = errors.New("another backend answers than the one that held the locks: there is a pooler that shares backends between sessions")
 )
 
-func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, above uint64) *session {
+func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, above uint64, opening time.Duration) *session {
 	s := &session{
 		store:     st,
 		ttl:       ttl,
 		who:       who,
 		above:     above,
+		opens:     max(min(ttl/3, 2*time.Second), 2*opening),
 		wake:      make(chan struct{}, 1),
 		moved:     make(chan struct{}, 1),
 		watch:     make(chan struct{}, 1),
@@ -166,33 +170,46 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	if s.err != nil {
 		return nil, nil, s.err
 	}
+	var silent error
+	if late && s.proved.Before(now) {
+		silent = fmt.Errorf("the server has not answered within %v", time.Since(now).Round(time.Millisecond))
+	}
 	s.results = s.results[:0]
 	for i := range s.jobs {
 		j := &s.jobs[i]
 		switch {
 		case !j.done:
-			j.result = backend.Result{State: backend.Unknown}
+			j.result = backend.Result{State: backend.Unknown, Err: silent}
 		case j.result.State == backend.Granted:
 			j.result.Grant = backend.Grant{Lease: s.terms(j.claim.grip.waiter), Ordinal: j.claim.ordinal}
 		}
 		s.results = append(s.results, j.result)
 	}
 	clear(s.jobs)
-	s.report()
+	s.report(silent)
 	return s.results, s.leases, nil
 }
 
-// report lists the leases that are new.
-func (s *session) report() {
+// report lists the leases that are new, and those that the server has not renewed;
+// silent is why not that of the holder session.
+func (s *session) report(silent error) {
 	s.leases = s.leases[:0]
-	if s.until.After(s.told) {
+	switch {
+	case s.until.After(s.told):
 		s.told = s.until
 		s.leases = append(s.leases, s.terms(nil))
+	case silent != nil && !s.until.IsZero():
+		s.leases = append(s.leases, backend.Lease{ID: holderLease, Until: s.until, Err: silent})
 	}
 	for _, wt := range s.waiters {
-		if wt.step == keeper && wt.until.After(wt.told) {
+		switch {
+		case wt.step != keeper:
+		case wt.until.After(wt.told):
 			wt.told = wt.until
 			s.leases = append(s.leases, s.terms(wt))
+		case wt.wire.busy && time.Since(wt.wire.sent) > s.ttl/3:
+			silent := fmt.Errorf("the connection that holds it has not answered within %v", time.Since(wt.wire.sent).Round(time.Millisecond))
+			s.leases = append(s.leases, backend.Lease{ID: wt.lease, Until: wt.until, Err: silent})
 		}
 	}
 }
@@ -331,6 +348,7 @@ func (s *session) sayGoodbye() {
 	}
 	if len(stuck) > 0 {
 		s.holder.exec(stTerminate, appendArray(nil, oidInt4, stuck))
+		s.holder.divide()
 	}
 	// A pooler may keep the connection when we have left.
 	s.holder.exec(stUnlockAll)

@@ -11,17 +11,19 @@ import (
 // The statements of a session, by the names under which its connections have
 // prepared them. All parameters and results are numbers.
 const (
-	stOne       = "dlock_one"       // a row of stMany, by itself; its kind is appended
-	stMany      = "dlock_many"      // tries and unlocks of mutexes and reader-writer locks
-	stTickets   = "dlock_tickets"   // tries and unlocks of semaphores
-	stPing      = "dlock_ping"      // nothing
-	stCancel    = "dlock_cancel"    // end the statements of backends
-	stTerminate = "dlock_terminate" // end backends
-	stStanding  = "dlock_standing"  // which backends wait for a lock
-	stStalling  = "dlock_stalling"  // which backends others wait for
-	stAlive     = "dlock_alive"     // which backends are at work
-	stWriters   = "dlock_writers"   // how many wait to write
-	stAudit     = "dlock_audit"     // which locks the connection holds
+	stOne       = "dlock_one"        // a row of stMany, by itself; its kind is appended
+	stMany      = "dlock_many"       // tries and unlocks of mutexes and reader-writer locks
+	stTickets   = "dlock_tickets"    // tries and unlocks of semaphores
+	stFree      = "dlock_free"       // stMany for unlocks alone, which need no sequence and no right to it
+	stFreeSlots = "dlock_free_slots" // stTickets likewise
+	stPing      = "dlock_ping"       // nothing
+	stCancel    = "dlock_cancel"     // end the statements of backends
+	stTerminate = "dlock_terminate"  // end backends
+	stStanding  = "dlock_standing"   // which backends wait for a lock
+	stStalling  = "dlock_stalling"   // which backends others wait for
+	stAlive     = "dlock_alive"      // which backends are at work
+	stWriters   = "dlock_writers"    // how many wait to write
+	stAudit     = "dlock_audit"      // which locks the connection holds
 	stUnlockAll = "dlock_unlock_all"
 
 	// Those of wait sessions. To them and to stMany pair is appended where there are
@@ -135,6 +137,13 @@ from (select o.what, case o.what
 	end as r
 from unnest($1::int2[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int4[], $8::int4[]) as o(what, g, j, u, m, k, first, last) offset 0) q`
 
+// freeSlots is ticketsOf for those of its rows that give something back.
+const freeSlots = `select case o.what
+	when 4 then pg_advisory_unlock(o.k)::int
+	when 5 then case when pg_advisory_unlock_shared(o.u) then pg_advisory_unlock_shared(o.m)::int else 0 end
+	end, 0::int8, pg_backend_pid()
+from unnest($1::int2[], $2::int8[], $3::int8[], $4::int8[]) as o(what, u, m, k)`
+
 // aSlot takes the first slot that is free and tells which, or 0.
 const aSlot = `coalesce((select c.i from unnest(($9::int8[])[o.first:o.last]) with ordinality as c(k, i) where pg_try_advisory_lock(c.k) limit 1), 0)`
 
@@ -157,9 +166,15 @@ func statements(token string, r role) map[string]string {
 			all[one(what)] = oneOf(what, deed, token)
 		}
 		all[stMany+pair] = manyOf(d, token)
-		maps.DeleteFunc(d, func(what int64, _ string) bool { return what&ofPair != 0 })
-		all[stMany] = manyOf(d, token)
+		singles := maps.Clone(d)
+		maps.DeleteFunc(singles, func(what int64, _ string) bool { return what&ofPair != 0 })
+		all[stMany] = manyOf(singles, token)
 		all[stTickets] = fmt.Sprintf(ticketsOf, token, lastTicketToken, aSlot)
+		maps.DeleteFunc(d, func(what int64, _ string) bool { return what&^ofPair < firstUnlock })
+		all[stFree+pair] = manyOf(d, "0::int8")
+		maps.DeleteFunc(d, func(what int64, _ string) bool { return what&ofPair != 0 })
+		all[stFree] = manyOf(d, "0::int8")
+		all[stFreeSlots] = freeSlots
 		all[stCancel] = "select pg_cancel_backend(p) from unnest($1::int4[]) p"
 		all[stTerminate] = "select pg_terminate_backend(p) from unnest($1::int4[]) p"
 		all[stStanding] = "select p from unnest($1::int4[]) p, pg_stat_get_activity(p) a where a.wait_event_type = 'Lock'"

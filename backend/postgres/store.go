@@ -69,7 +69,7 @@ func NewFromPool(p *pgxpool.Pool, options ...Option) (*Store, error) {
 	return newStore(p.Config().ConnConfig, func(ctx context.Context) (*pgx.Conn, error) {
 		c, err := p.Acquire(ctx)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("taking one of at most %d connections of the pool: %w", p.Config().MaxConns, err)
 		}
 		return c.Hijack(), nil
 	}, options)
@@ -106,9 +106,18 @@ func (st *Store) Caps() backend.Caps {
 // Open connects the session that is to hold locks, and makes the sequence of the
 // fencing tokens if it is missing.
 func (st *Store) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
-	c, server, err := st.dial(ctx, holding, ttl, who)
+	s, err := st.open(ctx, ttl, who)
 	if err != nil {
-		return nil, fmt.Errorf("connecting: %w", err)
+		return nil, unopened(err)
+	}
+	return s, nil
+}
+
+func (st *Store) open(ctx context.Context, ttl time.Duration, who backend.Party) (*session, error) {
+	begun := time.Now()
+	c, server, err := st.dial(ctx, ttl, who)
+	if err != nil {
+		return nil, err
 	}
 	above, err := st.prepare(ctx, c, server, ttl, who)
 	if err != nil {
@@ -119,7 +128,7 @@ func (st *Store) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 	if err != nil {
 		return nil, err
 	}
-	return newSession(st, ttl, who, w, above), nil
+	return newSession(st, ttl, who, w, above, time.Since(begun)), nil
 }
 
 // prepare makes sure that the session of a connection can work, and returns what
@@ -131,7 +140,11 @@ func (st *Store) prepare(ctx context.Context, c *pgx.Conn, s server, ttl time.Du
 		}
 	}
 	if !st.config.tokens {
-		return 0, nil
+		_, err := st.lookAtSequence(ctx, c)
+		if sqlState(err) != "" {
+			err = nil // What is there for others may be out of its sight.
+		}
+		return 0, err
 	}
 	if err := st.findSequence(ctx, c); err != nil {
 		return 0, err
@@ -144,11 +157,18 @@ func (st *Store) prepare(ctx context.Context, c *pgx.Conn, s server, ttl time.Du
 // then another connection that is in a transaction either has the backend that c
 // had, or leaves c with another one.
 func (st *Store) checkPooler(ctx context.Context, c *pgx.Conn, ttl time.Duration, who backend.Party) error {
-	other, _, err := st.dial(ctx, waiting, ttl, who)
+	other, _, err := st.dial(ctx, ttl, who)
 	if err != nil {
-		return fmt.Errorf("looking what the pooler does: %w", err)
+		return fmt.Errorf("opening a second connection, to see whether a pooler keeps sessions apart: %w", err)
 	}
 	defer hangUp(other)
+	if err := st.compareBackends(ctx, c, other); err != nil {
+		return fmt.Errorf("seeing whether a pooler keeps sessions apart: %w", err)
+	}
+	return nil
+}
+
+func (st *Store) compareBackends(ctx context.Context, c, other *pgx.Conn) error {
 	const rounds = 3
 	var first int64
 	for range rounds {

@@ -167,11 +167,12 @@ func (s *session) connect(wt *waiter) {
 const barredFor = time.Second
 
 // open opens the connection of a wait session. One that does not come is given up
-// before long: whom it was for can be served otherwise.
+// before long: whom it was for can be served otherwise. Where the first connection
+// took its time, so may this one.
 func (s *session) open() (*wire, error) {
-	ctx, cancel := context.WithTimeout(s.life, min(s.ttl/3, 2*time.Second))
+	ctx, cancel := context.WithTimeout(s.life, s.opens)
 	defer cancel()
-	c, server, err := s.store.dial(ctx, waiting, s.ttl, s.who)
+	c, server, err := s.store.dial(ctx, s.ttl, s.who)
 	if err != nil {
 		return nil, err
 	}
@@ -314,9 +315,13 @@ func (s *session) cancel(wt *waiter) {
 		return
 	}
 	wt.cut = true
-	s.extras = append(s.extras, extra{stCancel, appendArray(nil, oidInt4, []int64{wt.wire.pid}), func([]int64) {
+	s.extras = append(s.extras, extra{stCancel, appendArray(nil, oidInt4, []int64{wt.wire.pid}), func(rows []int64) {
 		wt.cut = false
-		if wt.unwanted() {
+		switch {
+		case !wt.unwanted():
+		case rows == nil:
+			s.rearm(pauseFor) // It may not be allowed.
+		default:
 			s.rearm(cancelEvery)
 		}
 	}})

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,7 +21,8 @@ import (
 // whenever it is at rest, and a server that goes is noticed when it goes.
 //
 // A pipeline of prepared statements is sent as a whole, and the next one when it
-// is answered.
+// is answered. A statement that fails takes those behind it along, up to where the
+// pipeline is divided.
 type wire struct {
 	// Immutable.
 	pid     int64 // of the backend, by its own account
@@ -33,6 +35,8 @@ type wire struct {
 	busy bool   // a pipeline has no answer yet
 	sent time.Time
 
+	due atomic.Int32 // ends of transactions that the answer still has to tell
+
 	// Owned by whoever reads.
 	reply reply
 	fatal error // what the server has said before it goes
@@ -40,17 +44,27 @@ type wire struct {
 
 // A reply is the answer to a pipeline.
 type reply struct {
-	sets []set           // one for each statement that was carried out
-	err  *pgconn.PgError // of the statement behind these, or nil
+	sets []set           // one for each statement that was carried out or failed
+	err  *pgconn.PgError // of the first one that failed, or nil
 	rows []int64         // of all sets, never nil
 
 	whole bool // nothing is missing
 }
 
-// A set is the rows that one statement returned, flat, all of numbers.
+// A set is the rows that one statement returned, flat, all of numbers, or why it
+// failed.
 type set struct {
-	rows  []int64
-	first int // in reply.rows
+	rows []int64
+	err  *pgconn.PgError
+	end  int // in reply.rows
+}
+
+// begun is where the rows of the next set are in rows.
+func (r *reply) begun() int {
+	if n := len(r.sets); n > 0 {
+		return r.sets[n-1].end
+	}
+	return 0
 }
 
 // null is a value that SQL calls so.
@@ -82,9 +96,16 @@ func (w *wire) exec(statement string, params ...[]byte) {
 
 var binaryFormat = []int16{1}
 
+// divide ends a part of the pipeline. What fails behind it has nothing to do with what
+// is before it, and the other way round.
+func (w *wire) divide() {
+	w.out = appendMessage(w.out, &pgproto3.Sync{})
+	w.due.Add(1)
+}
+
 // flush sends the pipeline.
 func (w *wire) flush(now time.Time) error {
-	w.out = appendMessage(w.out, &pgproto3.Sync{})
+	w.divide()
 	w.busy, w.sent = true, now
 	// It fits into the buffers of a socket, unless the network is stuck.
 	_ = w.conn.SetWriteDeadline(now.Add(w.patient))
@@ -96,7 +117,7 @@ func (w *wire) flush(now time.Time) error {
 // leave sends the pipeline and the end of the connection behind it. read goes on
 // until the server has closed it.
 func (w *wire) leave(now time.Time) {
-	w.out = appendMessage(w.out, &pgproto3.Sync{})
+	w.divide()
 	w.out = appendMessage(w.out, &pgproto3.Terminate{})
 	w.busy = true
 	_ = w.conn.SetWriteDeadline(now.Add(w.patient))
@@ -151,19 +172,24 @@ func (w *wire) next() (*reply, error) {
 				r.rows = append(r.rows, number(v))
 			}
 		case *pgproto3.CommandComplete:
-			first := 0
-			if n := len(r.sets); n > 0 {
-				first = r.sets[n-1].first + len(r.sets[n-1].rows)
-			}
-			r.sets = append(r.sets, set{rows: r.rows[first:], first: first})
+			r.sets = append(r.sets, set{rows: r.rows[r.begun():], end: len(r.rows)})
 		case *pgproto3.ErrorResponse:
-			r.err = pgconn.ErrorResponseToPgError(m)
-			if r.err.SeverityUnlocalized == "FATAL" || r.err.SeverityUnlocalized == "PANIC" {
+			err := pgconn.ErrorResponseToPgError(m)
+			if err.SeverityUnlocalized == "FATAL" || err.SeverityUnlocalized == "PANIC" {
 				// Its locks are free when it is gone, a moment later.
-				w.fatal = r.err
+				w.fatal = err
 				_ = w.conn.SetReadDeadline(time.Now().Add(lastGasp))
+				continue
+			}
+			r.rows = r.rows[:r.begun()]
+			r.sets = append(r.sets, set{err: err, end: len(r.rows)})
+			if r.err == nil {
+				r.err = err
 			}
 		case *pgproto3.ReadyForQuery:
+			if w.due.Add(-1) > 0 {
+				continue
+			}
 			r.whole = true
 			return r, nil
 		}
