@@ -130,9 +130,6 @@ func newBid(op *backend.Op, nodes int, now time.Time) *bid {
 // lockID returns how nodes call a lock.
 func lockID(class backend.Class, name string) string { return "?mrs"[class:class+1] + name }
 
-// places returns how many slots the lock has.
-func (b *bid) places() uint32 { return max(1, size(&b.op)) }
-
 // args appends a's arguments for the script.
 func (a *ask) args(args []any) []any {
 	b := a.bid
@@ -143,7 +140,7 @@ func (a *ask) args(args []any) []any {
 	if a.flag {
 		flag = "1"
 	}
-	return append(args, string(a.kind), b.op.Owner, mode, flag, a.ballot, b.ticket, a.slot, b.places(), b.bucket, b.lock)
+	return append(args, string(a.kind), b.op.Owner, mode, flag, a.ballot, b.ticket, a.slot, b.op.Limit, b.bucket, b.lock)
 }
 
 // stands reports whether a node's vote counts for what b asks for now.

@@ -158,7 +158,7 @@ func (b *bucket) compile(ops []backend.Op, results []backend.Result) {
 					class:  op.Class,
 					mode:   op.Mode,
 					wait:   op.Wait,
-					limit:  size(op),
+					limit:  op.Limit,
 					name:   op.Name,
 					key:    b.base + subject(op.Class, op.Name),
 					state:  asked,

@@ -39,15 +39,7 @@ const (
 
 // is reports whether op is an Acquire of the same lock in the same way.
 func (c *claim) is(op *backend.Op) bool {
-	return c.class == op.Class && c.mode == op.Mode && c.limit == size(op) && c.name == op.Name
-}
-
-// size returns the limit of a semaphore, or 0.
-func size(op *backend.Op) uint32 {
-	if op.Class == backend.Semaphore {
-		return op.Limit
-	}
-	return 0
+	return c.class == op.Class && c.mode == op.Mode && c.limit == op.Limit && c.name == op.Name
 }
 
 // The codes of requests in batch.lua.

@@ -290,7 +290,7 @@ func TestLittleLeft(t *testing.T) {
 	const ttl = 8 * time.Second
 	now := time.Now()
 	s := newDetached(t, ttl, now)
-	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Owner: 1, Name: "a"}, 3, now)
+	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Limit: 1, Owner: 1, Name: "a"}, 3, now)
 	b.state, b.ballot = bidAsking, 1
 	for i, l := range s.lines {
 		b.votes[i] = vote{state: voteGiven, ballot: 1, term: l.term}
@@ -348,7 +348,7 @@ func TestTryEnds(t *testing.T) {
 func TestGather(t *testing.T) {
 	now := time.Now()
 	s := newDetached(t, time.Second, now)
-	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Owner: 1, Name: "a"}, 3, now)
+	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Limit: 1, Owner: 1, Name: "a"}, 3, now)
 	b.state, b.stays, b.ballot, b.round = bidWaiting, true, 1, 1
 	b.votes[0] = vote{state: voteGiven, ballot: 1, round: 1, term: s.lines[0].term}
 	s.turn(b, s.lines[1], "", now)
@@ -372,7 +372,7 @@ func TestTurnAfterUnfit(t *testing.T) {
 		asked bool
 	}{{1, true}, {2, false}} {
 		s := newDetached(t, time.Second, now)
-		b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Owner: 1, Name: "a"}, 3, now)
+		b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Limit: 1, Owner: 1, Name: "a"}, 3, now)
 		b.state, b.ballot, b.round = bidAsking, 1, 2
 		b.votes[0] = vote{state: voteUnfit, round: test.round}
 		s.turn(b, s.lines[0], "", now)

@@ -139,7 +139,7 @@ func (s *quorumSession) acquire(op *backend.Op, now time.Time) (*bid, backend.Re
 		b = newBid(op, len(s.lines), now)
 		s.bids[op.Owner] = b
 		s.attempt(b, now)
-	case b.op.Class != op.Class || b.op.Name != op.Name || b.op.Mode != op.Mode || b.places() != max(1, size(op)):
+	case b.op.Class != op.Class || b.op.Name != op.Name || b.op.Mode != op.Mode || b.op.Limit != op.Limit:
 		return nil, backend.Result{State: backend.Failed, Err: backend.ErrOwner}
 	case b.state == bidWaiting && now.Sub(b.polled) > pollEvery, b.state == bidWaiting && !b.enlisted && b.due.IsZero():
 		s.attempt(b, now)
