@@ -9,7 +9,7 @@
 -- * A batch takes effect in the order in which it was sent, or never: its number
 --   is greater than that of all before it.
 -- * A lock that nobody holds has no queue: who leaves passes it on.
--- * Ordinals only grow, and are not below the server's clock in microseconds.
+-- * Ordinals only grow, and are not below the server's clock.
 --
 -- KEYS: the session's key; of each op the key of its lock; in a cluster a key that
 -- never exists: it makes a slot refuse us while its keys move to another node.
@@ -53,13 +53,16 @@ if last ~= ARGV[4] then -- It had no answer, or was overtaken.
   if last < tonumber(ARGV[4]) then return {RUPTURED} end -- It has lost what it had answered.
 end
 
-local now -- the server's clock in microseconds, once it was looked at
+-- The server's clock in microseconds since EPOCH, 2020-01-01, once it was looked at.
+-- Ordinals count from there and stay below 2^51.
+local EPOCH = 1577836800
+local now
 local ordinal -- the last one given out in this batch
 
 local function clock()
   if not now then
     local time = call('TIME')
-    now = time[1] * 1000000 + time[2]
+    now = (time[1] - EPOCH) * 1000000 + time[2]
   end
   return now
 end

@@ -16,6 +16,7 @@ type quorum struct {
 	nodes  []*node
 	prefix string        // of all keys
 	most   time.Duration // the longest time to live of a session
+	ahead  time.Duration // of this machine's clock, for tests
 }
 
 // DefaultMaxTTL is the longest time to live that sessions of a quorum may have. A

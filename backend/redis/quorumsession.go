@@ -74,6 +74,7 @@ func newQuorumSession(q *quorum, ttl time.Duration, who backend.Party) *quorumSe
 		slots:    make(map[string]map[uint32]*bid),
 		footings: make(map[footingKey]*footing),
 		deciding: make(map[*bid]bool),
+		ballots:  ballots{ahead: q.ahead},
 	}
 	s.life, s.cut = context.WithCancel(context.Background())
 	s.most.Store(int64(q.most))

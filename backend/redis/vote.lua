@@ -25,8 +25,12 @@
 local P = KEYS[1]
 local call = redis.call
 local clock = call('TIME')
-local us = clock[1] * 1000000 + clock[2]
-local now = math.floor(us / 1000)
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- Tokens are times in microseconds since EPOCH, 2020-01-01 in ms, and stay below 2^51.
+local EPOCH = 1577836800000
+local function tokenAt(ms) return (ms - EPOCH) * 1000 end
+local us = tokenAt(clock[1] * 1000) + clock[2]
 
 -- MAXWRITERS is backend.MaxWriters. KEPT is for how long, in ms, a lock that became
 -- free is kept for whoever waited longest.
