@@ -2,7 +2,6 @@ package redis
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -17,14 +16,19 @@ func (b *bucket) answer(r *request, v any, before time.Time) {
 	n, ok := v.(int64)
 	var result backend.Result
 	switch text, _ := v.(string); {
-	case r.kind == release: // An error says that there was nothing to release.
+	case r.kind == release && ok:
 		result.State = backend.Released
-		b.session.forget(c)
-	case r.kind == touch:
-		if c.state != held {
-			break
+		if c.freeing = r.again; n == gone {
+			result.State = c.missing()
 		}
-		if !ok || n == gone {
+		b.session.forget(c)
+	case r.kind == release:
+		result = backend.Result{State: backend.Refused, Err: errorText(text)}
+	case r.kind == touch:
+		if c.state != held || !ok {
+			break // What is refused is tried again by the next heartbeat.
+		}
+		if n == gone {
 			b.lose(c, errors.New("its key was taken away"))
 			break
 		}
@@ -32,20 +36,28 @@ func (b *bucket) answer(r *request, v any, before time.Time) {
 		b.held.move(c)
 	case !ok && text == wrongLimit:
 		result = backend.Result{State: backend.Failed, Err: backend.ErrLimit}
-		b.refused(r)
+		b.failed(r, backend.ErrLimit)
 	case !ok:
-		result = backend.Result{State: backend.Failed, Err: fmt.Errorf("redis: %.200s", text)}
-		b.refused(r)
+		cause, left := strings.CutPrefix(text, leftBehind)
+		cause, unchanged := strings.CutPrefix(cause, unchanged)
+		result = backend.Result{State: backend.Failed, Err: errorText(cause)}
+		if left || unchanged && (r.again || c.state != asked) {
+			result.State = backend.Refused
+		} else {
+			b.failed(r, result.Err)
+		}
 	case n == busy:
 		result.State = backend.Busy
 		b.session.forget(c)
 	case n == waits:
 		result.State = backend.Queued
+		c.asking = false
 		if c.state != held {
 			c.state, c.touched = queued, before
 			b.queued.move(c)
 		}
 	default:
+		c.asking = false
 		result = backend.Result{State: backend.Granted, Grant: b.grant(max(n, -n), n < 0)}
 		known := c.state == held
 		b.hold(c, before)
@@ -58,14 +70,27 @@ func (b *bucket) answer(r *request, v any, before time.Time) {
 	}
 }
 
-// refused takes the failure of an Acquire. One that nobody asked for is told by
-// having its owner ask. s.mu is held.
-func (b *bucket) refused(r *request) {
-	if r.result != nil {
-		b.session.forget(r.claim)
-		return
+// failed takes the failure of an Acquire, of which nothing is left. One that nobody
+// asked for is told by having its owner ask. s.mu is held.
+func (b *bucket) failed(r *request, why error) {
+	switch c := r.claim; {
+	case r.result != nil:
+		b.session.forget(c)
+	case c.state == held:
+		b.lose(c, why)
+	default:
+		b.session.tell(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
 	}
-	b.session.tell(backend.Event{Kind: backend.EventTurn, Owner: r.claim.owner})
+}
+
+// refuse answers a request of which the server has done nothing. s.mu is held.
+func (b *bucket) refuse(r *request, why error) {
+	*r.result = backend.Result{State: backend.Refused, Err: why}
+	c := r.claim
+	if r.kind == acquire && errors.Is(why, backend.ErrDenied) && !c.asking && c.state == asked {
+		r.result.State = backend.Failed
+		b.session.forget(c)
+	}
 }
 
 // hold notes that c is held, by a request sent at that time or a message that

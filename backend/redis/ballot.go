@@ -4,9 +4,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/dlock-go/dlock/backend"
 )
 
-// ballots proposes the tokens of a session's bids. A token is a time in µs: that of
+// ballots proposes the tokens of a session's bids. A token is a time as ordinals are counted: that of
 // this machine's clock, corrected by what nodes say of theirs, and above all that
 // this session has proposed or heard of. It is not safe for concurrent use.
 type ballots struct {
@@ -16,7 +18,7 @@ type ballots struct {
 
 // next returns a token above all before.
 func (c *ballots) next(now time.Time) uint64 {
-	c.last = max(c.last+1, uint64(now.Add(c.ahead).UnixMicro()))
+	c.last = max(c.last+1, backend.OrdinalAt(now.Add(c.ahead)))
 	return c.last
 }
 
@@ -61,7 +63,7 @@ func (c *ballots) above(offers []offer, enough int, margin uint64, now time.Time
 	}
 	// What is learned here serves the next bids, which are then granted at once.
 	c.last = token
-	if d := time.UnixMicro(int64(token)).Sub(now); d > c.ahead || d < 0 {
+	if d := backend.OrdinalTime(token).Sub(now); d > c.ahead || d < 0 {
 		c.ahead = d
 	}
 	return token

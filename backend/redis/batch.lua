@@ -9,7 +9,7 @@
 -- * A batch takes effect in the order in which it was sent, or never: its number
 --   is greater than that of all before it.
 -- * A lock that nobody holds has no queue: who leaves passes it on.
--- * Ordinals only grow, and are not below the server's clock in microseconds.
+-- * Ordinals only grow, and are not below the server's clock.
 --
 -- KEYS: the session's key; of each op the key of its lock; in a cluster a key that
 -- never exists: it makes a slot refuse us while its keys move to another node.
@@ -37,8 +37,10 @@ local MAXWRITERS = 16
 
 -- Renewing comes before all else. A server whose memory is full refuses it,
 -- unless something was written by a command that needs no memory.
+local full -- why nothing new can be kept, or nil
 local last = redis.pcall('SET', KEYS[1], ARGV[3], 'XX', 'GET', 'PX', ttl)
 if type(last) == 'table' and last.err and match(last.err, '^-?OOM') then
+  full = last.err
   call('PEXPIRE', KEYS[1], ttl)
   last = call('SET', KEYS[1], ARGV[3], 'XX', 'GET', 'PX', ttl)
 end
@@ -53,13 +55,16 @@ if last ~= ARGV[4] then -- It had no answer, or was overtaken.
   if last < tonumber(ARGV[4]) then return {RUPTURED} end -- It has lost what it had answered.
 end
 
-local now -- the server's clock in microseconds, once it was looked at
+-- The server's clock in microseconds since EPOCH, 2020-01-01, once it was looked at.
+-- Ordinals count from there and stay below 2^51.
+local EPOCH = 1577836800
+local now
 local ordinal -- the last one given out in this batch
 
 local function clock()
   if not now then
     local time = call('TIME')
-    now = time[1] * 1000000 + time[2]
+    now = (time[1] - EPOCH) * 1000000 + time[2]
   end
   return now
 end
@@ -110,32 +115,33 @@ if ARGV[7] == 'h' then
   answer[1] = news
 end
 
-local i, k = ARGV[7] == 'h' and 10 or 8, 2
+local i, k = ARGV[7] == 'h' and 10 or 8, 2 -- of the next op
 
 -- Free mutexes that are locked, and mutexes that are unlocked while nobody waits,
 -- are most of what there is. As long as there is nothing else, nothing else is
--- made: what follows takes longer to make than a batch of them to run.
-local plain = true
-while plain and ARGV[i] do
-  local code, key, mine, r = ARGV[i], KEYS[k], self .. ARGV[i + 1] .. ':', nil
-  if code == 'm' or code == 'M' then
-    if call('SET', key, mine .. draw(), 'NX', 'PX', horizon) then r = ordinal end
-  elseif code == 'u' then
-    local v = redis.pcall('GET', key)
-    if type(v) == 'string' and sub(v, 1, #mine) == mine and not match(v, '%a', -1) then
-      call('DEL', key)
-      r = RELEASED
+-- made: what follows takes longer to make than a batch of them to run. What fails
+-- here is tried again there, and fails alone.
+local function plain()
+  while ARGV[i] do
+    local code, key, mine, r = ARGV[i], KEYS[k], self .. ARGV[i + 1] .. ':', nil
+    if (code == 'm' or code == 'M') and not full then
+      if call('SET', key, mine .. draw(), 'NX', 'PX', horizon) then r = ordinal end
+    elseif code == 'u' then
+      local v = redis.pcall('GET', key)
+      if type(v) == 'string' and sub(v, 1, #mine) == mine and not match(v, '%a', -1) then
+        call('DEL', key)
+        r = RELEASED
+      end
     end
-  end
-  if r then
+    if not r then return false end
     answer[k] = r
     i, k = i + 2, k + 1
-  else
-    plain = false
   end
+  return true
 end
 
-if not plain then
+local ok, all = pcall(plain)
+if not ok or not all then
 
 local channels = match(base, '^(.*){%d+}:$') or base
 channels = channels .. 'c:'
@@ -146,12 +152,19 @@ local function alive(s)
   return living[s]
 end
 
--- Tells a session that is alive. What it has not acknowledged is kept for it.
-local function push(s, text)
+-- Tells a session that is alive. What it has not acknowledged is kept for it. What is
+-- refused here must not stop others half way: mute is why it was.
+local mute
+local function send(s, text)
   local info = base .. 'i:' .. s
   local n = call('HINCRBY', info, 'n', 1)
   call('HSET', info, n, text)
   call('PUBLISH', channels .. sub(s, 1, 16), s .. ' ' .. format('%.0f', n) .. ' ' .. text)
+end
+local function push(s, text)
+  local ok, why = pcall(send, s, text)
+  if not ok then mute = why end
+  return ok
 end
 
 local function granted(s, owner, ord, contended)
@@ -182,13 +195,31 @@ local function others(queue, s)
   end
 end
 
+-- What is of another type than ours is not ours.
+local function ours(v)
+  if type(v) == 'table' and v.err then
+    if match(v.err, '^-?WRONGTYPE') then return nil end
+    error(v.err, 0)
+  end
+  return v
+end
+
+-- Takes an owner of this session out of a queue, and tells whether it was there.
+local function dequeue(queue, me)
+  local n = redis.pcall('ZREM', queue, me)
+  if type(n) == 'table' and not ours(redis.pcall('ZSCORE', queue, me)) then return false end
+  return ours(n) == 1
+end
+
 local function queueOf(key) return base .. 'q' .. sub(key, #base + 1) end
 local function readersOf(key) return base .. 'p' .. sub(key, #base + 1) end
 
 -- Puts an owner of this session at the end of a queue, unless it stands there.
+local wrote -- this op has left something behind
 local function enqueue(queue, me)
   if not call('ZSCORE', queue, me) then
     call('ZADD', queue, draw(), me)
+    wrote = true
   end
   call('PEXPIRE', queue, horizon)
 end
@@ -228,9 +259,8 @@ local function lock(key, owner, wait)
     if alive(s) then
       if not wait then return BUSY end
       enqueue(queueOf(key), self .. owner)
-      if s ~= sid and flag ~= 'c' then
+      if s ~= sid and flag ~= 'c' and push(s, 'C' .. o) then
         call('SET', key, s .. ':' .. o .. ':' .. g .. 'c', 'KEEPTTL')
-        push(s, 'C' .. o)
       elseif flag == '' then
         call('SET', key, v .. 'q', 'KEEPTTL')
       end
@@ -241,18 +271,17 @@ local function lock(key, owner, wait)
 end
 
 local function unlock(key, owner)
-  local v = call('GET', key)
+  local v = ours(redis.pcall('GET', key))
   local mine = self .. owner .. ':'
   if v and sub(v, 1, #mine) == mine then
     if match(v, '%a$') then pass(key) else call('DEL', key) end
-  else
-    call('ZREM', queueOf(key), self .. owner)
+    return RELEASED
   end
-  return RELEASED
+  return dequeue(queueOf(key), self .. owner) and RELEASED or GONE
 end
 
 local function touch(key, owner)
-  local v = call('GET', key)
+  local v = ours(redis.pcall('GET', key))
   local mine = self .. owner .. ':'
   if v and sub(v, 1, #mine) == mine then
     call('PEXPIRE', key, horizon)
@@ -347,9 +376,8 @@ local function tell(key, q)
     if s and sub(all[i + 1], -1) ~= 'c' then
       if s == sid then
         q = sid
-      elseif alive(s) then
+      elseif alive(s) and push(s, 'C' .. owner) then
         call('HSET', key, all[i], all[i + 1] .. 'c')
-        push(s, 'C' .. owner)
       end
     end
   end
@@ -377,6 +405,7 @@ local function enter(key, owner, mode, limit, wait)
       else
         call('HSET', key, me, draw(), 'm', mode == 's' and limit or mode)
       end
+      wrote = true
       call('PEXPIRE', key, horizon)
       return ordinal
     end
@@ -392,22 +421,24 @@ end
 
 local function leave(key, owner, rw)
   local me = self .. owner
-  local v = call('HMGET', key, me, 'm', 'q')
-  if v[1] then
+  local v = ours(redis.pcall('HMGET', key, me, 'm', 'q'))
+  if v and v[1] then
     call('HDEL', key, me)
     if v[3] then
       settle(key, rw)
     elseif v[2] == 'w' or call('HLEN', key) == 1 then
       call('DEL', key)
     end
-  elseif call('ZREM', queueOf(key), me) == 1 or rw and call('ZREM', readersOf(key), me) == 1 then
-    settle(key, rw)
+  elseif dequeue(queueOf(key), me) or rw and dequeue(readersOf(key), me) then
+    if v then settle(key, rw) end
+  else
+    return GONE
   end
   return RELEASED
 end
 
 local function touchHash(key, owner)
-  if call('HEXISTS', key, self .. owner) == 1 then
+  if ours(redis.pcall('HEXISTS', key, self .. owner)) == 1 then
     call('PEXPIRE', key, horizon)
     return TOUCHED
   end
@@ -430,12 +461,30 @@ local ops = {
   T = touchHash,
 }
 
+-- How an Acquire is undone that fails half way. If that fails, too, LEFT says that
+-- something is left of it, and KEPT that there is if there was before.
+local function unenter(key, owner) return leave(key, owner, true) end
+local undo = {m = unlock, M = unlock, w = unenter, W = unenter, r = unenter, R = unenter, s = ops.z, S = ops.z}
+
 while ARGV[i] do
   local code = ARGV[i]
+  mute, wrote = nil, nil
   -- What goes wrong with one lock, such as a key of another type, is about that one.
-  local ok, r = pcall(ops[code], KEYS[k], ARGV[i + 1], ARGV[i + 2])
-  if not ok then r = type(r) == 'table' and r.err or tostring(r) end
-  if type(r) == 'table' then r = r.err end
+  local ok, r
+  if full and undo[code] then
+    ok, r = true, full
+  else
+    ok, r = pcall(ops[code], KEYS[k], ARGV[i + 1], ARGV[i + 2])
+  end
+  if r == QUEUED and mute then r = mute end -- Nobody would ever hear of it.
+  if type(r) == 'table' then
+    r = r.err
+  elseif not ok then
+    r = tostring(r)
+  end
+  if type(r) == 'string' and r ~= 'LIMIT' and r ~= full and undo[code] and not pcall(undo[code], KEYS[k], ARGV[i + 1]) then
+    r = (wrote and 'LEFT ' or 'KEPT ') .. r
+  end
   answer[k] = r
   k = k + 1
   i = i + ((code == 's' or code == 'S') and 3 or 2)

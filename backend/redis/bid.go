@@ -32,10 +32,12 @@ type bid struct {
 
 	stays     bool // it waits for a moment with the votes that it has
 	enlisted  bool // a majority knows that it waits
-	stuck     bool // too few nodes can be reached to decide
+	stuck     bool // too few nodes can be reached to decide, or answer; refusal may tell why
 	contended bool
 	fresh     bool // held, and nobody was told on what terms
+	granted   bool // its caller knows that it was
 	result    backend.Result
+	refusal   error
 
 	// Of the hold.
 	footing *footing
@@ -63,8 +65,11 @@ type vote struct {
 	open    int   // requests but releases that have no answer yet
 	free    *ask  // the release, not answered yet
 	freed   bool
-	dirty   bool // something was sent since the release was asked for
-	told    bool // that it may be its turn, while an answer was on its way
+	proof   proof // of a hold that is being released
+	refusal error // why the node did not release
+	tried   bool  // a release was asked for before
+	dirty   bool  // something was sent since the release was asked for
+	told    bool  // that it may be its turn, while an answer was on its way
 	offer   offer
 	rivals  []rival       // of voteBusy
 	away    time.Duration // of voteAway
@@ -86,6 +91,16 @@ const (
 	voteFailed                  // err tells
 )
 
+// A proof is what is known of a vote of a hold that is being released: whether the node
+// kept it until then, so that nobody else was given it.
+type proof uint8
+
+const (
+	proofNone proof = iota // there was none, or the node has forgotten it
+	proofOpen              // the answer to the release will tell
+	proofKept              // or nobody can tell
+)
+
 // A rival holds a slot at a node.
 type rival struct {
 	slot uint32
@@ -98,6 +113,8 @@ type ask struct {
 	bid    *bid
 	flag   bool
 	off    bool   // was withdrawn before it was sent
+	sent   bool   // and may have taken effect
+	again  bool   // was sent before without an answer
 	seq    uint64 // among those of its line
 	ballot uint64 // of askVote and askAffirm, when it is sent
 	slot   uint32
@@ -130,9 +147,6 @@ func newBid(op *backend.Op, nodes int, now time.Time) *bid {
 // lockID returns how nodes call a lock.
 func lockID(class backend.Class, name string) string { return "?mrs"[class:class+1] + name }
 
-// places returns how many slots the lock has.
-func (b *bid) places() uint32 { return max(1, size(&b.op)) }
-
 // args appends a's arguments for the script.
 func (a *ask) args(args []any) []any {
 	b := a.bid
@@ -143,7 +157,7 @@ func (a *ask) args(args []any) []any {
 	if a.flag {
 		flag = "1"
 	}
-	return append(args, string(a.kind), b.op.Owner, mode, flag, a.ballot, b.ticket, a.slot, b.places(), b.bucket, b.lock)
+	return append(args, string(a.kind), b.op.Owner, mode, flag, a.ballot, b.ticket, a.slot, b.op.Limit, b.bucket, b.lock)
 }
 
 // stands reports whether a node's vote counts for what b asks for now.

@@ -28,6 +28,7 @@ type bucket struct {
 	beat     time.Time // when the last heartbeat was sent
 	old      string    // the session that fell, and is to be ended
 	begun    bool      // the server knows the session; guarded by session.mu, too
+	trouble  error     // why the last batch had no answer, or none that helps
 	requests []request
 	args     []any
 
@@ -98,6 +99,8 @@ func (b *bucket) apply(ctx context.Context, ops []backend.Op, results []backend.
 	if past {
 		return backend.Lease{}, errDeadline
 	}
+	b.trouble = nil
+	known := b.lease.Until // Nobody else moves it.
 	now := time.Now()
 	beat := len(ops) == 0 || now.Sub(b.beat) >= min(time.Second, s.ttl/6)
 	if beat {
@@ -121,7 +124,11 @@ func (b *bucket) apply(ctx context.Context, ops []backend.Op, results []backend.
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return b.lease, nil
+	lease := b.lease
+	if lease.Until.Equal(known) {
+		lease.Err = b.trouble
+	}
+	return lease, nil
 }
 
 // compile makes requests of ops. s.mu is held.
@@ -135,7 +142,7 @@ func (b *bucket) compile(ops []backend.Op, results []backend.Result) {
 		case op.Do == backend.Release && c == nil:
 			results[i].State = backend.Released
 		case op.Do == backend.Release && c.state == lost && b.old == "":
-			results[i].State = backend.Released
+			results[i].State = c.missing()
 			b.session.forget(c)
 		case op.Do == backend.Release:
 			c.leaving = true
@@ -158,7 +165,7 @@ func (b *bucket) compile(ops []backend.Op, results []backend.Result) {
 					class:  op.Class,
 					mode:   op.Mode,
 					wait:   op.Wait,
-					limit:  size(op),
+					limit:  op.Limit,
 					name:   op.Name,
 					key:    b.base + subject(op.Class, op.Name),
 					state:  asked,

@@ -21,6 +21,8 @@ type claim struct {
 
 	// Guarded by session.mu.
 	state   state
+	asking  bool      // an Acquire was sent that has no answer: it may have taken effect
+	freeing bool      // likewise a Release
 	leaving bool      // its Release is on its way, or that one's outcome unknown
 	touched time.Time // before the last request that moved the horizon of its keys
 	list    *claimList
@@ -34,20 +36,20 @@ const (
 	asked  state = iota + 1 // its Acquire is on its way, or its outcome unknown
 	queued                  // it waits at the server
 	held
-	lost // it was held when its lease fell; the server keeps nothing of it
+	lost // it was held and is no longer; the server keeps nothing of it
 )
 
 // is reports whether op is an Acquire of the same lock in the same way.
 func (c *claim) is(op *backend.Op) bool {
-	return c.class == op.Class && c.mode == op.Mode && c.limit == size(op) && c.name == op.Name
+	return c.class == op.Class && c.mode == op.Mode && c.limit == op.Limit && c.name == op.Name
 }
 
-// size returns the limit of a semaphore, or 0.
-func size(op *backend.Op) uint32 {
-	if op.Class == backend.Semaphore {
-		return op.Limit
+// missing returns the outcome of a Release that has found nothing.
+func (c *claim) missing() backend.State {
+	if (c.state == held || c.state == lost) && !c.freeing {
+		return backend.NotHeld
 	}
-	return 0
+	return backend.Released
 }
 
 // The codes of requests in batch.lua.

@@ -33,8 +33,8 @@
 // has passed, by the server's clock.
 //
 // A hold ends for its holder before the server can grant the lock again. Its
-// token grows from grant to grant of a name, and is the server's clock in
-// microseconds where it can: it goes on growing after FLUSHALL or a restart without
+// token grows from grant to grant of a name, and is the server's clock where
+// it can, in microseconds since 2020: it goes on growing after FLUSHALL or a restart without
 // data, provided that the clock was not set back as well.
 //
 // A server that restarts with its data, within the time to live, keeps all locks
@@ -74,7 +74,7 @@
 // [backend.MaxWriters] writers in a row pass a waiting reader as each server counts them;
 // servers that have missed some may let a few more pass.
 //
-// Fencing tokens are times in µs that no server gives twice or in the wrong order. What
+// Fencing tokens are times in µs since 2020 that no server gives twice or in the wrong order. What
 // servers remember of them is bounded: one for each of 16384 buckets of names. They grow
 // when a minority loses its data, and, as far as the servers' clocks do not step back,
 // when all do. Not promised is exclusion when a majority loses its data at once, when

@@ -17,6 +17,7 @@ type request struct {
 	claim  *claim
 	result *backend.Result // to be set, or nil
 	code   string
+	again  bool // one that was sent before may have taken effect
 }
 
 type requestKind uint8
@@ -31,15 +32,17 @@ const (
 const chunk = 1024
 
 // Answers of batch.lua. Others are ordinals, of grants that are contended negative
-// ones; a text says why an Acquire failed.
+// ones; a text says why an op failed.
 const (
 	busy       = int64(0)
 	waits      = int64(1)
-	gone       = int64(4)
+	gone       = int64(4) // there was nothing to release or to touch
 	lapsed     = int64(-1)
 	late       = int64(-2)
 	ruptured   = int64(-3)
 	wrongLimit = "LIMIT"
+	leftBehind = "LEFT " // before why an Acquire failed that could not be undone
+	unchanged  = "KEPT " // likewise, and it has done nothing that was not done before
 )
 
 var (
@@ -68,12 +71,16 @@ func (b *bucket) send(ctx context.Context, beat bool) error {
 	}
 	if failed != nil {
 		b.look = true // It may have been about that.
+		b.trouble = failed
+		b.session.mu.Lock()
+		why := refusal(failed)
 		for i := range b.requests {
-			if r := b.requests[i].result; r != nil && r.State == backend.Unknown {
-				r.Err = failed
+			if r := &b.requests[i]; r.result != nil && r.result.State == backend.Unknown {
+				if r.result.Err = failed; why != nil {
+					b.refuse(r, why)
+				}
 			}
 		}
-		b.session.mu.Lock()
 		past := b.begun && !time.Now().Before(b.lease.Until)
 		b.session.mu.Unlock()
 		if past {
@@ -90,6 +97,9 @@ func (b *bucket) exchange(ctx context.Context, requests []request, beat bool) (f
 	b.batch++
 	s.mu.Lock()
 	received := b.received
+	for i := range requests {
+		requests[i].send()
+	}
 	s.mu.Unlock()
 	b.args = b.arguments(requests, beat, received)
 	before := time.Now()
@@ -99,14 +109,22 @@ func (b *bucket) exchange(ctx context.Context, requests []request, beat bool) (f
 		if c, ok := s.client.(*redis.ClusterClient); ok {
 			c.ReloadState(ctx) // Another node may have taken over.
 		}
-		return false, reason(ctx, err)
+		err = reason(ctx, err)
+		// A cluster's client repeats what had no answer, so what it was refused in the
+		// end may have been done before, unless it is never allowed.
+		if why := refusal(err); why != nil && (s.engine.node.cluster == nil || errors.Is(why, backend.ErrDenied)) {
+			b.unsend(requests)
+		}
+		return false, err
 	}
 	answers, _ := v.([]any)
 	if len(answers) == 1 {
 		switch answers[0] {
 		case lapsed:
+			b.unsend(requests)
 			return true, errLapsed
 		case ruptured:
+			b.unsend(requests)
 			return true, errRuptured
 		case late:
 			return false, errLate
@@ -130,6 +148,30 @@ func (b *bucket) exchange(ctx context.Context, requests []request, beat bool) (f
 		b.answer(&requests[i], answers[i+1], before)
 	}
 	return false, nil
+}
+
+// send notes that r is being sent. s.mu is held.
+func (r *request) send() {
+	switch r.kind {
+	case acquire:
+		r.again, r.claim.asking = r.claim.asking, true
+	case release:
+		r.again, r.claim.freeing = r.claim.freeing, true
+	}
+}
+
+// unsend takes the word of the server that it has done nothing of a batch.
+func (b *bucket) unsend(requests []request) {
+	b.session.mu.Lock()
+	defer b.session.mu.Unlock()
+	for i := range requests {
+		switch r := &requests[i]; r.kind {
+		case acquire:
+			r.claim.asking = r.again
+		case release:
+			r.claim.freeing = r.again
+		}
+	}
 }
 
 // arguments returns the command of a batch.

@@ -27,3 +27,12 @@ func Slot(bucket int) int { return slotOf(tags[bucket]) }
 
 // PollEvery is how often a quorum's session looks after what it has.
 const PollEvery = pollEvery
+
+// ClockAhead returns the store of a machine whose clock is so far ahead.
+func ClockAhead(st *Store, d time.Duration) *Store {
+	other := *st
+	e := *st.engine.(*quorum)
+	e.ahead = d
+	other.engine = &e
+	return &other
+}

@@ -34,13 +34,15 @@ type line struct {
 
 	// Guarded by session.mu.
 	state    lineState
-	err      error // why it is down
+	err      error  // why it is down
+	step     string // of connecting
 	greeting greeting
 	greeted  bool // by this connection
 	tried    bool // has greeted or failed since the session was opened
 	term     *term
 	queue    []*ask // not sent yet, in order
 	off      int    // of queue, withdrawn
+	owed     []*bid // over, and the node has refused to release what they had
 	sent     []*ask // the batch on its way, or to be sent again
 	asked    uint64 // the number of the last ask or heartbeat
 	answered uint64 // the number up to which all have an answer
@@ -143,19 +145,23 @@ func (l *line) connect() error {
 	ctx := l.session.life
 	l.client = l.dial()
 	l.conn = l.client.(*redis.Client).Conn()
+	l.session.connecting(l, "subscribing to the channel of the session")
 	if !l.listening {
 		e, err := l.subscribe(ctx)
-		if err != nil && !forbidden(err, "subscribe") {
-			return err
+		if err != nil && !unsubscribable(err) {
+			return l.failed(err)
 		}
 		l.listening = true
 		l.session.running.Add(1)
 		go l.listen(e)
 	}
+	l.session.connecting(l, "asking the server what it is")
 	g, err := l.greet(ctx)
 	if err != nil {
-		return err
+		return l.failed(err)
 	}
+	l.session.connecting(l, "joining the node")
+	before := l.greeting.run // Nobody else writes it.
 	standing, err := l.session.met(l, g)
 	if err != nil {
 		return err
@@ -165,10 +171,34 @@ func (l *line) connect() error {
 		if ok, err := l.join(g, standing, false); ok || err != nil {
 			return err
 		}
-		l.session.lostTerm(l)
+		// The node does not know the session any more.
+		end := termForgotten
+		switch {
+		case before != g.run:
+			end = termRestarted
+		case g.marker == "":
+			end = termFlushed
+		}
+		l.session.lostTerm(l, end)
 	}
 	_, err = l.join(g, standing, true)
 	return err
+}
+
+// failed returns why a step of connecting has failed.
+func (l *line) failed(err error) error {
+	if no := refusal(err); no != nil {
+		err = no
+	}
+	return fmt.Errorf("%s: %w", l.doing(), err)
+}
+
+// doing tells the step of connecting that the line is at.
+func (l *line) doing() string {
+	if !l.wire.connected() {
+		return "connecting"
+	}
+	return l.step
 }
 
 // A greeting is what a server says of itself.
@@ -234,7 +264,7 @@ func (l *line) join(g greeting, standing string, begin bool) (ok bool, err error
 	before := time.Now()
 	v, err := joinScript.call(s.life, l.conn, args)
 	if err != nil {
-		return false, fmt.Errorf("joining the node: %w", err)
+		return false, l.failed(err)
 	}
 	if v != int64(1) {
 		return false, nil
@@ -283,6 +313,9 @@ func (l *line) exchange(asks []*ask, beat bool, before time.Time) error {
 	l.args = args
 	v, err := voteScript.call(s.life, l.conn, args)
 	if err != nil {
+		if refusal(err) != nil {
+			s.unsend(asks)
+		}
 		return err
 	}
 	answers, _ := v.([]any)
@@ -291,7 +324,7 @@ func (l *line) exchange(asks []*ask, beat bool, before time.Time) error {
 	}
 	switch answers[0] {
 	case "over":
-		s.lostTerm(l)
+		s.unsend(asks)
 		return errOver
 	case "stale":
 		return errStale

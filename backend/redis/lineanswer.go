@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"fmt"
 	"strconv"
 	"time"
 )
@@ -46,6 +45,7 @@ func (s *quorumSession) take(l *line) (asks []*ask, beat bool, before time.Time)
 		}
 	}
 	for _, a := range l.sent {
+		a.again, a.sent = a.again || a.sent, true
 		v := &a.bid.votes[l.index]
 		v.touched = l.term
 		if a.kind != askFree {
@@ -54,6 +54,15 @@ func (s *quorumSession) take(l *line) (asks []*ask, beat bool, before time.Time)
 	}
 	l.began = time.Now()
 	return l.sent, l.marked, l.began
+}
+
+// unsend takes the word of a node that it has done nothing of a batch.
+func (s *quorumSession) unsend(asks []*ask) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range asks {
+		a.sent = a.again
+	}
 }
 
 // answer takes a node's answers to a batch.
@@ -101,9 +110,18 @@ func (s *quorumSession) answerOne(l *line, a *ask, fields []any, now time.Time) 
 	}
 	switch a.kind {
 	case askFree:
-		if v.free == a {
-			v.free = nil
-			v.freed = b.state == bidFreeing && word(0) != "error"
+		if v.free != a {
+			return
+		}
+		v.free = nil
+		switch {
+		case word(0) == "error" && b.state == bidFreeing:
+			v.refusal = errorText(word(1))
+		case word(0) == "error":
+			l.owed = append(l.owed, b)
+		default:
+			v.freed = b.state == bidFreeing
+			v.answered(a, len(fields) > 1 && fields[1] == int64(1))
 		}
 		return
 	case askYield:
@@ -144,7 +162,7 @@ func (s *quorumSession) answerOne(l *line, a *ask, fields []any, now time.Time) 
 	case "limit":
 		v.state = voteLimit
 	default:
-		v.state, v.err = voteFailed, fmt.Errorf("%.200s", word(1))
+		v.state, v.err = voteFailed, errorText(word(1))
 	}
 	if told && (v.state == voteBusy || v.state == voteKept) {
 		// What the node pushed since has come before its answer.

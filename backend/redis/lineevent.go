@@ -30,9 +30,12 @@ func (e *ear) close() {
 
 // subscribe returns a subscription that the node has confirmed.
 func (l *line) subscribe(ctx context.Context) (*ear, error) {
-	client := l.dial()
+	client, patience := l.dial(), l.session.patience()
+	if l.wire.unlimited() {
+		patience = 0
+	}
 	e := &ear{client.Subscribe(ctx, l.session.quorum.prefix+"c:"+l.session.id), client}
-	v, err := e.ReceiveTimeout(ctx, l.session.patience())
+	v, err := e.ReceiveTimeout(ctx, patience)
 	if err == nil {
 		if _, ok := v.(*redis.Subscription); ok {
 			return e, nil
@@ -40,8 +43,11 @@ func (l *line) subscribe(ctx context.Context) (*ear, error) {
 		err = fmt.Errorf("unexpected answer %T", v)
 	}
 	e.close()
-	return nil, fmt.Errorf("subscribing to the channel of the session: %w", err)
+	return nil, err
 }
+
+// unsubscribable reports whether a server forbids the subscription, or the channel.
+func unsubscribable(err error) bool { return errors.Is(refusal(err), backend.ErrDenied) }
 
 // listen takes what the node pushes until the session ends.
 func (l *line) listen(e *ear) {
@@ -54,7 +60,7 @@ func (l *line) listen(e *ear) {
 			var err error
 			if e, err = l.subscribe(ctx); err != nil {
 				pause := min(l.session.ttl/8, 200*time.Millisecond)
-				if forbidden(err, "subscribe") {
+				if unsubscribable(err) {
 					pause = 30 * time.Second // It was not a fault, and polling goes on.
 				}
 				select {

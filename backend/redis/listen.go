@@ -15,10 +15,11 @@ import (
 // channel is where the server's messages to the session come.
 func (s *session) channel() string { return s.engine.prefix + "c:" + s.id }
 
-// subscribe returns a subscription that the server has confirmed.
-func (s *session) subscribe(ctx context.Context) (*redis.PubSub, error) {
+// subscribe returns a subscription that the server has confirmed, within patience where
+// that is not 0.
+func (s *session) subscribe(ctx context.Context, patience time.Duration) (*redis.PubSub, error) {
 	sub := s.client.Subscribe(ctx, s.channel())
-	v, err := sub.ReceiveTimeout(ctx, s.ttl)
+	v, err := sub.ReceiveTimeout(ctx, patience)
 	if err == nil {
 		if _, ok := v.(*redis.Subscription); ok {
 			return sub, nil
@@ -26,7 +27,7 @@ func (s *session) subscribe(ctx context.Context) (*redis.PubSub, error) {
 		err = fmt.Errorf("unexpected answer %T", v)
 	}
 	sub.Close()
-	return nil, fmt.Errorf("subscribing to the channel of the session: %w", err)
+	return nil, err
 }
 
 // listen takes the messages of the server until the session ends. What it misses
@@ -68,7 +69,7 @@ func (s *session) listen() {
 func (s *session) resubscribe(pause time.Duration) *redis.PubSub {
 	ctx, cancel := context.WithTimeout(s.life, s.patience)
 	defer cancel()
-	sub, err := s.subscribe(ctx)
+	sub, err := s.subscribe(ctx, s.patience)
 	if err != nil {
 		select {
 		case <-time.After(pause):

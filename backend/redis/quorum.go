@@ -16,6 +16,7 @@ type quorum struct {
 	nodes  []*node
 	prefix string        // of all keys
 	most   time.Duration // the longest time to live of a session
+	ahead  time.Duration // of this machine's clock, for tests
 }
 
 // DefaultMaxTTL is the longest time to live that sessions of a quorum may have. A
@@ -66,11 +67,22 @@ func (q *quorum) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 	return s, nil
 }
 
-// errNodes tells that too few nodes take part. why has an entry for each node.
+// errNodes tells that too few nodes take part. why has an entry for each node. It wraps
+// backend.ErrDenied if the nodes of which that is true are enough to prevent a majority.
 func (q *quorum) errNodes(why []error) error {
+	deny := 0
+	for _, err := range why {
+		if errors.Is(err, backend.ErrDenied) {
+			deny++
+		}
+	}
 	var causes []error
 	for i, err := range why {
-		if err != nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, backend.ErrDenied) && deny <= len(q.nodes)-q.majority():
+			causes = append(causes, fmt.Errorf("%s: %v", q.nodes[i], err))
+		default:
 			causes = append(causes, fmt.Errorf("%s: %w", q.nodes[i], err))
 		}
 	}

@@ -80,7 +80,7 @@ func (p *poll) ask(b *bidder, node int, kind string, limit int) []any {
 // bid begins an attempt.
 func (p *poll) bid(b *bidder, limit int) {
 	b.owner++
-	b.ballot = max(uint64(time.Now().UnixMicro()+b.clock), b.seen+1, b.ballot+1)
+	b.ballot = max(backend.OrdinalAt(time.Now().Add(time.Duration(b.clock)*time.Microsecond)), b.seen+1, b.ballot+1)
 	b.slot = fmt.Sprint(p.random.IntN(limit))
 	b.votes = [3]bool{}
 	b.unasked = p.random.Perm(3)
@@ -188,7 +188,7 @@ func TestBallots(t *testing.T) {
 }
 
 func TestAbove(t *testing.T) {
-	now := time.UnixMicro(1_000_000)
+	now := backend.OrdinalTime(1_000_000)
 	for _, c := range []struct {
 		what   string
 		offers []offer
@@ -254,7 +254,7 @@ func TestStaleConnection(t *testing.T) {
 	p := &poll{t: t, nodes: []*redis.Client{c}, prefix: "p:"}
 	b := &bidder{name: "bidder"}
 	p.join(b, 0)
-	batch := []any{p.term(b, 0), 1, 0, 60_000_000, "V", 1, "x", "0", time.Now().UnixMicro(), 1, 0, 1, "0", "ma"}
+	batch := []any{p.term(b, 0), 1, 0, 60_000_000, "V", 1, "x", "0", backend.OrdinalAt(time.Now()), 1, 0, 1, "0", "ma"}
 	if p.run(joinScript, 0, "run", 1, "lost", 60000, "", p.term(b, 0), 2, 0, "host", 1, "") != int64(1) {
 		t.Fatal("the second connection does not speak for the term")
 	}
@@ -290,7 +290,7 @@ func TestLittleLeft(t *testing.T) {
 	const ttl = 8 * time.Second
 	now := time.Now()
 	s := newDetached(t, ttl, now)
-	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Owner: 1, Name: "a"}, 3, now)
+	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Limit: 1, Owner: 1, Name: "a"}, 3, now)
 	b.state, b.ballot = bidAsking, 1
 	for i, l := range s.lines {
 		b.votes[i] = vote{state: voteGiven, ballot: 1, term: l.term}
@@ -348,7 +348,7 @@ func TestTryEnds(t *testing.T) {
 func TestGather(t *testing.T) {
 	now := time.Now()
 	s := newDetached(t, time.Second, now)
-	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Owner: 1, Name: "a"}, 3, now)
+	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Limit: 1, Owner: 1, Name: "a"}, 3, now)
 	b.state, b.stays, b.ballot, b.round = bidWaiting, true, 1, 1
 	b.votes[0] = vote{state: voteGiven, ballot: 1, round: 1, term: s.lines[0].term}
 	s.turn(b, s.lines[1], "", now)
@@ -372,7 +372,7 @@ func TestTurnAfterUnfit(t *testing.T) {
 		asked bool
 	}{{1, true}, {2, false}} {
 		s := newDetached(t, time.Second, now)
-		b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Owner: 1, Name: "a"}, 3, now)
+		b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Limit: 1, Owner: 1, Name: "a"}, 3, now)
 		b.state, b.ballot, b.round = bidAsking, 1, 2
 		b.votes[0] = vote{state: voteUnfit, round: test.round}
 		s.turn(b, s.lines[0], "", now)

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
@@ -10,6 +11,7 @@ import (
 // A quorumBatch is the ops of one Apply. Ops on one lock run in their order, all
 // others at the same time.
 type quorumBatch struct {
+	began   time.Time
 	ops     []backend.Op
 	results []backend.Result
 	bids    []*bid // by op; nil while it has not begun, or when nothing is awaited
@@ -28,7 +30,9 @@ func (s *quorumSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.
 		s.mu.Unlock()
 		return nil, nil, backend.ErrClosed
 	}
+	s.batch.began = began
 	for _, l := range s.lines {
+		l.settle()
 		l.renew()
 	}
 	s.start(ops, began)
@@ -139,7 +143,7 @@ func (s *quorumSession) acquire(op *backend.Op, now time.Time) (*bid, backend.Re
 		b = newBid(op, len(s.lines), now)
 		s.bids[op.Owner] = b
 		s.attempt(b, now)
-	case b.op.Class != op.Class || b.op.Name != op.Name || b.op.Mode != op.Mode || b.places() != max(1, size(op)):
+	case b.op.Class != op.Class || b.op.Name != op.Name || b.op.Mode != op.Mode || b.op.Limit != op.Limit:
 		return nil, backend.Result{State: backend.Failed, Err: backend.ErrOwner}
 	case b.state == bidWaiting && now.Sub(b.polled) > pollEvery, b.state == bidWaiting && !b.enlisted && b.due.IsZero():
 		s.attempt(b, now)
@@ -155,6 +159,7 @@ func (s *quorumSession) release(b *bid, now time.Time) (*bid, backend.Result) {
 	}
 	if b.state != bidFreeing {
 		if b.footing != nil {
+			s.prove(b, now)
 			b.footing.holders--
 		}
 		b.state, b.due = bidFreeing, time.Time{}
@@ -182,7 +187,7 @@ func (s *quorumSession) look(now, limit time.Time) (over, all bool, err error) {
 			if s.deciding[b] {
 				s.weigh(b, now)
 			}
-			r, ok := s.result(&q.ops[i], b, now)
+			r, ok := s.result(&q.ops[i], b, now, late)
 			if !ok {
 				continue
 			}
@@ -231,25 +236,13 @@ func (q *quorumBatch) releases() bool {
 }
 
 // result returns the answer to an op, if there is one.
-func (s *quorumSession) result(op *backend.Op, b *bid, now time.Time) (backend.Result, bool) {
+func (s *quorumSession) result(op *backend.Op, b *bid, now time.Time, late bool) (backend.Result, bool) {
 	if op.Do == backend.Release {
-		freed, hope := 0, false
-		for i := range b.votes {
-			v, l := &b.votes[i], s.lines[i]
-			if v.freed {
-				freed++
-			} else if l.state == lineUp {
-				hope = true
-			}
-		}
-		switch {
-		case freed >= s.majority:
+		r, ok := s.freed(b, now, late)
+		if ok && (r.State == backend.Released || r.State == backend.NotHeld) {
 			delete(s.bids, op.Owner)
-			return backend.Result{State: backend.Released}, true
-		case !hope:
-			return backend.Result{State: backend.Unknown, Err: s.errLines()}, true
 		}
-		return backend.Result{}, false
+		return r, ok
 	}
 	switch b.state {
 	case bidHolding:
@@ -275,10 +268,39 @@ func (s *quorumSession) result(op *backend.Op, b *bid, now time.Time) (backend.R
 	switch {
 	case b.enlisted && b.op.Wait && (b.state == bidWaiting || b.round > 1):
 		return backend.Result{State: backend.Queued}, true
+	case b.stuck && b.refusal != nil:
+		return backend.Result{State: backend.Refused, Err: b.refusal}, true
 	case b.stuck:
-		return backend.Result{State: backend.Unknown, Err: s.errLines()}, true
+		why := s.errLines()
+		switch refusing, decisive := s.refusing(); {
+		case decisive && errors.Is(why, backend.ErrDenied):
+			s.end(b, backend.Result{State: backend.Failed, Err: why}, now)
+			delete(s.bids, op.Owner)
+			return b.result, true
+		case refusing:
+			return backend.Result{State: backend.Refused, Err: why}, true
+		}
+		return backend.Result{State: backend.Unknown, Err: why}, true
 	}
 	return backend.Result{}, false
+}
+
+// refusing reports whether there would be a majority if no node refused to serve, and
+// whether those that are denied to the session alone keep it from having one.
+func (s *quorumSession) refusing() (refusing, decisive bool) {
+	up, refuse, deny := 0, 0, 0
+	for _, l := range s.lines {
+		switch why := refusal(l.err); {
+		case l.state == lineUp:
+			up++
+		case why != nil:
+			refuse++
+			if errors.Is(why, backend.ErrDenied) {
+				deny++
+			}
+		}
+	}
+	return up < s.majority && up+refuse >= s.majority, deny > len(s.lines)-s.majority
 }
 
 // errLines tells why too few nodes answer. s.mu is held.

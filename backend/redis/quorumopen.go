@@ -47,7 +47,16 @@ func (s *quorumSession) begin(ctx context.Context) error {
 func (s *quorumSession) setOpened() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.opened = true
+	for _, l := range s.lines {
+		l.wire.opened(s.patience())
+	}
+}
+
+// connecting notes at which step a line is.
+func (s *quorumSession) connecting(l *line, step string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.step = step
 }
 
 // standing returns how many lines are up, how many are that or have failed, and why.
@@ -73,7 +82,7 @@ func (l *line) why() error {
 	case l.state == lineUp:
 		return nil
 	case l.err == nil:
-		return errors.New("no answer yet")
+		return fmt.Errorf("%s: no answer yet", l.doing())
 	}
 	return l.err
 }
@@ -108,7 +117,7 @@ func (s *quorumSession) met(l *line, g greeting) (standing string, err error) {
 		return "lost", nil
 	}
 	// Others may still have to say whether the quorum is new.
-	patience := time.NewTimer(min(s.ttl/3, time.Second))
+	patience := time.NewTimer(time.Second)
 	defer patience.Stop()
 	select {
 	case <-s.counted:

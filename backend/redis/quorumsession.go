@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,6 @@ type quorumSession struct {
 
 	mu          sync.Mutex // guards what follows, and the lines and bids as they say
 	closed      bool
-	opened      bool
 	founding    bool // all nodes have greeted, and none had a marker
 	unfit       error
 	bids        map[uint64]*bid
@@ -74,15 +74,18 @@ func newQuorumSession(q *quorum, ttl time.Duration, who backend.Party) *quorumSe
 		slots:    make(map[string]map[uint32]*bid),
 		footings: make(map[footingKey]*footing),
 		deciding: make(map[*bid]bool),
+		ballots:  ballots{ahead: q.ahead},
 	}
 	s.life, s.cut = context.WithCancel(context.Background())
 	s.most.Store(int64(q.most))
 	for i, n := range q.nodes {
+		w := new(wire)
+		w.open()
 		s.lines = append(s.lines, &line{
 			session: s,
 			index:   i,
 			node:    n,
-			wire:    new(wire),
+			wire:    w,
 			kick:    make(chan struct{}, 1),
 			state:   lineDialing,
 			rtt:     time.Millisecond,
@@ -114,21 +117,34 @@ func (s *quorumSession) joined(l *line, name string, before time.Time, begun boo
 		l.term = &term{name: name, until: before.Add(s.ttl - drift(s.ttl))}
 	}
 	l.state, l.err = lineUp, nil
+	l.wire.opened(s.patience())
 	l.wake()
 	s.reconsider(time.Now())
 }
 
 // lostTerm ends the term of a line, and with it all votes of that node.
-func (s *quorumSession) lostTerm(l *line) {
+func (s *quorumSession) lostTerm(l *line, how termEnd) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l.term == nil || l.term.over {
 		return
 	}
-	l.term.over = true
+	now := time.Now()
+	if l.term.over, l.term.end = true, how; how == termForgotten {
+		l.term.until = now
+	}
+	for _, f := range s.footings {
+		if !f.ended(now) && (f.terms.broken(s.majority) || !now.Before(f.terms.deadline(s.majority))) {
+			f.lapsed = true
+		}
+	}
 	for _, b := range s.bids {
+		if b.state == bidHolding && !b.fresh && b.footing.lapsed && b.footing.terms[l.index] == l.term {
+			s.tell(backend.Event{Kind: backend.EventLost, Owner: b.op.Owner, Err: errForgotten})
+		}
 		v := &b.votes[l.index]
 		if v.touched == l.term {
+			v.ended(how)
 			v.touched = nil
 			v.freed = v.freed || b.state == bidFreeing
 			if v.ask == nil && v.state != voteAsked {
@@ -139,10 +155,15 @@ func (s *quorumSession) lostTerm(l *line) {
 	l.term = nil
 }
 
+var errForgotten = errors.New("too few nodes remember the session")
+
 // fell takes the end of a connection.
 func (s *quorumSession) fell(l *line, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if no := refusal(why); no != nil {
+		why = no
+	}
 	l.state, l.err, l.began = lineDown, why, time.Time{}
 	s.hasTried(l)
 	s.reconsider(time.Now())

@@ -15,12 +15,12 @@ import (
 // not allow INFO is taken on trust.
 func fit(ctx context.Context, client redis.UniversalClient) error {
 	if c, ok := client.(*redis.ClusterClient); ok {
-		return c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return fitOne(ctx, c) })
+		return c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return fitOne(ctx, c, true) })
 	}
-	return fitOne(ctx, client)
+	return fitOne(ctx, client, false)
 }
 
-func fitOne(ctx context.Context, client redis.UniversalClient) error {
+func fitOne(ctx context.Context, client redis.UniversalClient, cluster bool) error {
 	text, err := client.Info(ctx).Result()
 	if err != nil {
 		if forbidden(err, "info") {
@@ -39,6 +39,9 @@ func fitOne(ctx context.Context, client redis.UniversalClient) error {
 	default:
 		return fmt.Errorf("%w: the server evicts keys when its memory is full (maxmemory-policy %s), and with them locks; it has to be noeviction",
 			backend.ErrUnsupported, policy)
+	}
+	if info["cluster_enabled"] == "1" && !cluster {
+		return fmt.Errorf("%w: the server belongs to a Redis Cluster; its URL begins with redis+cluster://", backend.ErrUnsupported)
 	}
 	if info["role"] == "slave" {
 		return fmt.Errorf("READONLY the server is a replica of %s:%s; locks are taken on the master", info["master_host"], info["master_port"])

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -50,16 +51,17 @@ type session struct {
 
 var _ backend.Session = (*session)(nil)
 
-// begin connects and makes sure that the server is fit.
+// begin connects and makes sure that the server is fit. Nothing but ctx bounds it.
 func (s *session) begin(ctx context.Context) error {
+	s.wire.open()
 	defer context.AfterFunc(ctx, s.wire.cut)()
 	if err := fit(ctx, s.client); err != nil {
-		return reason(ctx, err)
+		return s.failed(ctx, "asking the server what it is", err)
 	}
 	// Subscribed before the first op, no message is missed.
-	sub, err := s.subscribe(ctx)
+	sub, err := s.subscribe(ctx, 0)
 	if err != nil {
-		return reason(ctx, err)
+		return s.failed(ctx, "subscribing to the channel of the session", err)
 	}
 	b := s.bucket(0)
 	err = b.begin(ctx)
@@ -68,11 +70,25 @@ func (s *session) begin(ctx context.Context) error {
 	}
 	if err != nil {
 		sub.Close()
-		return reason(ctx, err)
+		return s.failed(ctx, "making the session known to the server", err)
 	}
+	s.wire.opened(s.patience)
 	s.subscription = sub
 	go s.listen()
 	return nil
+}
+
+// failed returns why a session could not be opened, with the step that it was at.
+func (s *session) failed(ctx context.Context, step string, err error) error {
+	if !s.wire.connected() {
+		step = "connecting to " + s.engine.node.addr
+	}
+	if why := refusal(err); why != nil {
+		err = why
+	} else {
+		err = reason(ctx, err)
+	}
+	return fmt.Errorf("%s: %w", step, err)
 }
 
 // bucket returns the bucket of that number.

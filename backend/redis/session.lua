@@ -7,6 +7,7 @@
 -- what Inspect tells of the new one: host, process, reason.
 
 local call = redis.call
+local EPOCH = 1577836800 -- as in batch.lua
 local base, old, new = ARGV[1], ARGV[2], ARGV[3]
 if old ~= '' then
   call('DEL', base .. 'a:' .. old, base .. 'i:' .. old)
@@ -20,7 +21,8 @@ if new ~= '' then
   -- It is there when this was asked before and the answer was lost.
   call('SET', base .. 'a:' .. new, 0, 'NX', 'PX', ARGV[4])
   local time, info = call('TIME'), base .. 'i:' .. new
-  call('ZADD', base .. 'l', string.format('%.0f', time[1] * 1000000 + time[2] + ARGV[4] * 1000), new)
+  local deadline = (time[1] - EPOCH) * 1000000 + time[2] + ARGV[4] * 1000
+  call('ZADD', base .. 'l', string.format('%.0f', deadline), new)
   call('HSET', info, 'n', 0, 'h', ARGV[7], 'p', ARGV[8], 'r', ARGV[9])
   call('PEXPIRE', info, ARGV[5])
 end

@@ -148,7 +148,7 @@ func standings(class backend.Class, answer any) (holders, waiters []backend.Stan
 		if err != nil {
 			return nil, nil, malformed
 		}
-		s := backend.Standing{Mode: backend.Exclusive, Since: time.UnixMicro(int64(ordinal)), Party: backend.Party{Host: f[2], Reason: f[4]}}
+		s := backend.Standing{Mode: backend.Exclusive, Since: backend.OrdinalTime(ordinal), Party: backend.Party{Host: f[2], Reason: f[4]}}
 		s.PID, _ = strconv.Atoi(f[3])
 		if f[0] == "p" || f[0] == "h" && parts[0] == "r" && class == backend.RWMutex {
 			s.Mode = backend.Shared

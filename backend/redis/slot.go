@@ -98,5 +98,5 @@ func (s *quorumSession) taken(b *bid, unknown int) bool {
 			full[r.slot] = true
 		}
 	}
-	return uint64(len(full)) >= uint64(b.places())
+	return uint64(len(full)) >= uint64(b.op.Limit)
 }

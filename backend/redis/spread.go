@@ -19,6 +19,7 @@ type part struct {
 	results []backend.Result
 	lease   backend.Lease
 	running bool // until its bucket came by session.finished
+	began   time.Time
 	past    bool // it was begun by an Apply that has returned
 	slow    bool // it had no answer the last time, or the others did not wait for it
 }
@@ -89,6 +90,7 @@ func (s *session) spread(ctx context.Context, ops []backend.Op) error {
 	for _, b := range s.inUse() {
 		if b.part.running {
 			b.part.past, b.part.slow = true, true
+			s.late(b)
 		}
 	}
 	return nil
@@ -123,7 +125,7 @@ func (s *session) straggler() *bucket {
 
 // start has a bucket send its part.
 func (s *session) start(b *bucket) {
-	b.part.running, b.part.past = true, false
+	b.part.running, b.part.past, b.part.began = true, false, time.Now()
 	s.running.Add(1)
 	go s.run(b)
 }
@@ -164,6 +166,17 @@ func (s *session) finish(b *bucket) {
 	for i, at := range p.at {
 		s.results[at] = p.results[i]
 		p.slow = p.slow || p.results[i].State == backend.Unknown
+	}
+}
+
+// late reports the lease of a bucket that has had no answer for long.
+func (s *session) late(b *bucket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.claims > 0 && !b.lease.Until.IsZero() && time.Since(b.part.began) > s.ttl/6 {
+		lease := b.lease
+		lease.Err = errStraggler
+		s.leases = append(s.leases, lease)
 	}
 }
 

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -39,6 +40,7 @@ type tally struct {
 	away    int // has no right to vote yet
 	limit   int
 	failed  int
+	denied  int // of those that failed
 	unasked int
 	silent  int // down or late
 	wait    time.Duration
@@ -73,6 +75,9 @@ func (s *quorumSession) count(b *bid, now time.Time) (t tally) {
 		case v.state == voteFailed:
 			t.failed++
 			t.err = fmt.Errorf("%s: %w", l.node, v.err)
+			if errors.Is(v.err, backend.ErrDenied) {
+				t.denied++
+			}
 		}
 	}
 	return t
@@ -86,14 +91,16 @@ func (s *quorumSession) weigh(b *bid, now time.Time) {
 	t := s.count(b, now)
 	veto := len(s.lines) - s.majority + 1
 	possible := t.given + t.pending
-	b.stuck = false
+	b.stuck, b.refusal = false, nil
 	switch {
 	case t.given >= s.majority:
 		s.win(b, now)
 	case t.limit >= veto:
 		s.end(b, backend.Result{State: backend.Failed, Err: backend.ErrLimit}, now)
-	case t.failed >= veto:
+	case t.denied >= veto:
 		s.end(b, backend.Result{State: backend.Failed, Err: t.err}, now)
+	case t.failed > 0 && t.failed+t.silent >= veto && t.pending == 0:
+		s.shelve(b, t.err)
 	case possible >= s.majority:
 	case t.unasked > 0 && now.Before(b.gather):
 		// The release that one node told of is on its way to the others.
@@ -109,6 +116,14 @@ func (s *quorumSession) weigh(b *bid, now time.Time) {
 	default:
 		s.lose(b, t, now)
 	}
+}
+
+// shelve has b wait to be asked for again: too many nodes do not vote for it, for reasons
+// of their own.
+func (s *quorumSession) shelve(b *bid, why error) {
+	b.state, b.due = bidWaiting, time.Time{}
+	b.stuck, b.refusal, b.enlisted = true, why, false
+	s.giveBack(b)
 }
 
 // late reports whether a node that does not answer still may, without another
@@ -152,7 +167,7 @@ func (s *quorumSession) attempt(b *bid, now time.Time) {
 			s.goFor(b, slot)
 		}
 	}
-	b.state, b.polled, b.stays = bidAsking, now, false
+	b.state, b.polled, b.stays, b.stuck, b.refusal = bidAsking, now, false, false, nil
 	b.round++
 	b.raised, b.shifts = 0, 0
 	if _, given := b.terms(); given == 0 {
@@ -372,32 +387,4 @@ func (s *quorumSession) enlist(b *bid) {
 	}
 	b.enlisted = b.enlisted || listed >= s.majority
 	b.stuck = !b.enlisted && !s.late()
-}
-
-// giveBack has all nodes release what they have given b, or still may.
-func (s *quorumSession) giveBack(b *bid) {
-	for i, l := range s.lines {
-		v := &b.votes[i]
-		if v.ask != nil {
-			l.withdraw(v.ask)
-			v.ask = nil
-		}
-		held := b.state == bidFreeing && b.footing != nil
-		v.state = voteNone
-		switch {
-		case v.open == 0 && (l.term == nil || v.touched != l.term):
-			v.freed = true // The node knows nothing of it, and will not hear of it.
-		case v.dirty || v.free == nil && !v.freed:
-			v.dirty, v.freed = false, false
-			v.free = &ask{kind: askFree, bid: b, flag: held}
-			l.add(v.free)
-		}
-	}
-	s.leaveSlot(b)
-}
-
-// errAway tells why nodes do not vote yet.
-func (s *quorumSession) errAway(t tally) error {
-	return fmt.Errorf("dlock: %d of %d nodes have lost their data or are new, and take part again in %v, when all leases of before are over",
-		t.away, len(s.lines), t.wait.Round(time.Millisecond))
 }

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -17,7 +18,23 @@ type term struct {
 	name  string    // at the node
 	until time.Time // when it ends at the earliest, by what the node has answered
 	over  bool      // the node said so
+	end   termEnd   // of one that is over
 }
+
+// A termEnd is how a term came to its end.
+type termEnd uint8
+
+const (
+	// termRestarted: the server was started anew. It gives no new votes before the time of
+	// the term would have been over, so what stands on it goes on.
+	termRestarted termEnd = iota + 1
+	// termFlushed: the server has lost its data while it ran. It gives no new votes
+	// either, unless most of the others have lost theirs as well.
+	termFlushed
+	// termForgotten: the server has all its data and yet does not know the term, which
+	// has run out by its clock: this machine may have slept. It may have voted for others.
+	termForgotten
+)
 
 // leastLeft is how much of a time to live has to remain of a hold when it begins.
 func leastLeft(ttl time.Duration) time.Duration { return ttl / 8 }
@@ -47,6 +64,18 @@ func (k *footingKey) strength() int {
 		}
 	}
 	return n
+}
+
+// broken reports whether so many terms have ended otherwise than by a restart that the
+// rest is no majority.
+func (k *footingKey) broken(majority int) bool {
+	n := 0
+	for _, t := range k {
+		if t != nil && (!t.over || t.end == termRestarted) {
+			n++
+		}
+	}
+	return n < majority
 }
 
 // deadline returns when too few terms are left for a majority.
@@ -91,7 +120,8 @@ func (s *quorumSession) extend(now time.Time) {
 	}
 }
 
-// due returns the leases whose deadline is new. Those that nothing depends on any more
+// due returns the leases whose deadline is new, or that too few nodes have renewed for
+// the present batch. Those that nothing depends on any more
 // are among them: whoever has a hold may not have heard yet that it was moved.
 func (s *quorumSession) due(leases []backend.Lease, now time.Time) []backend.Lease {
 	for k, f := range s.footings {
@@ -103,7 +133,37 @@ func (s *quorumSession) due(leases []backend.Lease, now time.Time) []backend.Lea
 		case f.until.After(f.told):
 			f.told = f.until
 			leases = append(leases, f.lease())
+		case f.holders > 0 && f.until.Before(s.batch.began.Add(s.ttl-s.ttl/6-drift(s.ttl))) && s.forsaken(f, now):
+			lease := f.lease()
+			lease.Err = s.errFooting(f)
+			leases = append(leases, lease)
 		}
 	}
 	return leases
+}
+
+// forsaken reports whether too few nodes are about to renew a footing.
+func (s *quorumSession) forsaken(f *footing, now time.Time) bool {
+	n := 0
+	for i, l := range s.lines {
+		if t := f.terms[i]; t != nil && !t.over && !l.silent(now) {
+			n++
+		}
+	}
+	return n < s.majority
+}
+
+// errFooting tells why a footing was not renewed.
+func (s *quorumSession) errFooting(f *footing) error {
+	why := make([]error, len(s.lines))
+	for i, l := range s.lines {
+		switch t := f.terms[i]; {
+		case t == nil:
+		case t.over:
+			why[i] = errOver
+		case !t.until.After(f.until):
+			why[i] = cmp.Or(l.why(), errStraggler)
+		}
+	}
+	return s.quorum.errNodes(why)
 }

@@ -25,8 +25,12 @@
 local P = KEYS[1]
 local call = redis.call
 local clock = call('TIME')
-local us = clock[1] * 1000000 + clock[2]
-local now = math.floor(us / 1000)
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- Tokens are times in microseconds since EPOCH, 2020-01-01 in ms, and stay below 2^51.
+local EPOCH = 1577836800000
+local function tokenAt(ms) return (ms - EPOCH) * 1000 end
+local us = tokenAt(clock[1] * 1000) + clock[2]
 
 -- MAXWRITERS is backend.MaxWriters. KEPT is for how long, in ms, a lock that became
 -- free is kept for whoever waited longest.
@@ -57,24 +61,26 @@ local function tell(who, kind, slot)
   said[to] = (said[to] and said[to] .. ' ' or '') .. kind .. owner .. (slot and '/' .. slot or '')
 end
 local function publish()
-  for to, words in pairs(said) do call('PUBLISH', P .. 'c:' .. to, words) end
+  for to, words in pairs(said) do redis.pcall('PUBLISH', P .. 'c:' .. to, words) end
 end
 
--- strike takes from the books what an owner has of a lock.
+-- strike takes from the books what an owner has of a lock, and tells whether it stood
+-- there.
 local function strike(term, owner, what, lock)
-  local who = term .. ' ' .. owner
-  call('HDEL', P .. 'of:' .. term, owner)
+  local who, there = term .. ' ' .. owner, false
   if what == 'r' or what == 'w' then
-    call('HDEL', P .. what .. ':' .. lock, who)
+    there = call('HDEL', P .. what .. ':' .. lock, who) == 1
     if what == 'w' and call('HGET', P .. 'x:' .. lock, 'turn') == who then
       call('HDEL', P .. 'x:' .. lock, 'turn', 'till')
     end
-    return
+  else
+    local v = call('HGET', P .. 'h:' .. lock, what)
+    if v and string.sub(v, 1, #who + 1) == who .. ' ' then
+      there = call('HDEL', P .. 'h:' .. lock, what) == 1
+    end
   end
-  local v = call('HGET', P .. 'h:' .. lock, what)
-  if v and string.sub(v, 1, #who + 1) == who .. ' ' then
-    call('HDEL', P .. 'h:' .. lock, what)
-  end
+  call('HDEL', P .. 'of:' .. term, owner)
+  return there
 end
 
 -- holder returns the living holder of a slot.
@@ -215,15 +221,16 @@ local function wake(lock, except)
   tell(first.who, 't', slot)
 end
 
--- release gives back or withdraws what an owner has of a lock.
+-- release gives back or withdraws what an owner has of a lock. It returns what that is,
+-- and whether it was still there.
 local function release(term, owner)
   local had = call('HGET', P .. 'of:' .. term, owner)
   if not had then return nil end
   local what, lock = string.match(had, '^(%S+) (.*)$')
-  strike(term, owner, what, lock)
+  local there = strike(term, owner, what, lock)
   wake(lock)
   tidy(lock)
-  return what
+  return what, there
 end
 
 -- bury clears away a part of what a dead term left, and the term with the last of it.

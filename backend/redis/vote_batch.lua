@@ -14,7 +14,18 @@ if call('HGET', P .. 's:' .. term, 'gen') ~= gen then return {'stale'} end
 local marker = call('HMGET', P .. 'node', 'from', 'base')
 if not marker[1] then return {'over'} end
 local from, base = tonumber(marker[1]), tonumber(marker[2])
-if ttl > 0 then call('ZADD', P .. 'live', 'XX', int(now + ttl), term) end
+-- A server whose memory is full refuses commands that need some, unless one was called
+-- before that needs none: so it renews and releases, and gives no new votes.
+local full
+if ttl > 0 then
+  local r = redis.pcall('ZADD', P .. 'live', 'XX', int(now + ttl), term)
+  if type(r) == 'table' and r.err and string.match(r.err, '^-?OOM') then
+    full = r.err
+    call('ZREM', P .. 'live', '')
+    r = redis.pcall('ZADD', P .. 'live', 'XX', int(now + ttl), term)
+  end
+  if type(r) == 'table' then return r end
+end
 
 -- others tells whether another session waits.
 local function others(lock)
@@ -30,12 +41,12 @@ end
 local function enlist(q)
   local who = term .. ' ' .. q.owner
   local w = call('HGET', P .. 'w:' .. q.lock, who)
+  call('HSET', P .. 'of:' .. term, q.owner, 'w ' .. q.lock)
   if not w then
     call('HSET', P .. 'w:' .. q.lock, who, q.mode .. ' ' .. q.ticket .. ' ' .. int(now))
   elseif string.sub(w, -1) == '-' then
     call('HSET', P .. 'w:' .. q.lock, who, string.sub(w, 1, -2))
   end
-  call('HSET', P .. 'of:' .. term, q.owner, 'w ' .. q.lock)
   if q.class == 's' then call('HSETNX', P .. 'x:' .. q.lock, 'limit', q.limit) end
   local mine = session(term)
   local function hint(h)
@@ -91,11 +102,11 @@ local function give(q, token)
   if had and string.sub(had, 1, 2) == 'w ' then strike(term, q.owner, 'w', q.lock) end
   local record = token .. ' ' .. int(now)
   if q.mode == 's' then
-    call('HSET', P .. 'r:' .. q.lock, who, record)
     call('HSET', P .. 'of:' .. term, q.owner, 'r ' .. q.lock)
+    call('HSET', P .. 'r:' .. q.lock, who, record)
   else
-    call('HSET', P .. 'h:' .. q.lock, q.slot, who .. ' ' .. record)
     call('HSET', P .. 'of:' .. term, q.owner, q.slot .. ' ' .. q.lock)
+    call('HSET', P .. 'h:' .. q.lock, q.slot, who .. ' ' .. record)
   end
   if q.class == 's' then call('HSETNX', P .. 'x:' .. q.lock, 'limit', q.limit) end
 end
@@ -181,15 +192,15 @@ local function affirm(q)
   return {'given', others(q.lock)}
 end
 
--- free gives back or withdraws. A writer that held the lock by other nodes than this
--- one has passed the readers who wait here, too.
+-- free gives back or withdraws, and tells whether there was a vote. A writer that held
+-- the lock by other nodes than this one has passed the readers who wait here, too.
 local function free(q)
-  local what = release(term, q.owner)
+  local what, there = release(term, q.owner)
   if q.wait and q.class == 'r' and q.mode == 'x' and (not what or what == 'w') then
     pass(q.lock)
     wake(q.lock)
   end
-  return {'free'}
+  return {'free', there and what ~= 'w' and 1 or 0}
 end
 
 -- yield gives a vote back and waits on. It wakes others only where nobody has won.
@@ -210,12 +221,19 @@ for i = 5, #ARGV, 10 do
     slot = ARGV[i + 6], limit = ARGV[i + 7], bucket = ARGV[i + 8], lock = ARGV[i + 9],
   }
   q.class = string.sub(q.lock, 1, 1)
-  -- A request that fails, as on a key of another type, fails alone.
-  local ok, answer = pcall(kinds[ARGV[i]], q)
-  answers[#answers + 1] = ok and answer or {'error', type(answer) == 'table' and answer.err or tostring(answer)}
+  -- A request that fails, as on a key of another type, fails alone, and leaves no vote.
+  local kind = ARGV[i]
+  local ok, answer
+  if full and kind == 'V' then
+    answers[#answers + 1] = {'error', full}
+  else
+    ok, answer = pcall(kinds[kind], q)
+    if not ok and (kind == 'V' or kind == 'R') then pcall(release, term, q.owner) end
+    answers[#answers + 1] = ok and answer or {'error', type(answer) == 'table' and answer.err or tostring(answer)}
+  end
 end
 
 local dead = call('ZRANGEBYSCORE', P .. 'live', '-inf', '(' .. int(now), 'LIMIT', '0', '1')[1]
-if dead then bury(dead) end
+if dead then pcall(bury, dead) end
 publish()
 return answers

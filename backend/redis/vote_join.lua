@@ -20,7 +20,7 @@ if marker[1] ~= run then
   if not marker[1] and standing == 'new' then
     from = 0
   else
-    base = math.max(us, from * 1000)
+    base = math.max(us, tokenAt(from))
   end
   call('HSET', P .. 'node', 'run', run, 'from', int(from), 'base', int(base))
   if standing == 'new' and not marker[1] then

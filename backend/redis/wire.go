@@ -2,15 +2,23 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
+	"time"
 )
 
 // A wire is the connections of a session. go-redis does not look up from a read
 // when a context is cancelled: closing the connection makes it.
+//
+// While a session is being opened its wire has no time limits, for whoever opens it
+// has his own.
 type wire struct {
-	mu    sync.Mutex
-	conns map[*wireConn]struct{}
+	mu      sync.Mutex
+	opening bool
+	reached bool // a server was connected to
+	conns   map[*wireConn]struct{}
+	dials   map[*context.CancelFunc]struct{} // those under way
 }
 
 type wireConn struct {
@@ -20,15 +28,21 @@ type wireConn struct {
 
 type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 
+// newDialer returns what connects with these settings of TLS, or nil without it. Its
+// context bounds all of it.
+func newDialer(config *tls.Config) dialer {
+	plain := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	if config == nil {
+		return plain.DialContext
+	}
+	return (&tls.Dialer{NetDialer: &plain, Config: config}).DialContext
+}
+
 // over returns dial with all that it dials noted down.
 func (w *wire) over(dial dialer) dialer {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if deadline, ok := ctx.Deadline(); ok {
-			// Whoever dials may rely on ctx to end, which a timed one does not.
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, deadline)
-			defer cancel()
-		}
+		ctx, done := w.dialing(ctx)
+		defer done()
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
@@ -36,6 +50,7 @@ func (w *wire) over(dial dialer) dialer {
 		c := &wireConn{Conn: conn, wire: w}
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		w.reached = true
 		if w.conns == nil {
 			w.conns = make(map[*wireConn]struct{})
 		}
@@ -44,7 +59,72 @@ func (w *wire) over(dial dialer) dialer {
 	}
 }
 
-// cut closes all connections. Others may be dialled after it.
+// dialing returns the context of a connection that is being made.
+func (w *wire) dialing(ctx context.Context) (_ context.Context, done func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var cancel context.CancelFunc
+	switch deadline, ok := ctx.Deadline(); {
+	case w.opening:
+		ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
+	case ok:
+		// Whoever dials may rely on ctx to end, which a timed one does not.
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+	default:
+		ctx, cancel = context.WithCancel(ctx)
+	}
+	if w.dials == nil {
+		w.dials = make(map[*context.CancelFunc]struct{})
+	}
+	key := &cancel
+	w.dials[key] = struct{}{}
+	return ctx, func() {
+		cancel()
+		w.mu.Lock()
+		delete(w.dials, key)
+		w.mu.Unlock()
+	}
+}
+
+// open begins the time without limits.
+func (w *wire) open() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.opening = true
+}
+
+// opened ends it. What is under way has so long from now on.
+func (w *wire) opened(patience time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.opening {
+		return
+	}
+	w.opening = false
+	for c := range w.conns {
+		c.Conn.SetDeadline(time.Now().Add(patience))
+	}
+	for cancel := range w.dials {
+		time.AfterFunc(patience, *cancel)
+	}
+}
+
+// unlimited reports whether the session is being opened.
+func (w *wire) unlimited() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.opening
+}
+
+// connected reports whether a server was ever reached.
+func (w *wire) connected() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reached
+}
+
+// cut closes all connections, and gives up those that are being made. Others may be
+// dialled after it.
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -52,6 +132,9 @@ func (w *wire) cut() {
 		c.Conn.Close()
 	}
 	clear(w.conns)
+	for cancel := range w.dials {
+		(*cancel)()
+	}
 }
 
 func (c *wireConn) Close() error {
@@ -60,3 +143,17 @@ func (c *wireConn) Close() error {
 	c.wire.mu.Unlock()
 	return c.Conn.Close()
 }
+
+// limit returns the deadline to be set for one that go-redis asks for.
+func (c *wireConn) limit(set func(time.Time) error, t time.Time) error {
+	c.wire.mu.Lock()
+	defer c.wire.mu.Unlock()
+	if c.wire.opening {
+		t = time.Time{}
+	}
+	return set(t)
+}
+
+func (c *wireConn) SetDeadline(t time.Time) error      { return c.limit(c.Conn.SetDeadline, t) }
+func (c *wireConn) SetReadDeadline(t time.Time) error  { return c.limit(c.Conn.SetReadDeadline, t) }
+func (c *wireConn) SetWriteDeadline(t time.Time) error { return c.limit(c.Conn.SetWriteDeadline, t) }

@@ -1,0 +1,62 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// This file tells a server that says no from one that says nothing.
+
+// refusal returns err as the answer of a server that does not do what it was asked, or
+// nil if err is no answer. It wraps backend.ErrDenied where the answer stays the same
+// until somebody changes the server.
+func refusal(err error) error {
+	var answer redis.Error
+	switch {
+	case err == nil, !errors.As(err, &answer), errors.Is(err, redis.Nil):
+		return nil
+	case errors.Is(err, backend.ErrDenied), errors.Is(err, backend.ErrUnsupported):
+		return err
+	case denied(answer.Error()):
+		return fmt.Errorf("%w: %w", backend.ErrDenied, err)
+	}
+	return err
+}
+
+// errorText returns what a script says of one request that failed.
+func errorText(text string) error {
+	if denied(text) {
+		return fmt.Errorf("%w: redis: %.200s", backend.ErrDenied, text)
+	}
+	return fmt.Errorf("redis: %.200s", text)
+}
+
+// denials are what answers contain that waiting does not change. Within scripts
+// servers before 7.2 have no code for a missing right. A password that is being
+// changed is none of them.
+var denials = []string{
+	"NOPERM",
+	"ACL failure",
+	"The user executing the script can't",
+	"unknown command",
+	"Unknown Redis command",
+	"WRONGTYPE",
+	"holds something else",
+	"CROSSSLOT",
+	"Script attempted to access keys that do not hash to the same slot",
+	"SELECT is not allowed in cluster mode",
+}
+
+func denied(text string) bool {
+	for _, d := range denials {
+		if strings.Contains(text, d) {
+			return true
+		}
+	}
+	return false
+}
