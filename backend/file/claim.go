@@ -39,6 +39,8 @@ func (s *session) acquire(op *backend.Op) backend.Result {
 		c = &claim{owner: op.Owner, mode: op.Mode, limit: op.Limit, lock: s.lockOf(op.Class, op.Name)}
 		c.lock.attach(c)
 		s.claims[op.Owner] = c
+	} else if !c.is(op) {
+		return failed(backend.ErrOwner)
 	}
 	state, err := s.advance(c, op.Wait)
 	switch state {
@@ -53,6 +55,11 @@ func (s *session) acquire(op *backend.Op) backend.Result {
 	}
 	s.drop(c)
 	return backend.Result{State: state, Err: err}
+}
+
+// is reports whether an Acquire is the one that the claim stands for.
+func (c *claim) is(op *backend.Op) bool {
+	return c.mode == op.Mode && c.limit == op.Limit && c.lock.key == keyOf(op.Class, op.Name)
 }
 
 func failed(err error) backend.Result { return backend.Result{State: backend.Failed, Err: err} }

@@ -14,9 +14,9 @@ import (
 )
 
 // A clock counts for a whole directory: grants, whose fencing tokens it gives,
-// and places in queues. It is the greater of the wall clock in microseconds and
-// its last reading plus one, so it grows even where the wall clock steps back,
-// and goes on where it was, about, when the file in which it is kept is lost.
+// and places in queues. It is the greater of the wall clock, as the ordinal of that
+// time, and its last reading plus one, so it grows even where the wall clock steps
+// back, and goes on where it was, about, when the file in which it is kept is lost.
 //
 // The file is one word, which sessions map into memory and advance without a
 // system call. On a network file system, where a mapping is not the same for all
@@ -37,10 +37,6 @@ type clock struct {
 const clockWait = 2 * time.Second
 
 const wordSize = int(unsafe.Sizeof(atomic.Uint64{}))
-
-// maxReading is where readings end: in the year 2112, or when somebody has written
-// something else into the file.
-const maxReading = 1<<52 - 1
 
 // openClock opens the clock at path and makes it when it is missing.
 func openClock(path string, local bool) (*clock, error) {
@@ -114,14 +110,14 @@ func (c *clock) next(now time.Time) (uint64, error) {
 			return 0, err
 		}
 	}
-	n, err := c.advance(max(uint64(now.UnixMicro()), c.last+1))
+	n, err := c.advance(max(backend.OrdinalAt(now), c.last+1))
 	if err != nil {
 		// Somebody cut the file short, or the disk that backs it is full.
 		c.close()
 		if err := c.open(); err != nil {
 			return 0, err
 		}
-		if n, err = c.advance(max(uint64(now.UnixMicro()), c.last+1)); err != nil {
+		if n, err = c.advance(max(backend.OrdinalAt(now), c.last+1)); err != nil {
 			return 0, &fs.PathError{Op: "write", Path: c.path, Err: err}
 		}
 	}
@@ -158,9 +154,10 @@ func (c *clock) advance(floor uint64) (n uint64, err error) {
 	return n, cmp.Or(err, fault)
 }
 
-// after returns the reading that follows last and is not below floor.
+// after returns the reading that follows last and is not below floor. There is none
+// when somebody has written something else into the file.
 func after(last, floor uint64) (uint64, error) {
-	if last >= maxReading || floor >= maxReading {
+	if last >= backend.MaxOrdinal || floor > backend.MaxOrdinal {
 		return 0, fmt.Errorf("reads %d, which it never should", max(last, floor))
 	}
 	return max(floor, last+1), nil
