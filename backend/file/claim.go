@@ -41,6 +41,9 @@ func (s *session) acquire(op *backend.Op) backend.Result {
 		s.claims[op.Owner] = c
 	} else if !c.is(op) {
 		return failed(backend.ErrOwner)
+	} else if c.lost {
+		s.drop(c)
+		return failed(lostError(c.hold.file.path))
 	}
 	state, err := s.advance(c, op.Wait)
 	switch state {
@@ -195,12 +198,27 @@ func (s *session) withdraw(c *claim) *ticket {
 // leave gives a claim's place in the queue up.
 func (s *session) leave(c *claim) { s.withdraw(c).remove() }
 
-// release answers a Release.
+// release answers a Release. It looks whether the hold stands before it gives the
+// lock back: after that whoever holds it next may do to the file what they like.
 func (s *session) release(owner uint64) backend.Result {
-	if c := s.claims[owner]; c != nil {
-		s.drop(c)
+	c := s.claims[owner]
+	if c == nil {
+		return backend.Result{State: backend.Released}
 	}
-	return backend.Result{State: backend.Released}
+	if !c.held || c.stands() {
+		s.drop(c)
+		return backend.Result{State: backend.Released}
+	}
+	c.lost = true
+	s.drop(c)
+	s.verify(c.lock) // for the others that have found out nothing
+	return backend.Result{State: backend.NotHeld}
+}
+
+// stands reports whether a claim that was granted its lock still holds it.
+func (c *claim) stands() bool {
+	l := c.lock
+	return !c.lost && c.hold.stands() && (l.key.class != backend.Semaphore || l.pool.base.stands())
 }
 
 // drop ends a claim and wakes those whom it kept waiting.

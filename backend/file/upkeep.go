@@ -72,8 +72,8 @@ func (s *session) inspect() {
 	}
 	n := max(0, len(u.unseen)-tendHolds)
 	for _, c := range u.unseen[n:] {
-		if !c.ended {
-			s.verify(c.lock)
+		if !c.ended && !c.lost && !c.stands() {
+			s.lose(c)
 		}
 	}
 	clear(u.unseen[n:])
