@@ -56,8 +56,14 @@ func (s *session) acquire(op *backend.Op) backend.Result {
 	case backend.Queued:
 		return backend.Result{State: state}
 	}
-	s.drop(c)
-	return backend.Result{State: state, Err: err}
+	r := backend.Result{State: state}
+	if err != nil {
+		r = refusal(err)
+	}
+	if r.State != backend.Refused || c.ticket == nil { // who waits keeps the place
+		s.drop(c)
+	}
+	return r
 }
 
 // is reports whether an Acquire is the one that the claim stands for.
@@ -67,11 +73,20 @@ func (c *claim) is(op *backend.Op) bool {
 
 func failed(err error) backend.Result { return backend.Result{State: backend.Failed, Err: err} }
 
-// advance brings a claim as far as it gets now.
+// advance brings a claim as far as it gets now, if need be at the cost of handles
+// that wait for a use. With an error there is no state, and the claim is what it was.
 func (s *session) advance(c *claim, wait bool) (backend.State, error) {
 	if c.held {
 		return backend.Granted, nil
 	}
+	state, err := s.proceed(c, wait)
+	if err != nil && exhausted(err) && s.rest() {
+		state, err = s.proceed(c, wait)
+	}
+	return state, err
+}
+
+func (s *session) proceed(c *claim, wait bool) (backend.State, error) {
 	for range patience {
 		taken, err := s.attempt(c)
 		switch {
@@ -80,7 +95,7 @@ func (s *session) advance(c *claim, wait bool) (backend.State, error) {
 			// still has one.
 			s.leave(c)
 		case err != nil:
-			return backend.Failed, err
+			return 0, err
 		case taken:
 			return backend.Granted, nil
 		case !wait:
@@ -89,12 +104,12 @@ func (s *session) advance(c *claim, wait bool) (backend.State, error) {
 			return backend.Queued, nil
 		}
 		if err := s.enqueue(c); err != nil {
-			return backend.Failed, err
+			return 0, err
 		}
 		// With a place in the queue it is tried once more: whoever gave the lock
 		// back before there was a ticket has rung nobody.
 	}
-	return backend.Failed, fmt.Errorf("queue %s: %w", c.lock.queue.dir, errRestless)
+	return 0, fmt.Errorf("queue %s: %w", c.lock.queue.dir, errRestless)
 }
 
 // attempt takes the lock if it is the claim's turn and the lock is free.
