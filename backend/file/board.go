@@ -1,6 +1,7 @@
 package file
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -53,7 +54,7 @@ func isBoard(name string) bool {
 // newBoard makes a board. That finds out at once what would otherwise fail with
 // the first lock, and is an error then: a directory in which no files can be made,
 // and a file system that has no locks.
-func newBoard(dir string, local bool, who backend.Party, c *clock, now time.Time) (*board, error) {
+func newBoard(ctx context.Context, dir string, local bool, who backend.Party, c *clock, now time.Time) (*board, error) {
 	if len(who.Reason) > maxReason {
 		who.Reason = strings.ToValidUTF8(who.Reason[:maxReason], "")
 	}
@@ -62,14 +63,14 @@ func newBoard(dir string, local bool, who backend.Party, c *clock, now time.Time
 		return nil, err
 	}
 	b := &board{dir: dir, local: local, head: append(head, '\n'), h: noHandle}
-	return b, b.open(c, now)
+	return b, b.open(ctx, c, now)
 }
 
 // open makes the board's file. When it can be made and locked, but not written,
-// there is no board, and no error.
-func (b *board) open(c *clock, now time.Time) error {
+// there is no board, and no error. ctx bounds the wait for the clock.
+func (b *board) open(ctx context.Context, c *clock, now time.Time) error {
 	for range patience {
-		number, err := c.next(now)
+		number, err := c.nextWithin(ctx, now)
 		if err != nil {
 			return err
 		}
@@ -86,11 +87,11 @@ func (b *board) open(c *clock, now time.Time) error {
 		switch ok, err := h.tryLock(backend.Exclusive); {
 		case err != nil:
 			b.close()
-			return lockError(temporary, err)
+			return &fs.PathError{Op: "lock", Path: temporary, Err: err}
 		case !ok:
 			// Nobody knows this file: a system that answers so does not keep locks.
 			b.close()
-			return lockError(temporary, errors.ErrUnsupported)
+			return &fs.PathError{Op: "lock", Path: temporary, Err: errors.ErrUnsupported}
 		}
 		path := filepath.Join(b.dir, internalDir, name+boardSuffix)
 		if b.begin() != nil || os.Rename(temporary, path) != nil {

@@ -35,7 +35,7 @@ func told(t *testing.T, dir, name string, ordinals ...uint64) []backend.Standing
 func TestRecord(t *testing.T) {
 	for _, r := range []record{
 		{key{backend.Mutex, [16]byte{1, 15: 2}}, true, backend.Exclusive, 1, time.Unix(1, 2), 3},
-		{key{backend.Semaphore, [16]byte{}}, false, backend.Exclusive, 1<<32 - 1, time.Unix(1<<33, 999999999), maxReading},
+		{key{backend.Semaphore, [16]byte{}}, false, backend.Exclusive, 1<<32 - 1, time.Unix(1<<33, 999999999), backend.MaxOrdinal},
 		{key{backend.RWMutex, [16]byte{}}, false, backend.Shared, 0, time.Unix(0, 0), 0},
 	} {
 		var b [recordSize]byte

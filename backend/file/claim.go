@@ -39,6 +39,11 @@ func (s *session) acquire(op *backend.Op) backend.Result {
 		c = &claim{owner: op.Owner, mode: op.Mode, limit: op.Limit, lock: s.lockOf(op.Class, op.Name)}
 		c.lock.attach(c)
 		s.claims[op.Owner] = c
+	} else if !c.is(op) {
+		return failed(backend.ErrOwner)
+	} else if c.lost {
+		s.drop(c)
+		return failed(lostError(c.hold.file.path))
 	}
 	state, err := s.advance(c, op.Wait)
 	switch state {
@@ -51,17 +56,37 @@ func (s *session) acquire(op *backend.Op) backend.Result {
 	case backend.Queued:
 		return backend.Result{State: state}
 	}
-	s.drop(c)
-	return backend.Result{State: state, Err: err}
+	r := backend.Result{State: state}
+	if err != nil {
+		r = refusal(err)
+	}
+	if r.State != backend.Refused || c.ticket == nil { // who waits keeps the place
+		s.drop(c)
+	}
+	return r
+}
+
+// is reports whether an Acquire is the one that the claim stands for.
+func (c *claim) is(op *backend.Op) bool {
+	return c.mode == op.Mode && c.limit == op.Limit && c.lock.key == keyOf(op.Class, op.Name)
 }
 
 func failed(err error) backend.Result { return backend.Result{State: backend.Failed, Err: err} }
 
-// advance brings a claim as far as it gets now.
+// advance brings a claim as far as it gets now, if need be at the cost of handles
+// that wait for a use. With an error there is no state, and the claim is what it was.
 func (s *session) advance(c *claim, wait bool) (backend.State, error) {
 	if c.held {
 		return backend.Granted, nil
 	}
+	state, err := s.proceed(c, wait)
+	if err != nil && exhausted(err) && s.rest() {
+		state, err = s.proceed(c, wait)
+	}
+	return state, err
+}
+
+func (s *session) proceed(c *claim, wait bool) (backend.State, error) {
 	for range patience {
 		taken, err := s.attempt(c)
 		switch {
@@ -70,7 +95,7 @@ func (s *session) advance(c *claim, wait bool) (backend.State, error) {
 			// still has one.
 			s.leave(c)
 		case err != nil:
-			return backend.Failed, err
+			return 0, err
 		case taken:
 			return backend.Granted, nil
 		case !wait:
@@ -79,12 +104,12 @@ func (s *session) advance(c *claim, wait bool) (backend.State, error) {
 			return backend.Queued, nil
 		}
 		if err := s.enqueue(c); err != nil {
-			return backend.Failed, err
+			return 0, err
 		}
 		// With a place in the queue it is tried once more: whoever gave the lock
 		// back before there was a ticket has rung nobody.
 	}
-	return backend.Failed, fmt.Errorf("queue %s: %w", c.lock.queue.dir, errRestless)
+	return 0, fmt.Errorf("queue %s: %w", c.lock.queue.dir, errRestless)
 }
 
 // attempt takes the lock if it is the claim's turn and the lock is free.
@@ -188,12 +213,27 @@ func (s *session) withdraw(c *claim) *ticket {
 // leave gives a claim's place in the queue up.
 func (s *session) leave(c *claim) { s.withdraw(c).remove() }
 
-// release answers a Release.
+// release answers a Release. It looks whether the hold stands before it gives the
+// lock back: after that whoever holds it next may do to the file what they like.
 func (s *session) release(owner uint64) backend.Result {
-	if c := s.claims[owner]; c != nil {
-		s.drop(c)
+	c := s.claims[owner]
+	if c == nil {
+		return backend.Result{State: backend.Released}
 	}
-	return backend.Result{State: backend.Released}
+	if !c.held || c.stands() {
+		s.drop(c)
+		return backend.Result{State: backend.Released}
+	}
+	c.lost = true
+	s.drop(c)
+	s.verify(c.lock) // for the others that have found out nothing
+	return backend.Result{State: backend.NotHeld}
+}
+
+// stands reports whether a claim that was granted its lock still holds it.
+func (c *claim) stands() bool {
+	l := c.lock
+	return !c.lost && c.hold.stands() && (l.key.class != backend.Semaphore || l.pool.base.stands())
 }
 
 // drop ends a claim and wakes those whom it kept waiting.

@@ -1,9 +1,8 @@
 package file
 
 import (
-	"cmp"
+	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io/fs"
 	"sync/atomic"
@@ -14,9 +13,9 @@ import (
 )
 
 // A clock counts for a whole directory: grants, whose fencing tokens it gives,
-// and places in queues. It is the greater of the wall clock in microseconds and
-// its last reading plus one, so it grows even where the wall clock steps back,
-// and goes on where it was, about, when the file in which it is kept is lost.
+// and places in queues. It is the greater of the wall clock, as the ordinal of that
+// time, and its last reading plus one, so it grows even where the wall clock steps
+// back, and goes on where it was, about, when the file in which it is kept is lost.
 //
 // The file is one word, which sessions map into memory and advance without a
 // system call. On a network file system, where a mapping is not the same for all
@@ -33,36 +32,35 @@ type clock struct {
 }
 
 // clockWait bounds the wait for the lock of a clock that is not mapped, which
-// others hold for a read and a write.
+// others hold for a read and a write, where no ctx does.
 const clockWait = 2 * time.Second
 
 const wordSize = int(unsafe.Sizeof(atomic.Uint64{}))
 
-// maxReading is where readings end: in the year 2112, or when somebody has written
-// something else into the file.
-const maxReading = 1<<52 - 1
-
-// openClock opens the clock at path and makes it when it is missing.
-func openClock(path string, local bool) (*clock, error) {
+// openClock opens the clock at path and makes it when it is missing. ctx bounds the
+// wait for others who do.
+func openClock(ctx context.Context, path string, local bool) (*clock, error) {
 	c := &clock{path: path, local: local, h: noHandle}
-	if err := c.open(); err != nil {
+	if err := c.open(ctx); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *clock) open() error {
+func (c *clock) open(ctx context.Context) error {
 	h, err := create(c.path)
 	if err != nil {
 		return err
 	}
 	c.h = h
-	if c.id, _, err = h.identity(); err == nil {
-		err = c.fill()
+	if c.id, _, err = h.identity(); err != nil {
+		err = &fs.PathError{Op: "stat", Path: c.path, Err: err}
+	} else {
+		err = c.fill(ctx)
 	}
 	if err != nil {
 		c.close()
-		return &fs.PathError{Op: "write", Path: c.path, Err: err}
+		return err
 	}
 	if c.local {
 		// Without a mapping it works all the same, if more slowly.
@@ -75,93 +73,111 @@ func (c *clock) open() error {
 
 // fill writes the word unless it is there. A hole would do for reading, but on a
 // full disk the first write to its mapping would be a fault.
-func (c *clock) fill() error {
-	return c.locked(func() error {
-		var word [8]byte
-		switch n, err := c.h.readAt(word[:], 0); {
-		case err != nil:
-			return err
-		case n == len(word):
-			return nil
-		}
-		_, err := c.h.writeAt(make([]byte, len(word)), 0)
+func (c *clock) fill(ctx context.Context) error {
+	// It is locked only if there is something to write: whoever may but read the
+	// file can keep it locked.
+	if _, found, err := c.read(); found || err != nil {
 		return err
+	}
+	return c.h.locked(ctx, c.path, func() error {
+		if _, found, err := c.read(); found || err != nil {
+			return err
+		}
+		return c.write(0)
 	})
 }
 
-// locked runs f while it holds the clock's file, and waits for that.
-func (c *clock) locked(f func() error) error {
-	for start := time.Now(); ; time.Sleep(100 * time.Microsecond) {
-		ok, err := c.h.tryLock(backend.Exclusive)
-		if err != nil {
-			return err
-		}
-		if ok {
-			defer c.h.unlock()
-			return f()
-		}
-		if time.Since(start) > clockWait {
-			return errors.New("locked by somebody else")
-		}
+// read returns the word, and whether it is there.
+func (c *clock) read() (n uint64, found bool, err error) {
+	var word [8]byte
+	size, err := c.h.readAt(word[:], 0)
+	if err != nil {
+		return 0, false, &fs.PathError{Op: "read", Path: c.path, Err: err}
 	}
+	return binary.NativeEndian.Uint64(word[:]), size == len(word), nil
+}
+
+func (c *clock) write(n uint64) error {
+	var word [8]byte
+	binary.NativeEndian.PutUint64(word[:], n)
+	if _, err := c.h.writeAt(word[:], 0); err != nil {
+		return &fs.PathError{Op: "write", Path: c.path, Err: err}
+	}
+	return nil
 }
 
 // next advances the clock and returns its reading, which no other call in the
 // directory returns and which is greater than all that were returned before.
 func (c *clock) next(now time.Time) (uint64, error) {
+	if c.word != nil { // as a rule, and there is nothing to wait for
+		if n, err := c.advance(context.Background(), max(backend.OrdinalAt(now), c.last+1)); err == nil {
+			c.last = n
+			return n, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), clockWait)
+	defer cancel()
+	return c.nextWithin(ctx, now)
+}
+
+// nextWithin is next with a bound of its own for the wait.
+func (c *clock) nextWithin(ctx context.Context, now time.Time) (uint64, error) {
 	if c.h == noHandle {
-		if err := c.open(); err != nil {
+		if err := c.open(ctx); err != nil {
 			return 0, err
 		}
 	}
-	n, err := c.advance(max(uint64(now.UnixMicro()), c.last+1))
-	if err != nil {
+	n, err := c.advance(ctx, max(backend.OrdinalAt(now), c.last+1))
+	if err != nil && ctx.Err() == nil {
 		// Somebody cut the file short, or the disk that backs it is full.
 		c.close()
-		if err := c.open(); err != nil {
+		if err := c.open(ctx); err != nil {
 			return 0, err
 		}
-		if n, err = c.advance(max(uint64(now.UnixMicro()), c.last+1)); err != nil {
-			return 0, &fs.PathError{Op: "write", Path: c.path, Err: err}
-		}
+		n, err = c.advance(ctx, max(backend.OrdinalAt(now), c.last+1))
+	}
+	if err != nil {
+		return 0, err
 	}
 	c.last = n
 	return n, nil
 }
 
-// advance moves the word to the greater of floor and its successor.
-func (c *clock) advance(floor uint64) (n uint64, err error) {
+// advance moves the word to the greater of floor and its successor. ctx bounds the
+// wait for others, of which there is none when the word is mapped.
+func (c *clock) advance(ctx context.Context, floor uint64) (n uint64, err error) {
 	if c.word == nil {
-		err = c.locked(func() error {
-			var word [8]byte
-			_, err := c.h.readAt(word[:], 0)
+		err = c.h.locked(ctx, c.path, func() error {
+			last, _, err := c.read()
 			if err != nil {
 				return err
 			}
-			if n, err = after(binary.NativeEndian.Uint64(word[:]), floor); err != nil {
+			if n, err = c.after(last, floor); err != nil {
 				return err
 			}
-			binary.NativeEndian.PutUint64(word[:], n)
-			_, err = c.h.writeAt(word[:], 0)
-			return err
+			return c.write(n)
 		})
 		return n, err
 	}
 	fault := guard(func() {
 		for {
 			last := c.word.Load()
-			if n, err = after(last, floor); err != nil || c.word.CompareAndSwap(last, n) {
+			if n, err = c.after(last, floor); err != nil || c.word.CompareAndSwap(last, n) {
 				return
 			}
 		}
 	})
-	return n, cmp.Or(err, fault)
+	if fault != nil {
+		return 0, &fs.PathError{Op: "write", Path: c.path, Err: fault}
+	}
+	return n, err
 }
 
-// after returns the reading that follows last and is not below floor.
-func after(last, floor uint64) (uint64, error) {
-	if last >= maxReading || floor >= maxReading {
-		return 0, fmt.Errorf("reads %d, which it never should", max(last, floor))
+// after returns the reading that follows last and is not below floor. There is none
+// when somebody has written something else into the file.
+func (c *clock) after(last, floor uint64) (uint64, error) {
+	if last >= backend.MaxOrdinal || floor > backend.MaxOrdinal {
+		return 0, fmt.Errorf("%w: %s reads %d, which it never should", backend.ErrDenied, c.path, max(last, floor))
 	}
 	return max(floor, last+1), nil
 }

@@ -5,9 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/dlock-go/dlock/backend"
 )
 
 func TestClock(t *testing.T) {
@@ -17,7 +20,7 @@ func TestClock(t *testing.T) {
 		var mu sync.Mutex
 		seen := make(map[uint64]bool)
 		for range 4 {
-			c, err := openClock(path, local)
+			c, err := openClock(t.Context(), path, local)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -25,7 +28,7 @@ func TestClock(t *testing.T) {
 				defer c.close()
 				var last uint64
 				for range 500 {
-					n, err := c.next(time.UnixMicro(1000)) // long ago
+					n, err := c.next(backend.OrdinalTime(1000)) // long ago
 					if err != nil {
 						t.Error(err)
 						return
@@ -47,19 +50,30 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// Fencing tokens made of readings are positive for SQL.
+func TestClockCountsFrom2020(t *testing.T) {
+	s := openSession(t, t.TempDir())
+	before := backend.OrdinalAt(time.Now())
+	r := s.do1(t, acquire(1, "x"))
+	if n := r.Grant.Ordinal; n < before || n > backend.OrdinalAt(time.Now())+10 || n > backend.MaxOrdinal {
+		t.Errorf("ordinal %d, the clock %d", n, before)
+	}
+}
+
 func TestClockFollowsTime(t *testing.T) {
-	c, err := openClock(filepath.Join(t.TempDir(), "clock"), true)
+	c, err := openClock(t.Context(), filepath.Join(t.TempDir(), "clock"), true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.close()
-	for _, step := range []struct{ now, want uint64 }{{100, 100}, {100, 101}, {50, 102}, {1000, 1000}} {
-		if n, err := c.next(time.UnixMicro(int64(step.now))); n != step.want || err != nil {
+	steps := []struct{ now, want uint64 }{{100, 100}, {100, 101}, {50, 102}, {1000, 1000}, {backend.MaxOrdinal, backend.MaxOrdinal}}
+	for _, step := range steps {
+		if n, err := c.next(backend.OrdinalTime(step.now)); n != step.want || err != nil {
 			t.Errorf("at %d: %d, %v, want %d", step.now, n, err, step.want)
 		}
 	}
-	if _, err := c.next(time.UnixMicro(1 << 52)); err == nil {
-		t.Error("a reading that does not fit a token")
+	if n, err := c.next(time.Now()); err == nil {
+		t.Errorf("reading %d does not fit a token", n)
 	}
 }
 
@@ -67,7 +81,7 @@ func TestClockFollowsTime(t *testing.T) {
 func TestClockFile(t *testing.T) {
 	for _, local := range []bool{true, false} {
 		path := filepath.Join(t.TempDir(), "clock")
-		c, err := openClock(path, local)
+		c, err := openClock(t.Context(), path, local)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +110,7 @@ func TestClockFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.check()
-			n, err := c.next(time.UnixMicro(1000))
+			n, err := c.next(backend.OrdinalTime(1000))
 			if err != nil || n <= last {
 				t.Errorf("%d after %d, %v", n, last, err)
 			}
@@ -113,9 +127,9 @@ func TestClockFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Close()
-		if n, err := c.next(time.UnixMicro(1000)); err == nil {
+		if n, err := c.next(backend.OrdinalTime(1000)); err == nil {
 			t.Errorf("reading %d from a spoilt clock", n)
-		} else if _, ok := errors.AsType[*os.PathError](err); !ok {
+		} else if !errors.Is(err, backend.ErrDenied) || !strings.Contains(err.Error(), path) {
 			t.Error(err)
 		}
 	}

@@ -25,15 +25,18 @@ func TestOpenErrors(t *testing.T) {
 	must(t, os.MkdirAll(occupied, 0o777))
 	must(t, os.WriteFile(filepath.Join(occupied, ".dlock"), nil, 0o666))
 	before := descriptors(t)
-	for _, test := range []struct{ name, dir, want string }{
-		{"path is a file", plain, plain},
-		{"parent is a file", filepath.Join(plain, "dir"), plain},
-		{"not writable, even for root", "/proc/1", "/proc/1"},
-		{"no such directory can be made", "/proc/no/such", "/proc/no"},
-		{"internal directory is a file", occupied, filepath.Join(occupied, ".dlock")},
-		{"name with NUL", "a\x00b", "a\x00b"},
-		{"too long", filepath.Join(base, strings.Repeat("x", 300)), base},
-		{"empty", "", "directory"},
+	for _, test := range []struct {
+		name, dir, want string
+		is              error
+	}{
+		{"path is a file", plain, plain, backend.ErrDenied},
+		{"parent is a file", filepath.Join(plain, "dir"), plain, backend.ErrDenied},
+		{"not writable, even for root", "/proc/1", "/proc/1", os.ErrNotExist},
+		{"no such directory can be made", "/proc/no/such", "/proc/no", os.ErrNotExist},
+		{"internal directory is a file", occupied, filepath.Join(occupied, ".dlock"), backend.ErrDenied},
+		{"name with NUL", "a\x00b", "a\x00b", backend.ErrDenied},
+		{"too long", filepath.Join(base, strings.Repeat("x", 300)), base, backend.ErrDenied},
+		{"empty", "", "directory", backend.ErrUnsupported},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, err := file.New(test.dir).Open(t.Context(), time.Second, backend.Party{})
@@ -43,6 +46,9 @@ func TestOpenErrors(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v: does not name %s", err, test.want)
+			}
+			if !errors.Is(err, test.is) {
+				t.Errorf("%v: is not %v", err, test.is)
 			}
 		})
 	}
@@ -100,8 +106,8 @@ func TestAcquireErrors(t *testing.T) {
 				if !errors.Is(a.Err, test.is) {
 					t.Errorf("%v, want %v", a.Err, test.is)
 				}
-				if _, ok := test.is.(syscall.Errno); ok && !strings.Contains(a.Err.Error(), dir) {
-					t.Errorf("%v: does not name the path", a.Err)
+				if _, ok := test.is.(syscall.Errno); ok && (!strings.Contains(a.Err.Error(), dir) || !errors.Is(a.Err, backend.ErrDenied)) {
+					t.Errorf("%v: does not name the path, or is not ErrDenied", a.Err)
 				}
 				must(t, a.release())
 			}

@@ -21,7 +21,7 @@ func TestReadOnly(t *testing.T) {
 		t.Skipf("cannot mount a file system: %v", err)
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-	if s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{}); !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), dir) {
+	if s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{}); !errors.Is(err, unix.EROFS) || !errors.Is(err, backend.ErrDenied) || !strings.Contains(err.Error(), dir) {
 		t.Error(s, err)
 	}
 }
@@ -45,14 +45,14 @@ func TestFullDisk(t *testing.T) {
 
 	ballast := fill()
 	s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{})
-	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), dir) {
+	if !errors.Is(err, unix.ENOSPC) || errors.Is(err, backend.ErrDenied) || !strings.Contains(err.Error(), dir) {
 		t.Fatal(s, err)
 	}
 	must(t, os.Remove(ballast))
 	p := open(t, dir)
 
 	ballast = fill()
-	a := p.try(semaphore("x", 2)).is(t, backend.Failed) // has something to write
+	a := p.try(semaphore("x", 2)).is(t, backend.Refused) // has something to write
 	if !errors.Is(a.Err, unix.ENOSPC) || !strings.Contains(a.Err.Error(), dir) {
 		t.Error(a.Err)
 	}
@@ -69,7 +69,7 @@ func TestFullDisk(t *testing.T) {
 		inodes = append(inodes, f.Name())
 	}
 	before := descriptors(t)
-	a = p.queue(mutex("y")).is(t, backend.Failed)
+	a = p.queue(mutex("y")).is(t, backend.Refused)
 	if !errors.Is(a.Err, unix.ENOSPC) || !strings.Contains(a.Err.Error(), dir) {
 		t.Error(a.Err)
 	}

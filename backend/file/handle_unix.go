@@ -118,6 +118,20 @@ func identityAt(path string) (identity, error) {
 // unlink removes a file that others may have open.
 func unlink(path string) error { return os.Remove(path) }
 
+// denied reports whether err says that the system will go on to refuse what was asked
+// until somebody changes the files, or the rights to them.
+func denied(err error) bool {
+	for _, e := range []error{
+		unix.EACCES, unix.EPERM, unix.EROFS, unix.ENOTDIR, unix.EISDIR, unix.ELOOP,
+		unix.ENAMETOOLONG, unix.EINVAL, unix.ENXIO,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // exhausted reports whether err says that too many files are open.
 func exhausted(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)

@@ -145,6 +145,22 @@ func unlink(path string) error {
 	return os.Remove(aside)
 }
 
+// denied reports whether err says that the system will go on to refuse what was asked
+// until somebody changes the files, or the rights to them. ERROR_ACCESS_DENIED does
+// not: it is said of a file that is being removed, too.
+func denied(err error) bool {
+	for _, e := range []error{
+		windows.ERROR_WRITE_PROTECT, windows.ERROR_INVALID_NAME, windows.ERROR_DIRECTORY,
+		windows.ERROR_BAD_PATHNAME, windows.ERROR_FILENAME_EXCED_RANGE,
+		windows.ERROR_CANT_RESOLVE_FILENAME, windows.ERROR_PRIVILEGE_NOT_HELD,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // exhausted reports whether err says that too many files are open.
 func exhausted(err error) bool {
 	return errors.Is(err, windows.ERROR_TOO_MANY_OPEN_FILES)

@@ -30,9 +30,12 @@ func (s *Store) Inspect(ctx context.Context, class backend.Class, name string) (
 	k := keyOf(class, name)
 	base := fileName(k, name)
 	internal := filepath.Join(s.dir, internalDir)
+	if _, err := readFormat(s.dir); err != nil {
+		return nil, nil, explain(err)
+	}
 	names, err := namesIn(internal)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, &fs.PathError{Op: "read", Path: internal, Err: err}
+		return nil, nil, explain(&fs.PathError{Op: "read", Path: internal, Err: err})
 	}
 	var found standings
 	var boards []identity
@@ -45,7 +48,7 @@ func (s *Store) Inspect(ctx context.Context, class backend.Class, name string) (
 		}
 		id, err := found.read(filepath.Join(internal, name), k)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, explain(err)
 		}
 		boards = append(boards, id)
 	}
@@ -81,7 +84,7 @@ func (f *standings) read(path string, k key) (identity, error) {
 	defer h.close()
 	// Shared, so that those who inspect do not take each other for the session.
 	if dead, err := h.tryLock(backend.Shared); err != nil {
-		return identity{}, lockError(path, err)
+		return identity{}, &fs.PathError{Op: "lock", Path: path, Err: err}
 	} else if dead {
 		return identity{}, nil
 	}

@@ -97,5 +97,8 @@ func TestInspectWritesNothing(t *testing.T) {
 	}
 	s := openSession(t, dir)
 	told(t, dir, "x")
+	left(t, dir, ".dlock", ".dlock/clock", ".dlock/format", ".dlock/"+filepath.Base(s.board.path))
+	must(t, unlink(formatPath(dir)))
+	told(t, dir, "x")
 	left(t, dir, ".dlock", ".dlock/clock", ".dlock/"+filepath.Base(s.board.path))
 }

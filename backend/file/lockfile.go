@@ -1,7 +1,6 @@
 package file
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -48,7 +47,7 @@ func (f *lockfile) try(mode backend.Mode) (hold, bool, error) {
 		ok, err := h.tryLock(mode)
 		if err != nil {
 			h.close()
-			return hold{}, false, lockError(f.path, err)
+			return hold{}, false, &fs.PathError{Op: "lock", Path: f.path, Err: err}
 		}
 		if ok || !f.slot {
 			f.attend()
@@ -83,7 +82,7 @@ func (f *lockfile) borrow() (handle, error) {
 		f.spare = noHandle
 		return h, nil
 	}
-	h, err := f.s.open(f.path)
+	h, err := create(f.path)
 	if err != nil {
 		return noHandle, err
 	}
@@ -171,24 +170,6 @@ func (h hold) abandon() {
 func (h hold) stands() bool {
 	id, err := identityAt(h.file.path)
 	return err != nil || id == h.id
-}
-
-// open opens a lock file, if need be at the cost of handles that wait for a use.
-func (s *session) open(path string) (handle, error) {
-	h, err := create(path)
-	if err != nil && exhausted(err) && s.rest() {
-		h, err = create(path)
-	}
-	return h, err
-}
-
-// lockError says why a file could not be locked, other than by somebody's lock.
-func lockError(path string, err error) error {
-	e := error(&fs.PathError{Op: "lock", Path: path, Err: err})
-	if errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("%w: %w", backend.ErrUnsupported, e)
-	}
-	return e
 }
 
 func lostError(path string) error {

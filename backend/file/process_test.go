@@ -113,13 +113,29 @@ func spendthrift(p *peer) error {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return err
 	}
-	for i := range 100 { // idle ones are closed to make room
-		a := p.try(mutex("idle" + strconv.Itoa(i)))
-		if a.State != backend.Granted {
-			return a.Err
+	use := func() error {
+		for i := range 100 { // idle ones are closed to make room
+			a := p.try(mutex("idle" + strconv.Itoa(i)))
+			if a.State != backend.Granted {
+				return a.Err
+			}
+			a.release()
 		}
-		a.release()
+		return nil
 	}
+	if err := use(); err != nil {
+		return err
+	}
+	a := p.try(mutex("contended"))
+	if err := use(); err != nil {
+		return err
+	}
+	b := p.queue(mutex("contended")) // needs room, too
+	a.release()
+	if err := b.wait(); err != nil {
+		return fmt.Errorf("in the queue: %w", err)
+	}
+	b.release()
 	var held []*acquisition
 	for i := range 100 {
 		a := p.try(mutex("held" + strconv.Itoa(i)))
@@ -127,7 +143,7 @@ func spendthrift(p *peer) error {
 			held = append(held, a)
 			continue
 		}
-		if !errors.Is(a.Err, syscall.EMFILE) || !strings.Contains(a.Err.Error(), os.Getenv(dirVariable)) {
+		if a.State != backend.Refused || !errors.Is(a.Err, syscall.EMFILE) || !strings.Contains(a.Err.Error(), os.Getenv(dirVariable)) {
 			return fmt.Errorf("state %d: %w", a.State, a.Err)
 		}
 		held[0].release()

@@ -372,7 +372,7 @@ func TestPlaceGone(t *testing.T) {
 }
 
 func TestTicketNames(t *testing.T) {
-	for _, n := range []uint64{0, 1, maxReading} {
+	for _, n := range []uint64{0, 1, backend.MaxOrdinal} {
 		for _, mode := range []backend.Mode{backend.Exclusive, backend.Shared} {
 			if got, m, ok := parseTicketName(ticketName(n, mode)); got != n || m != mode || !ok {
 				t.Errorf("%d, %d: %d, %d, %v", n, mode, got, m, ok)

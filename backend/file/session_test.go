@@ -51,7 +51,7 @@ func TestLockError(t *testing.T) {
 		wrong = 6 // ERROR_INVALID_HANDLE
 	}
 	r := s.do1(t, acquire(2, "x"))
-	if e, ok := errors.AsType[*fs.PathError](r.Err); r.State != backend.Failed || !ok || e.Path != f.path || !errors.Is(r.Err, wrong) {
+	if e, ok := errors.AsType[*fs.PathError](r.Err); r.State != backend.Refused || !ok || e.Path != f.path || !errors.Is(r.Err, wrong) {
 		t.Errorf("%+v", r)
 	}
 	if len(s.claims) != 0 {
@@ -62,14 +62,24 @@ func TestLockError(t *testing.T) {
 	}
 }
 
-// ENOSYS and its like cannot be cured by trying again.
-func TestLockUnsupported(t *testing.T) {
-	if err := lockError("x", syscall.ENOSYS); !errors.Is(err, backend.ErrUnsupported) || !errors.Is(err, syscall.ENOSYS) {
-		t.Error(err)
+// Who waits keeps the place when a try fails for a reason that passes.
+func TestRefusedInQueue(t *testing.T) {
+	dir := t.TempDir()
+	s, other := openSession(t, dir), openSession(t, dir)
+	other.want(t, acquire(1, "x"), backend.Granted)
+	s.want(t, waiting(1, "x"), backend.Queued)
+	number := s.claims[1].ticket.number
+	f := s.claims[1].lock.file
+	f.spare.close()
+	f.spare = handle(1 << 20) // no such descriptor
+	if r := s.do1(t, waiting(1, "x")); r.State != backend.Refused || r.Err == nil {
+		t.Errorf("%+v", r)
 	}
-	if err := lockError("x", syscall.ENOLCK); errors.Is(err, backend.ErrUnsupported) || !errors.Is(err, syscall.ENOLCK) {
-		t.Error(err)
+	if c := s.claims[1]; c == nil || c.ticket == nil || c.ticket.number != number {
+		t.Error("the place is gone")
 	}
+	s.want(t, waiting(1, "x"), backend.Queued)
+	s.want(t, releaseOf(1), backend.Released)
 }
 
 // A lock on a file that the path no longer names is none.
@@ -136,10 +146,10 @@ func TestTraces(t *testing.T) {
 	}
 	base := filepath.Base(Path(dir, backend.Mutex, "x"))
 	boards := []string{".dlock/" + filepath.Base(s.board.path), ".dlock/" + filepath.Base(other.board.path)}
-	left(t, dir, append(boards, ".dlock", ".dlock/clock", base)...)
+	left(t, dir, append(boards, ".dlock", ".dlock/clock", ".dlock/format", base)...)
 	s.Close(t.Context())
 	other.Close(t.Context())
-	left(t, dir, ".dlock", ".dlock/clock", base)
+	left(t, dir, ".dlock", ".dlock/clock", ".dlock/format", base)
 }
 
 // left fails unless exactly these files and directories are in dir.

@@ -9,10 +9,17 @@
 // appear in it by and by and are removed when they have been idle for an hour;
 // its subdirectory .dlock holds the queues, the counter of fencing tokens, and for
 // each session a file that says what it holds and awaits, by which [Store.Inspect]
-// tells who holds a lock.
+// tells who holds a lock. The file .dlock/format says, as a decimal number in a line,
+// which format all this has, now 1: a directory with a greater number is left to
+// later versions.
 // Whoever deletes or replaces the file of a lock that is held takes the lock
-// away: its holder is told so. Nothing else may be done to the directory while
-// it is in use.
+// away: its holder is told so, at the latest by its release. Nothing else may be done
+// to the directory while it is in use.
+//
+// A disk that is full, too many open files, and other errors that can pass are
+// waited for. A missing right and whatever else somebody has to change first is an
+// error that wraps [backend.ErrDenied], and a file system without locks one that
+// wraps [backend.ErrUnsupported].
 //
 // On Linux waiters are told when it is their turn. Elsewhere they find out by polling,
 // at first each millisecond and at last ten times a second; [backend.Caps].Notify
@@ -57,7 +64,7 @@ func New(dir string) *Store {
 	if dir == "" {
 		s.err = fmt.Errorf("%w: a file backend without a directory", backend.ErrUnsupported)
 	} else if abs, err := filepath.Abs(dir); err != nil {
-		s.err = fmt.Errorf("dlock: file backend in %q: %w", dir, err)
+		s.err = fmt.Errorf("%w: file backend in %q: %w", backend.ErrUnsupported, dir, err)
 	} else {
 		s.dir = abs
 	}
@@ -104,6 +111,14 @@ func (s *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (b
 	if s.err != nil {
 		return nil, s.err
 	}
+	session, err := s.open(ctx, who)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return session, nil
+}
+
+func (s *Store) open(ctx context.Context, who backend.Party) (*session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -111,11 +126,14 @@ func (s *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (b
 	if err := os.MkdirAll(internal, 0o777); err != nil {
 		return nil, err
 	}
-	clock, err := openClock(filepath.Join(internal, "clock"), s.isLocal())
+	if err := setFormat(ctx, s.dir); err != nil {
+		return nil, err
+	}
+	clock, err := openClock(ctx, filepath.Join(internal, "clock"), s.isLocal())
 	if err != nil {
 		return nil, err
 	}
-	board, err := newBoard(s.dir, s.isLocal(), who, clock, time.Now())
+	board, err := newBoard(ctx, s.dir, s.isLocal(), who, clock, time.Now())
 	if err != nil {
 		clock.close()
 		return nil, err

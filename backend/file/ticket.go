@@ -62,7 +62,7 @@ func newTicket(dir string, number uint64, mode backend.Mode) (*ticket, bool, err
 	locked, err := h.tryLock(backend.Exclusive)
 	if err != nil {
 		t.remove()
-		return nil, false, lockError(t.path, err)
+		return nil, false, &fs.PathError{Op: "lock", Path: t.path, Err: err}
 	}
 	// It was to be seen before it was locked. Who locks it for a moment, to learn
 	// whether it is dead, removes it before letting go: so once it is ours and

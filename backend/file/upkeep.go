@@ -1,6 +1,7 @@
 package file
 
 import (
+	"context"
 	"path/filepath"
 	"time"
 )
@@ -72,8 +73,8 @@ func (s *session) inspect() {
 	}
 	n := max(0, len(u.unseen)-tendHolds)
 	for _, c := range u.unseen[n:] {
-		if !c.ended {
-			s.verify(c.lock)
+		if !c.ended && !c.lost && !c.stands() {
+			s.lose(c)
 		}
 	}
 	clear(u.unseen[n:])
@@ -86,7 +87,10 @@ func (s *session) repost() {
 		return
 	}
 	s.board.close()
-	if makeDir(filepath.Join(s.dir, internalDir)) != nil || s.board.open(s.clock, s.now) != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), clockWait)
+	defer cancel()
+	if makeDir(filepath.Join(s.dir, internalDir)) != nil || setFormat(ctx, s.dir) != nil ||
+		s.board.open(ctx, s.clock, s.now) != nil {
 		return
 	}
 	for _, c := range s.claims {

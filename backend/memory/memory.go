@@ -102,11 +102,11 @@ func (st *Store) Inspect(_ context.Context, class backend.Class, name string) (h
 
 // acquire answers an Acquire. st.mu is held.
 func (st *Store) acquire(s *session, op *backend.Op) backend.Result {
-	if err := op.Check(); err != nil {
-		return backend.Result{State: backend.Failed, Err: err}
-	}
 	if c := s.claims[op.Owner]; c != nil {
 		return st.repeat(c, op)
+	}
+	if err := op.Check(); err != nil {
+		return backend.Result{State: backend.Failed, Err: err}
 	}
 	l := st.locks[op.Class][op.Name]
 	if l != nil && l.limit != op.Limit {

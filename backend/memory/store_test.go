@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -112,10 +113,13 @@ func TestBadOps(t *testing.T) {
 			t.Errorf("bad %s: the good op got state %d", what, results[1].State)
 		}
 		// An owner stands for one acquisition.
-		op = good
-		op.Name = "b"
-		if results, _, _ = s.Apply(t.Context(), []backend.Op{op}); results[0].State != backend.Failed {
-			t.Errorf("an owner acquires another lock: state %d", results[0].State)
+		for _, name := range []string{"b", ""} {
+			op = good
+			op.Name = name
+			results, _, _ = s.Apply(t.Context(), []backend.Op{op})
+			if r := results[0]; r.State != backend.Failed || !errors.Is(r.Err, backend.ErrOwner) {
+				t.Errorf("an owner acquires another lock: %+v", r)
+			}
 		}
 	}
 }
