@@ -174,13 +174,12 @@ func (c *Coordinator) Acquire(ctx context.Context, claim *Claim) error {
 	} else {
 		claim.ready = make(chan struct{}, 1)
 	}
+	c.send(message{kind: submit, claim: claim})
 	if ctx.Done() == nil {
-		c.send(message{kind: submit, claim: claim})
 		<-claim.ready
 		return claim.Err
 	}
 	asked := time.Now()
-	c.send(message{kind: submit, claim: claim})
 	select {
 	case <-claim.ready:
 		return claim.Err

@@ -13,6 +13,7 @@ import (
 var rwChecks = []check{
 	{"rwmutex/many readers at once, and a writer after the last", checkReaders},
 	{"rwmutex/a writer that waits keeps new readers out, and enters", checkWriterPreferred},
+	{"rwmutex/a writer goes before a reader of its client that has waited for longer", checkWriterBeforeReader},
 	{"rwmutex/readers have a turn among many writers", checkReadersTurn},
 	{"rwmutex/a crowd of readers and writers", checkReaderWriterCrowd},
 	{"rwmutex/RLocker is the read lock", checkRLocker},
@@ -46,6 +47,23 @@ func checkReaders(f *fixture) {
 	}
 	f.release(h)
 	f.free(parties[2].RWMutex(f.name("a")))
+}
+
+func checkWriterBeforeReader(f *fixture) {
+	f.needs(f.caps.Queue, "Queue")
+	p := f.party()
+	for range 3 {
+		held := f.take(p.RWMutex(f.name("a")))
+		reader := f.waiter(readLock{p.RWMutex(f.name("a"))})
+		// Longer than a lock is handed on in memory, so that it is the store's turn.
+		time.Sleep(80 * time.Millisecond)
+		writer := f.waiter(p.RWMutex(f.name("a")))
+		f.release(held)
+		h := writer.granted()
+		reader.waiting()
+		f.release(h)
+		f.release(reader.granted())
+	}
 }
 
 func checkWriterPreferred(f *fixture) {
