@@ -186,7 +186,7 @@ func checkOwner(f *fixture) {
 					}
 					other.Do, other.Owner, other.Wait = backend.Acquire, mine.Owner, true
 					if r := s.answer(other); r.State != backend.Failed || !errors.Is(r.Err, backend.ErrOwner) {
-						f.Errorf("the owner of a %v of mode %d and limit %d asks for a %v %q of mode %d and limit %d: %s; want ErrOwner",
+						f.Fatalf("the owner of a %v of mode %d and limit %d asks for a %v %q of mode %d and limit %d: %s; want ErrOwner",
 							op.Class, op.Mode, op.Limit, other.Class, other.Name, other.Mode, other.Limit, s.said(r))
 					}
 				}
