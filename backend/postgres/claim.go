@@ -116,7 +116,9 @@ func (s *session) release(c *claim) {
 		c.lock.holders--
 		s.unhand(c.grip, c)
 		s.part(c)
-	case lost, refused:
+	case lost:
+		c.state, c.missing = leaving, true
+	case refused:
 		c.state = leaving
 	}
 }

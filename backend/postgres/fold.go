@@ -100,6 +100,9 @@ func (s *session) fold(q request, result, number int64) {
 			s.scrubbed()
 		}
 		if result != 1 {
+			if q.claim != nil {
+				q.claim.missing = true
+			}
 			s.die(fmt.Errorf("the server says that the session did not hold the %v %.80q", l.id.class, l.id.name))
 			return
 		}

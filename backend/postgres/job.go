@@ -12,6 +12,7 @@ type job struct {
 	lock    *lock
 	claim   *claim
 	started bool
+	first   bool // the first Release of an owner that was granted
 	done    bool
 	result  backend.Result
 }
@@ -29,7 +30,7 @@ func (s *session) advance() (left int) {
 			left++
 			continue
 		}
-		if !j.started {
+		if !j.started && s.err == nil {
 			s.start(j)
 		}
 		if j.started && !j.done {
@@ -61,6 +62,7 @@ func (s *session) start(j *job) {
 			return
 		}
 		s.at(j, j.claim.lock)
+		j.first = j.claim.granted()
 		s.release(j.claim)
 		return
 	case backend.Acquire:
@@ -124,6 +126,14 @@ func (s *session) did(j *job, r backend.Result) {
 	j.started, j.done, j.result = true, true, r
 }
 
+// released returns the result of a release, which may have found nothing to release.
+func released(missing bool) backend.Result {
+	if missing {
+		return backend.Result{State: backend.NotHeld}
+	}
+	return backend.Result{State: backend.Released}
+}
+
 // look answers a job if its claim has come far enough.
 func (s *session) look(j *job) {
 	c := j.claim
@@ -133,7 +143,7 @@ func (s *session) look(j *job) {
 			s.did(j, backend.Result{State: backend.Refused, Err: c.err})
 		case c.state == leaving && s.quiet(c):
 			delete(s.claims, c.owner)
-			s.did(j, backend.Result{State: backend.Released})
+			s.did(j, released(j.first && c.missing))
 		}
 		return
 	}

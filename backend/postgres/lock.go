@@ -58,7 +58,11 @@ type claim struct {
 	// Of one that holds, or did.
 	ordinal uint64
 	grip    *grip
+	missing bool // it had lost it when its release came to the server
 }
+
+// granted reports whether the claim was granted and not released since.
+func (c *claim) granted() bool { return c.state == held || c.state == lost }
 
 type claimState uint8
 

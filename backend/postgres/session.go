@@ -124,8 +124,11 @@ func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, above 
 func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
+	switch {
+	case errors.Is(s.err, backend.ErrClosed):
 		return nil, nil, s.err
+	case s.err != nil:
+		return nil, nil, fmt.Errorf("%w: %w", backend.ErrSessionOver, s.err) // Nothing of ops was sent.
 	}
 	now := time.Now()
 	s.jobs = slices.Grow(s.jobs[:0], len(ops))[:len(ops)]
@@ -168,7 +171,7 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 		s.die(errLapsed)
 	}
 	if s.err != nil {
-		return nil, nil, s.err
+		return s.died()
 	}
 	var silent error
 	if late && s.proved.Before(now) {

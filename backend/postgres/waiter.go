@@ -191,7 +191,7 @@ func (s *session) gone(wt *waiter, err error) {
 		return
 	}
 	if g := wt.grip; g != nil {
-		s.loseAll(g, fmt.Errorf("%w: %w", errGone, err))
+		s.loseAll(g, fmt.Errorf("%w: %w", errGone, err), wt.next != nil || wt.wire.mute || ended(err) && len(wt.wire.reply.sets) == 0)
 	}
 	w := wt.wait
 	if w == nil {
@@ -208,9 +208,13 @@ func (s *session) gone(wt *waiter, err error) {
 	}
 }
 
-// loseAll ends the holds of a grip that was lost.
-func (s *session) loseAll(g *grip, why error) {
+// loseAll ends the holds of a grip that was lost. late tells that a release that was on
+// its way came too late.
+func (s *session) loseAll(g *grip, why error, late bool) {
 	for _, c := range s.claims {
+		if c.grip == g && c.state == leaving {
+			c.missing = c.missing || late
+		}
 		if c.grip == g && c.state == held {
 			c.state = lost
 			c.lock.holders--

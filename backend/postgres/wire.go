@@ -34,6 +34,7 @@ type wire struct {
 	out  []byte // the pipeline that is being written
 	busy bool   // a pipeline has no answer yet
 	sent time.Time
+	mute bool // nothing of the last pipeline could be sent
 
 	due atomic.Int32 // ends of transactions that the answer still has to tell
 
@@ -109,8 +110,8 @@ func (w *wire) flush(now time.Time) error {
 	w.busy, w.sent = true, now
 	// It fits into the buffers of a socket, unless the network is stuck.
 	_ = w.conn.SetWriteDeadline(now.Add(w.patient))
-	_, err := w.conn.Write(w.out)
-	w.out = w.out[:0]
+	n, err := w.conn.Write(w.out)
+	w.out, w.mute = w.out[:0], n == 0
 	return err
 }
 
