@@ -26,12 +26,16 @@ type finding struct{ step, slept time.Duration }
 // they keep their distance the machine has not slept.
 func slept(now time.Time) time.Duration {
 	s := step(now)
-	if f := found.Load(); f != nil && (s-f.step).Abs() < time.Millisecond {
+	f := found.Load()
+	if f != nil && (s-f.step).Abs() < time.Millisecond {
 		return f.slept
 	}
 	d := bootAhead() - sleptAtStart
 	if d < jitter {
 		d = 0
+	}
+	if f != nil {
+		d = max(d, f.slept) // Once counted it stays, or leases would outlive their time.
 	}
 	found.Store(&finding{s, d})
 	return d

@@ -12,11 +12,11 @@ func TestLeaps(t *testing.T) {
 	for i, c := range []struct{ step, sum time.Duration }{
 		{0, 0},
 		{300 * time.Millisecond, 0},
-		{time.Hour, time.Hour},                    // set forward, or a sleep
+		{time.Hour, time.Hour}, // set forward, or a sleep
 		{time.Hour + time.Millisecond, time.Hour}, //
-		{0, time.Hour},                            // set back
-		{30 * time.Minute, 90 * time.Minute},      // a sleep
-		{-time.Hour, 90 * time.Minute},            // set back again
+		{0, time.Hour},                       // set back
+		{30 * time.Minute, 90 * time.Minute}, // a sleep
+		{-time.Hour, 90 * time.Minute},       // set back again
 		{-time.Hour + time.Minute, 91 * time.Minute},
 	} {
 		if sum := l.count(c.step); sum != c.sum {
