@@ -21,6 +21,9 @@ type unacked struct {
 
 // reset forgets all of it.
 func (u *unacked) reset() {
+	if len(u.ops) == 0 && u.at.IsZero() {
+		return // Nothing has been there since the last time.
+	}
 	clear(u.ops)
 	u.ops, u.sent, u.why, u.at = u.ops[:0], u.sent[:0], nil, time.Time{}
 	u.pause.Reset()
