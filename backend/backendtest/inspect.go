@@ -31,12 +31,13 @@ func (f *fixture) inspect(b backend.Backend, op backend.Op, holders, waiters []*
 	f.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), f.bound())
 	defer cancel()
+	var wrong error
 	for {
 		h, w, err := b.Inspect(ctx, op.Class, op.Name)
 		if err != nil {
-			f.Fatalf("inspect: %v", err)
+			f.Fatalf("inspect: %v (%v)", err, wrong)
 		}
-		wrong := told("holders", h, holders, f.Vague)
+		wrong = told("holders", h, holders, f.Vague)
 		if wrong == nil {
 			wrong = told("waiters", w, waiters, f.Vague)
 		}

@@ -207,8 +207,8 @@ func release(op backend.Op) backend.Op {
 	return op
 }
 
-// apply calls Apply once, for a third of the time to live at most. Where the session
-// is dead, or dies, the answers are Unknown.
+// apply calls Apply once, and not for so long that the session could not be saved
+// after it. Where the session is dead, or dies, the answers are Unknown.
 func (s *subject) apply(ops ...backend.Op) []backend.Result {
 	results := make([]backend.Result, len(ops))
 	for i := range results {
@@ -217,7 +217,7 @@ func (s *subject) apply(ops ...backend.Op) []backend.Result {
 	if s.over != nil {
 		return results
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.f.TTL/3)
+	ctx, cancel := context.WithTimeout(context.Background(), s.f.TTL*2/3)
 	defer cancel()
 	got, leases, err := s.session.Apply(ctx, ops)
 	if err != nil {

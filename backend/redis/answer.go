@@ -41,7 +41,7 @@ func (b *bucket) answer(r *request, v any, before time.Time) {
 		cause, left := strings.CutPrefix(text, leftBehind)
 		cause, unchanged := strings.CutPrefix(cause, unchanged)
 		result = backend.Result{State: backend.Failed, Err: errorText(cause)}
-		if left || unchanged && (r.again || c.state != asked) {
+		if left || unchanged && (r.again || c.state != asked) || passes(cause) {
 			result.State = backend.Refused
 		} else {
 			b.failed(r, result.Err)

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,9 +72,9 @@ func (b *bucket) send(ctx context.Context, beat bool) error {
 	}
 	if failed != nil {
 		b.look = true // It may have been about that.
-		b.trouble = failed
-		b.session.mu.Lock()
 		why := refusal(failed)
+		b.trouble = cmp.Or(why, failed)
+		b.session.mu.Lock()
 		for i := range b.requests {
 			if r := &b.requests[i]; r.result != nil && r.result.State == backend.Unknown {
 				if r.result.Err = failed; why != nil {

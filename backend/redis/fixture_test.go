@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"testing"
 	"time"
 
@@ -138,3 +139,6 @@ func released(op backend.Op) backend.Op {
 	op.Do, op.Wait = backend.Release, false
 	return op
 }
+
+// long reports whether tests are to take as long as they want.
+func long() bool { return os.Getenv("DLOCK_LONG") != "" }

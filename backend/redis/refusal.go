@@ -36,6 +36,12 @@ func errorText(text string) error {
 	return fmt.Errorf("redis: %.200s", text)
 }
 
+// passes reports whether a script has refused a request for the moment, as it does
+// before anything else.
+func passes(text string) bool {
+	return strings.HasPrefix(strings.TrimPrefix(text, "-"), "OOM")
+}
+
 // denials are what answers contain that waiting does not change. Within scripts
 // servers before 7.2 have no code for a missing right. A password that is being
 // changed is none of them.

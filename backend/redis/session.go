@@ -64,7 +64,12 @@ func (s *session) begin(ctx context.Context) error {
 		return s.failed(ctx, "subscribing to the channel of the session", err)
 	}
 	b := s.bucket(0)
-	err = b.begin(ctx)
+	// The server does nothing for a session that it does not know, but has the script then:
+	// later a slow link might have no time to send it.
+	_, err = batchScript.call(ctx, s.client, b.arguments(nil, false, 0))
+	if err == nil {
+		err = b.begin(ctx)
+	}
 	if err == nil {
 		err = ctx.Err()
 	}

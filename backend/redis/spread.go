@@ -18,10 +18,11 @@ type part struct {
 	at      []int // of ops, in the ops of Apply
 	results []backend.Result
 	lease   backend.Lease
+	fell    bool // the lease has fallen
 	running bool // until its bucket came by session.finished
 	began   time.Time
 	past    bool // it was begun by an Apply that has returned
-	slow    bool // it had no answer the last time, or the others did not wait for it
+	slow    bool // it had no answer the last time
 }
 
 // spread applies ops on a cluster: in each bucket for itself and at the same time.
@@ -132,7 +133,11 @@ func (s *session) start(b *bucket) {
 
 func (s *session) run(b *bucket) {
 	defer s.running.Done()
-	ctx, cancel := context.WithTimeout(s.life, s.patience)
+	patience := s.patience
+	if !b.begun {
+		patience = s.ttl // There is more to send, and no lease that is to be renewed.
+	}
+	ctx, cancel := context.WithTimeout(s.life, patience)
 	defer cancel()
 	p := &b.part
 	p.results = append(p.results[:0], make([]backend.Result, len(p.ops))...)
@@ -140,7 +145,8 @@ func (s *session) run(b *bucket) {
 		p.results[i].State = backend.Unknown
 	}
 	var err error
-	if p.lease, err = b.apply(ctx, p.ops, p.results); err != nil {
+	p.lease, err = b.apply(ctx, p.ops, p.results)
+	if p.fell = err != nil; p.fell {
 		b.fall(err)
 		for i := range p.results {
 			if p.results[i].State == backend.Unknown {
@@ -159,12 +165,11 @@ func (s *session) finish(b *bucket) {
 	if !p.lease.Until.IsZero() {
 		s.leases = append(s.leases, p.lease)
 	}
-	if p.past {
-		return
-	}
-	p.slow = false
+	p.slow = p.fell || p.lease.Err != nil
 	for i, at := range p.at {
-		s.results[at] = p.results[i]
+		if !p.past {
+			s.results[at] = p.results[i]
+		}
 		p.slow = p.slow || p.results[i].State == backend.Unknown
 	}
 }

@@ -133,13 +133,18 @@ func (s *quorumSession) due(leases []backend.Lease, now time.Time) []backend.Lea
 		case f.until.After(f.told):
 			f.told = f.until
 			leases = append(leases, f.lease())
-		case f.holders > 0 && f.until.Before(s.batch.began.Add(s.ttl-s.ttl/6-drift(s.ttl))) && s.forsaken(f, now):
+		case f.holders > 0 && s.unrenewed(f.until) && s.forsaken(f, now):
 			lease := f.lease()
 			lease.Err = s.errFooting(f)
 			leases = append(leases, lease)
 		}
 	}
 	return leases
+}
+
+// unrenewed reports whether a deadline is from before the present batch.
+func (s *quorumSession) unrenewed(until time.Time) bool {
+	return until.Before(s.batch.began.Add(s.ttl - drift(s.ttl)))
 }
 
 // forsaken reports whether too few nodes are about to renew a footing.
@@ -161,7 +166,7 @@ func (s *quorumSession) errFooting(f *footing) error {
 		case t == nil:
 		case t.over:
 			why[i] = errOver
-		case !t.until.After(f.until):
+		case s.unrenewed(t.until):
 			why[i] = cmp.Or(l.why(), errStraggler)
 		}
 	}

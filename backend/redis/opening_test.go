@@ -1,0 +1,104 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	client "github.com/redis/go-redis/v9"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+// A slowLink delivers what a server says after a delay, one answer's after another's.
+type slowLink struct{ delay time.Duration }
+
+func (l slowLink) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	near, far := net.Pipe()
+	go func() {
+		io.Copy(conn, far)
+		conn.Close()
+	}()
+	go func() {
+		defer far.Close()
+		b := make([]byte, 1<<16)
+		for {
+			n, err := conn.Read(b)
+			if err != nil {
+				return
+			}
+			time.Sleep(l.delay)
+			if _, err := far.Write(b[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	return near, nil
+}
+
+// TestOpenIsBoundedByItsContext opens sessions over a link that takes longer for each
+// answer than the leases live.
+func TestOpenIsBoundedByItsContext(t *testing.T) {
+	t.Parallel()
+	onAll(t, func(t *testing.T, d deployment) {
+		const ttl = 50 * time.Millisecond
+		link := slowLink{3 * ttl}
+		s, err := d.store(t, client.UniversalOptions{Dialer: link.dial}).Open(patient(t), ttl, backend.Party{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close(patient(t))
+	})
+}
+
+// TestOpenTellsWhatItWaitsFor opens sessions on servers that hang.
+func TestOpenTellsWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	onAll(t, func(t *testing.T, d deployment) {
+		st := d.store(t, client.UniversalOptions{})
+		for _, s := range d.servers {
+			s.Pause()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		_, err := st.Open(ctx, 50*time.Millisecond, backend.Party{})
+		if took := time.Since(began); took < 200*time.Millisecond || took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "asking the server") && !strings.Contains(err.Error(), "subscribing") {
+			t.Errorf("%v", err)
+		}
+		for _, s := range d.servers {
+			s.Resume()
+		}
+	})
+}
+
+// TestSlowLinkServes holds a lock over a link of which opening takes longer than the
+// time to live.
+func TestSlowLinkServes(t *testing.T) {
+	t.Parallel()
+	onAll(t, func(t *testing.T, d deployment) {
+		const ttl = time.Second
+		s := session(t, d.store(t, client.UniversalOptions{Dialer: slowLink{200 * time.Millisecond}.dial}), ttl)
+		op := mutexOp(1, "n")
+		granted(t, s, op)
+		for range 5 {
+			for _, l := range leases(t, s) {
+				if !time.Now().Before(l.Until) {
+					t.Errorf("the lease is over: %+v", l)
+				}
+			}
+		}
+		until(t, "released", func() bool { return state(t, s, released(op)) == backend.Released })
+	})
+}
