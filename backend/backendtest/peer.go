@@ -201,10 +201,13 @@ func (p *peer) mustSend(ops ...backend.Op) []backend.Result {
 	return results
 }
 
-// apply applies ops until all of them have an answer.
+// apply applies ops until all of them have an answer. A large batch may take its time,
+// as long as it gets on.
 func (p *peer) apply(ops []backend.Op) ([]backend.Result, error) {
-	ctx, cancel := context.WithTimeout(p.life, p.f.Patience)
+	ctx, cancel := context.WithCancel(p.life)
 	defer cancel()
+	stuck := time.AfterFunc(p.f.Patience, cancel)
+	defer stuck.Stop()
 	results := make([]backend.Result, len(ops))
 	unanswered := make([]int, len(ops))
 	for i := range ops {
@@ -238,6 +241,9 @@ func (p *peer) apply(ops []backend.Op) ([]backend.Result, error) {
 		}
 		if len(unknown) == 0 {
 			return results, nil
+		}
+		if len(unknown) < len(sent) {
+			stuck.Reset(p.f.Patience)
 		}
 		unanswered = unknown
 		select {
