@@ -3,7 +3,6 @@ package postgres
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -155,10 +154,7 @@ func (h *hole) close() {
 
 // url returns the address of a server through the hole.
 func (h *hole) url(r *rig) string {
-	u, err := url.Parse(r.server.URL())
-	r.must(err)
-	u.Host = h.listener.Addr().String()
-	return u.String()
+	return at(r.T, r.server, h.listener.Addr().String())
 }
 
 func TestBlackHoleEndsHoldsInTime(t *testing.T) {

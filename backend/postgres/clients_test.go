@@ -16,6 +16,7 @@ func TestClients(t *testing.T) {
 	dlocktest.Run(t, dlocktest.Harness{
 		Backend: func(t *testing.T) backend.Backend { return open(t, server.URL()) },
 		URL:     server.URL(),
+		Lose:    lose,
 		Vague:   true,
 	})
 }

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
+	"net/url"
 	"sync/atomic"
 	"testing"
 
@@ -41,10 +43,74 @@ func open(t testing.TB, url string, options ...Option) *Store {
 	return b.(*Store)
 }
 
+// at returns the address of a server by another way to it.
+func at(t testing.TB, server *pgtest.Server, host string) string {
+	u, err := url.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = host
+	return u.String()
+}
+
+// lose ends the connections that hold a lock, and returns when they are gone.
+func lose(t *testing.T, b backend.Backend, class backend.Class, name string) {
+	st := b.(*Store)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, err := st.connect(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hangUp(c)
+	all, err := st.sightings(ctx, c, class, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range all {
+		if !g.granted || g.gate {
+			continue
+		}
+		if _, err := c.Exec(ctx, "SELECT pg_terminate_backend($1, 60000)", g.pid); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// harness returns that of a store with options.
+func harness(server *pgtest.Server, caps backend.Caps, options ...Option) backendtest.Harness {
+	return backendtest.Harness{
+		New: func(t *testing.T) func() backend.Backend {
+			all := append([]Option{apart()}, options...)
+			return func() backend.Backend { return open(t, server.URL(), all...) }
+		},
+		Lose: lose,
+		Fault: func(t *testing.T) *backendtest.Between {
+			server := pgtest.New(t, quick()) // that it can restart
+			proxy := backendtest.NewProxy(t, fmt.Sprintf("127.0.0.1:%d", server.Port()))
+			all := append([]Option{apart()}, options...)
+			b := backendtest.Through(proxy)
+			b.Open = func() backend.Backend { return open(t, at(t, server, proxy.Addr()), all...) }
+			b.Direct = func() backend.Backend { return open(t, server.URL(), all...) }
+			b.Restart = func() {
+				if err := server.Restart(); err != nil {
+					t.Error(err)
+				}
+			}
+			b.CutEnds = true
+			return b
+		},
+		Caps:  caps,
+		Vague: true,
+	}
+}
+
+var allCaps = backend.Caps{Queue: true, Notify: true, Fencing: true, Processes: true, Inspect: true}
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	server := pgtest.New(t, quick("max_connections", "300"))
-	caps := backend.Caps{Queue: true, Notify: true, Fencing: true, Processes: true, Inspect: true}
+	caps := allCaps
 	pairs := func(c *config) error {
 		keys := c.keys
 		c.keys = func(class backend.Class, name string) Key { return Key{keys(class, name).value, true} }
@@ -52,14 +118,7 @@ func TestConformance(t *testing.T) {
 	}
 	run := func(name string, caps backend.Caps, options ...Option) {
 		t.Run(name, func(t *testing.T) {
-			backendtest.Run(t, backendtest.Harness{
-				New: func(t *testing.T) func() backend.Backend {
-					all := append([]Option{apart()}, options...)
-					return func() backend.Backend { return open(t, server.URL(), all...) }
-				},
-				Caps:  caps,
-				Vague: true,
-			})
+			backendtest.Run(t, harness(server, caps, options...))
 		})
 	}
 	run("default", caps)
@@ -69,4 +128,10 @@ func TestConformance(t *testing.T) {
 	run("pairs", caps, pairs)
 	caps.Fencing = false
 	run("without tokens", caps, WithoutTokens())
+}
+
+// The checks that need a Fault find bugs.
+func TestMutants(t *testing.T) {
+	t.Parallel()
+	backendtest.RunMutants(t, harness(pgtest.New(t, quick()), allCaps))
 }
