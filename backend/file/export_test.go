@@ -9,6 +9,9 @@ import (
 // Unlink removes a file that is in use.
 var Unlink = unlink
 
+// Dir returns the directory of a store.
+func Dir(b backend.Backend) string { return b.(*Store).dir }
+
 // Remote makes a store behave as on a network file system: it polls and does not
 // map its clock.
 func Remote(s *Store) *Store {
