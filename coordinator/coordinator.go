@@ -353,6 +353,9 @@ func (c *Coordinator) tell(now time.Time) {
 				c.config.OnLate(e.Claim)
 			}
 			e.Claim.Err = e.Err
+			if e.Told { // by an effect before this one, perhaps
+				e.Claim.Err = e.Claim.Ended()
+			}
 			e.Claim.answer()
 		case Move:
 			e.Claim.lease.Store(c.leases.get(e.Lease.ID))

@@ -12,6 +12,7 @@ import (
 type claim struct {
 	owner uint64
 	lock  *lock
+	index int // in lock.claims
 	mode  backend.Mode
 	limit uint32
 

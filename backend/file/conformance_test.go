@@ -1,6 +1,7 @@
 package file_test
 
 import (
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -8,6 +9,16 @@ import (
 	"github.com/dlock-go/dlock/backend/backendtest"
 	"github.com/dlock-go/dlock/backend/file"
 )
+
+// lose removes the files of a lock, the tickets of a semaphore among them.
+func lose(t *testing.T, b backend.Backend, class backend.Class, name string) {
+	path := file.Path(file.Dir(b), class, name)
+	slots, err := filepath.Glob(path + ".*")
+	must(t, err)
+	for _, path := range append(slots, path) {
+		must(t, file.Unlink(path))
+	}
+}
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
@@ -19,6 +30,7 @@ func TestConformance(t *testing.T) {
 				dir := t.TempDir()
 				return func() backend.Backend { return file.New(dir) }
 			},
+			Lose: lose,
 			Caps: caps,
 		})
 	})
@@ -31,6 +43,7 @@ func TestConformance(t *testing.T) {
 				dir := t.TempDir()
 				return func() backend.Backend { return file.Remote(file.New(dir)) }
 			},
+			Lose: lose,
 			Caps: caps,
 		})
 	})

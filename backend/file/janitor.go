@@ -1,6 +1,7 @@
 package file
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,10 @@ const (
 	sweepEvery = time.Hour
 	// sweepFiles is how many files one call of work looks at.
 	sweepFiles = 256
+	// glanceFiles is how many files glance looks at, of at most glanceAmong. A session
+	// that ends soon has used few, so the idle ones do not become more.
+	glanceFiles = 64
+	glanceAmong = 4096
 )
 
 // work goes on with the sweep, or begins one if it is time.
@@ -56,6 +61,28 @@ func (j *janitor) work(now time.Time) {
 	}
 	if err != nil { // io.EOF, as a rule
 		j.stop()
+	}
+}
+
+// glance looks at a few files of those that are still to be swept, by chance, in place
+// of a session that ends before it comes to them: where all sessions are short, as
+// those of a command are, nobody else would.
+func (j *janitor) glance(now time.Time) {
+	if len(j.todo) == 0 {
+		return
+	}
+	dir, err := os.Open(j.todo[len(j.todo)-1])
+	if err != nil {
+		return
+	}
+	names, _ := dir.Readdirnames(glanceAmong)
+	dir.Close()
+	rand.Shuffle(len(names), func(i, k int) { names[i], names[k] = names[k], names[i] })
+	for _, name := range names[:min(len(names), glanceFiles)] {
+		path := filepath.Join(dir.Name(), name)
+		if info, err := os.Lstat(path); err == nil && idle(info.ModTime(), now) {
+			sweep(path, now)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package file
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -83,6 +84,32 @@ func TestJanitor(t *testing.T) {
 	}
 	if r := other.do1(t, acquire(1, "idle")); r.State != backend.Busy {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Sessions that end before they have swept all sweep a part, so that short ones leave
+// no more and more behind.
+func TestJanitorOfShortSessions(t *testing.T) {
+	dir := t.TempDir()
+	s := openSession(t, dir)
+	const n = 4 * glanceFiles
+	for owner := range uint64(n + 1) {
+		s.want(t, acquire(owner+1, strconv.FormatUint(owner, 10)), backend.Granted)
+		if owner < n {
+			s.want(t, releaseOf(owner+1), backend.Released)
+		}
+	}
+	old := time.Now().Add(-2 * idleFor)
+	files, err := filepath.Glob(filepath.Join(dir, "*.mutex"))
+	must(t, err)
+	for _, path := range files {
+		must(t, os.Chtimes(path, old, old))
+	}
+	for range 5 {
+		openSession(t, dir).Close(t.Context())
+	}
+	if files, err = filepath.Glob(filepath.Join(dir, "*.mutex")); len(files) != 1 || err != nil {
+		t.Errorf("%d lock files are left, want the one that is held", len(files))
 	}
 }
 

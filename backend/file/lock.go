@@ -2,7 +2,6 @@ package file
 
 import (
 	"path/filepath"
-	"slices"
 
 	"github.com/dlock-go/dlock/backend"
 )
@@ -41,12 +40,15 @@ func (s *session) lockOf(class backend.Class, name string) *lock {
 }
 
 // attach and detach tell the lock who uses it.
-func (l *lock) attach(c *claim) { l.claims = append(l.claims, c) }
+func (l *lock) attach(c *claim) {
+	c.index = len(l.claims)
+	l.claims = append(l.claims, c)
+}
 
 func (l *lock) detach(c *claim) {
-	i := slices.Index(l.claims, c)
 	last := len(l.claims) - 1
-	l.claims[i] = l.claims[last]
+	moved := l.claims[last]
+	l.claims[c.index], moved.index = moved, c.index
 	l.claims[last] = nil
 	l.claims = l.claims[:last]
 }

@@ -15,8 +15,9 @@ type lockfile struct {
 	s       *session
 	lock    *lock
 	path    string
-	slot    bool // of a semaphore: only worth watching while it is locked
-	passing bool // not worth keeping open between uses
+	slot    bool   // of a semaphore: only worth watching while it is locked
+	number  uint32 // of a slot
+	passing bool   // not worth keeping between uses
 
 	id      identity  // the file that path named last; zero when not known
 	used    time.Time // when that file was last marked as used
@@ -148,21 +149,22 @@ func (f *lockfile) rest() bool {
 
 // release unlocks the file.
 func (h hold) release() {
-	h.file.holds--
-	if h.h.unlock() != nil {
-		h.h.close() // which unlocks it in any case
+	if h.file.passing || h.h.unlock() != nil {
+		h.abandon() // which unlocks it in any case
 		return
 	}
+	h.file.holds--
 	h.file.giveBack(h.h, h.id)
-	if h.file.passing {
-		h.file.forget()
-	}
 }
 
-// abandon unlocks a file without keeping anything of it.
+// abandon unlocks a file without keeping it open.
 func (h hold) abandon() {
 	h.file.holds--
 	h.h.close()
+	if h.file.passing {
+		h.file.forget()
+		delete(h.file.lock.pool.slots, h.file.number)
+	}
 }
 
 // stands reports whether the locked file is the one that its path names. It errs

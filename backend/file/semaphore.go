@@ -31,6 +31,10 @@ const keptSlots = 8
 // a moment in order to look at its limit or to set it.
 const settle = 50 * time.Microsecond
 
+// patient bounds the last pause for them. Meanwhile the session does nothing else, and
+// who waits for the end of another limit asks each second.
+const patient = 200 * settle
+
 // joinPool makes the session one of the semaphore's users. It reports false when
 // somebody who is not one of us has locked the semaphore's file.
 func (l *lock) joinPool(limit uint32) (bool, error) {
@@ -46,7 +50,7 @@ func (l *lock) joinPool(limit uint32) (bool, error) {
 		l.leavePool()
 	}
 	var found uint32
-	for pause := settle; pause < 1000*settle; pause *= 2 {
+	for pause := settle; pause < patient; pause *= 2 {
 		base, ok, err := l.file.try(backend.Shared)
 		if err != nil {
 			return false, err
@@ -59,6 +63,7 @@ func (l *lock) joinPool(limit uint32) (bool, error) {
 			}
 			if found == limit {
 				p.joined, p.base, p.limit = true, base, limit
+				p.shrink()
 				return true, nil
 			}
 			base.release()
@@ -95,12 +100,22 @@ func (l *lock) leavePool() {
 	}
 }
 
+// shrink forgets the slots beyond the limit.
+func (p *pool) shrink() {
+	for i, f := range p.slots {
+		if i >= p.limit && f.holds == 0 {
+			f.forget()
+			delete(p.slots, i)
+		}
+	}
+}
+
 // take locks a free slot.
 func (p *pool) take(l *lock) (hold, bool, error) {
 	for i := range p.limit {
 		f := p.slots[i]
 		if f == nil {
-			f = &lockfile{s: l.file.s, lock: l, path: slotPath(l.file.path, i), slot: true, passing: i >= keptSlots, spare: noHandle}
+			f = &lockfile{s: l.file.s, lock: l, path: slotPath(l.file.path, i), slot: true, number: i, passing: i >= keptSlots, spare: noHandle}
 		} else if f.holds > 0 {
 			continue // by another owner of this session
 		}

@@ -252,7 +252,7 @@ func (s *session) Close(ctx context.Context) error {
 	for q := range s.deserted {
 		q.remove()
 	}
-	s.upkeep.end()
+	s.upkeep.end(ctx, s.now)
 	s.board.close()
 	s.clock.close()
 	s.watch.close()

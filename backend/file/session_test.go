@@ -122,6 +122,28 @@ func TestRecentLocks(t *testing.T) {
 	}
 }
 
+// A semaphore that once was large, or had many users, leaves no more than a small one.
+func TestSlotsAreForgotten(t *testing.T) {
+	s := openSession(t, t.TempDir())
+	use := func(limit uint32) int {
+		for i := range uint64(limit) {
+			op := acquire(i+1, "x")
+			op.Class, op.Limit = backend.Semaphore, limit
+			s.want(t, op, backend.Granted)
+		}
+		for i := range uint64(limit) {
+			s.want(t, releaseOf(i+1), backend.Released)
+		}
+		return len(s.lockOf(backend.Semaphore, "x").pool.slots)
+	}
+	if n := use(100); n != keptSlots {
+		t.Errorf("%d slots are kept of 100, want %d", n, keptSlots)
+	}
+	if n := use(2); n != 2 {
+		t.Errorf("%d slots are kept of 2", n)
+	}
+}
+
 // Nothing stays of an uncontended, nor in the end of a contended lock, but its file.
 func TestTraces(t *testing.T) {
 	dir := t.TempDir()

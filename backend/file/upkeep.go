@@ -25,7 +25,12 @@ const (
 
 func newUpkeep(dir string) upkeep { return upkeep{janitor: janitor{dir: dir}} }
 
-func (u *upkeep) end() { u.janitor.stop() }
+func (u *upkeep) end(ctx context.Context, now time.Time) {
+	u.janitor.stop()
+	if ctx.Err() == nil {
+		u.janitor.glance(now)
+	}
+}
 
 // tend does what is to be done now and then. It is bounded, so that no heartbeat
 // takes long, however much is held.
