@@ -90,7 +90,8 @@ func WithReason(reason string) Option {
 // out of reach, lost locks, holds that were never released. The default is
 // slog.Default(). The logger may be slow: it is called on a goroutine of its own, with
 // one line after the other, and when 1024 of them wait, those that come are only
-// counted. Close waits for it.
+// counted. Close waits for it; a program that exits without Close may miss the last
+// lines.
 func WithLogger(logger *slog.Logger) Option {
 	return func(o *options) error {
 		if logger == nil {
