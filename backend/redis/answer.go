@@ -87,7 +87,7 @@ func (b *bucket) failed(r *request, why error) {
 func (b *bucket) refuse(r *request, why error) {
 	*r.result = backend.Result{State: backend.Refused, Err: why}
 	c := r.claim
-	if r.kind == acquire && errors.Is(why, backend.ErrDenied) && !c.asking && c.state == asked {
+	if r.kind == acquire && lasting(why) && !c.asking && c.state == asked {
 		r.result.State = backend.Failed
 		b.session.forget(c)
 	}

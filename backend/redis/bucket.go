@@ -69,10 +69,13 @@ func (b *bucket) begin(ctx context.Context) error {
 		why = strings.ToValidUTF8(why[:1<<10], "")
 	}
 	args := append(sessionScript.args(nil), 1, b.base+"a:"+b.sid, b.base, b.old, b.sid,
-		s.ttl.Milliseconds(), s.horizon.Milliseconds(), 1, s.who.Host, s.who.PID, why)
+		s.ttl.Milliseconds(), s.horizon.Milliseconds(), 1, formatNumber, s.who.Host, s.who.PID, why)
 	v, err := sessionScript.call(ctx, s.client, args)
 	if err != nil {
 		return err
+	}
+	if format, ok := v.(string); ok {
+		return errFormat(s.engine.node, b.base, format)
 	}
 	b.deaths, _ = v.(int64)
 	s.mu.Lock()

@@ -23,6 +23,10 @@
 // SUBSCRIBE, and within scripts the commands on keys and channels that begin with
 // the prefix.
 //
+// The key "format" behind the prefix has the number of the format of all others, in a
+// cluster once in each part and in a quorum on each node, behind q: there. Open refuses
+// another one than it knows.
+//
 // # One node
 //
 // Processes queue at the server in the order of their arrival, and whoever gives

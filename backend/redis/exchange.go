@@ -113,7 +113,7 @@ func (b *bucket) exchange(ctx context.Context, requests []request, beat bool) (f
 		err = reason(ctx, err)
 		// A cluster's client repeats what had no answer, so what it was refused in the
 		// end may have been done before, unless it is never allowed.
-		if why := refusal(err); why != nil && (s.engine.node.cluster == nil || errors.Is(why, backend.ErrDenied)) {
+		if why := refusal(err); why != nil && (s.engine.node.cluster == nil || lasting(why)) {
 			b.unsend(requests)
 		}
 		return false, err

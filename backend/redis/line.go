@@ -260,11 +260,14 @@ func (l *line) join(g greeting, standing string, begin bool) (ok bool, err error
 	name := s.id + "." + strconv.Itoa(l.terms)
 	args := joinScript.args(l.args[:0])
 	args = append(args, 1, s.quorum.prefix, g.run, g.uptime.Milliseconds(), standing, s.mostTTL().Milliseconds(), s.peers(),
-		name, l.generation, ttl, s.who.Host, s.who.PID, s.who.Reason)
+		name, l.generation, ttl, s.who.Host, s.who.PID, s.who.Reason, formatNumber)
 	before := time.Now()
 	v, err := joinScript.call(s.life, l.conn, args)
 	if err != nil {
 		return false, l.failed(err)
+	}
+	if format, ok := v.(string); ok {
+		return false, s.misfit(l, errFormat(l.node, s.quorum.prefix, format))
 	}
 	if v != int64(1) {
 		return false, nil

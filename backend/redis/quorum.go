@@ -67,12 +67,12 @@ func (q *quorum) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 	return s, nil
 }
 
-// errNodes tells that too few nodes take part. why has an entry for each node. It wraps
-// backend.ErrDenied if the nodes of which that is true are enough to prevent a majority.
+// errNodes tells that too few nodes take part. why has an entry for each node. It
+// wraps what is to last if it is true of enough nodes to prevent a majority.
 func (q *quorum) errNodes(why []error) error {
 	deny := 0
 	for _, err := range why {
-		if errors.Is(err, backend.ErrDenied) {
+		if lasting(err) {
 			deny++
 		}
 	}
@@ -80,7 +80,7 @@ func (q *quorum) errNodes(why []error) error {
 	for i, err := range why {
 		switch {
 		case err == nil:
-		case errors.Is(err, backend.ErrDenied) && deny <= len(q.nodes)-q.majority():
+		case lasting(err) && deny <= len(q.nodes)-q.majority():
 			causes = append(causes, fmt.Errorf("%s: %v", q.nodes[i], err))
 		default:
 			causes = append(causes, fmt.Errorf("%s: %w", q.nodes[i], err))

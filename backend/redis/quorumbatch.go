@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
@@ -273,7 +272,7 @@ func (s *quorumSession) result(op *backend.Op, b *bid, now time.Time, late bool)
 	case b.stuck:
 		why := s.errLines()
 		switch refusing, decisive := s.refusing(); {
-		case decisive && errors.Is(why, backend.ErrDenied):
+		case decisive && lasting(why):
 			s.end(b, backend.Result{State: backend.Failed, Err: why}, now)
 			delete(s.bids, op.Owner)
 			return b.result, true
@@ -295,7 +294,7 @@ func (s *quorumSession) refusing() (refusing, decisive bool) {
 			up++
 		case why != nil:
 			refuse++
-			if errors.Is(why, backend.ErrDenied) {
+			if lasting(why) {
 				deny++
 			}
 		}

@@ -93,6 +93,16 @@ func (s *quorumSession) unfitness() error {
 	return s.unfit
 }
 
+// misfit notes that a server cannot be a node, and returns why.
+func (s *quorumSession) misfit(l *line, why error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unfit == nil {
+		s.unfit = fmt.Errorf("%s: %w", l.node, why)
+	}
+	return why
+}
+
 // met takes the greeting of a server, and returns how the node stands if it has no
 // marker: it is part of a new quorum, has lost it, or nobody can tell.
 func (s *quorumSession) met(l *line, g greeting) (standing string, err error) {

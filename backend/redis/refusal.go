@@ -18,10 +18,10 @@ import (
 func refusal(err error) error {
 	var answer redis.Error
 	switch {
-	case err == nil, !errors.As(err, &answer), errors.Is(err, redis.Nil):
-		return nil
-	case errors.Is(err, backend.ErrDenied), errors.Is(err, backend.ErrUnsupported):
+	case lasting(err):
 		return err
+	case !errors.As(err, &answer), errors.Is(err, redis.Nil):
+		return nil
 	case denied(answer.Error()):
 		return fmt.Errorf("%w: %w", backend.ErrDenied, err)
 	}
@@ -40,6 +40,11 @@ func errorText(text string) error {
 // before anything else.
 func passes(text string) bool {
 	return strings.HasPrefix(strings.TrimPrefix(text, "-"), "OOM")
+}
+
+// lasting reports whether a refusal stays the same until somebody changes the server.
+func lasting(why error) bool {
+	return errors.Is(why, backend.ErrDenied) || errors.Is(why, backend.ErrUnsupported)
 }
 
 // denials are what answers contain that waiting does not change. Within scripts

@@ -4,11 +4,23 @@
 -- KEYS: the key of the new session, or of the old one when there is no new one.
 -- ARGV: what keys begin with, old session or "", new session or "", ttl and
 -- horizon in ms, 1 if the old session may leave something behind, else 0; then
--- what Inspect tells of the new one: host, process, reason.
+-- of the new one the format that it knows, and what Inspect tells of it: host,
+-- process, reason.
+--
+-- Answers with the count of the dead, or with the format of the keys as a text when
+-- that is another one, and does nothing then.
 
 local call = redis.call
 local EPOCH = 1577836800 -- as in batch.lua
 local base, old, new = ARGV[1], ARGV[2], ARGV[3]
+if new ~= '' then
+  local format = call('GET', base .. 'format')
+  if not format then
+    call('SET', base .. 'format', ARGV[7])
+  elseif format ~= ARGV[7] then
+    return format
+  end
+end
 if old ~= '' then
   call('DEL', base .. 'a:' .. old, base .. 'i:' .. old)
   call('ZREM', base .. 'l', old)
@@ -23,7 +35,7 @@ if new ~= '' then
   local time, info = call('TIME'), base .. 'i:' .. new
   local deadline = (time[1] - EPOCH) * 1000000 + time[2] + ARGV[4] * 1000
   call('ZADD', base .. 'l', string.format('%.0f', deadline), new)
-  call('HSET', info, 'n', 0, 'h', ARGV[7], 'p', ARGV[8], 'r', ARGV[9])
+  call('HSET', info, 'n', 0, 'h', ARGV[8], 'p', ARGV[9], 'r', ARGV[10])
   call('PEXPIRE', info, ARGV[5])
 end
 return tonumber(call('GET', base .. 'd') or 0)

@@ -37,11 +37,10 @@ func (d deployment) store(t *testing.T, o client.UniversalOptions) *redis.Store 
 	t.Helper()
 	var clients []client.UniversalClient
 	if d.cluster {
-		cluster := *o.Cluster()
 		for _, s := range d.servers {
-			cluster.Addrs = append(cluster.Addrs, s.Addr())
+			o.Addrs = append(o.Addrs, s.Addr())
 		}
-		clients = append(clients, client.NewClusterClient(&cluster))
+		clients = append(clients, client.NewClusterClient(o.Cluster()))
 	} else {
 		for _, s := range d.servers {
 			o.Addrs = []string{s.Addr()}

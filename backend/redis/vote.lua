@@ -5,6 +5,7 @@
 --               from, when it may vote, in ms; base, a token that nothing is granted
 --               at or below; most, the longest time to live in ms; born and peers:
 --               when it was set up as new, and the run_ids of the nodes then
+--   P format    the format of all these
 --   P live      zset: terms of sessions by their deadline in ms
 --   P floor     hash: the highest token that was granted, by bucket of names
 --   P s:TERM    hash: gen, the connection that speaks for the term; host, pid, reason

@@ -1,13 +1,22 @@
 -- Makes a connection the one that speaks for a term, and the term a living one if it
 -- is to begin. Returns 1, or 0 when the term is over and another has to begin.
+-- It returns the format of the keys, as a text, when that is another than the session
+-- knows, and does nothing then.
 -- ARGV: run_id, uptime in ms, how the node stands if it has no marker, the
 -- longest time to live in ms, the run_ids of a new quorum;
--- term, connection, time to live in ms if the term begins or 0, host, pid, reason.
+-- term, connection, time to live in ms if the term begins or 0, host, pid, reason, format.
 --
 -- It keeps the invariant that a server votes only when it remembers all votes that
 -- count: one that has lost its marker, or has started since it was set, has perhaps
 -- forgotten some, and waits until every lease of then is over. It may have
 -- granted tokens up to its clock plus the longest time to live: base is above them.
+
+local format = call('GET', P .. 'format')
+if not format then
+  call('SET', P .. 'format', ARGV[12])
+elseif format ~= ARGV[12] then
+  return format
+end
 
 local run, uptime, standing, most = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local marker = call('HMGET', P .. 'node', 'run', 'most')
