@@ -121,7 +121,8 @@ type Session interface {
 	// leases are then ignored. The error wraps ErrSessionOver if the driver knows
 	// that the store had ended the session before it saw any of ops: a Release among
 	// them then came too late, and its hold was lost. Otherwise their outcome counts
-	// as unknown.
+	// as unknown. A driver that knows what became of some of ops answers those, and the
+	// others Unknown, with a nil error, and tells the death by the next call and by Recv.
 	//
 	// ctx ends when an answer has become useless, and then Apply returns promptly.
 	// It belongs to the session and never to the caller of a lock.
