@@ -146,10 +146,11 @@ func (w *watch) end(e exit) exit {
 	if w.told {
 		// Its children were told too, and may need the rest of the grace.
 		w.process.linger(w.loss.killAt)
-		return exit{code: exitLost}
+		return exit{code: exitLost, lost: true}
 	}
 	if err := w.hold.Err(); err != nil && w.job.onLost != onLostIgnore {
-		return exit{code: exitLost, err: fmt.Errorf("%w, before the command ended", err)}
+		return exit{code: exitLost, lost: true, err: fmt.Errorf("%w, before the command ended", err)}
 	}
+	e.lost = w.loss.lost
 	return e
 }

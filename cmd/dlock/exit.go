@@ -23,6 +23,8 @@ const (
 type exit struct {
 	code int
 	err  error // what is to be said about it, or nil
+	// lost is set when the lock was lost, and that is said, in err or before.
+	lost bool
 	// interrupted is set when the terminal's interrupt ended the command, and
 	// came to nobody but the command, because that had the terminal.
 	interrupted bool

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/dlock-go/dlock"
@@ -84,7 +85,7 @@ func (j *job) refused(err error, client *dlock.Client) exit {
 	case errors.Is(err, dlock.ErrBusy):
 		e.err = fmt.Errorf("%s is busy%s", brief(j.name), j.blame(client))
 	case errors.Is(err, context.DeadlineExceeded):
-		e.err = fmt.Errorf("%s was not to be had within %v%s", brief(j.name), j.wait, j.blame(client))
+		e.err = fmt.Errorf("%s was not to be had within %v%s%s", brief(j.name), j.wait, trouble(err), j.blame(client))
 	default:
 		return failed(err)
 	}
@@ -95,6 +96,33 @@ func (j *job) refused(err error, client *dlock.Client) exit {
 		e.err = nil
 	}
 	return e
+}
+
+// trouble tells what else stood in the way when a wait ended: that the store did not
+// answer, say, or that others use another number of slots.
+func trouble(err error) string {
+	if why := beside(err); why != nil {
+		return ": " + strings.TrimPrefix(why.Error(), "dlock: ")
+	}
+	return ""
+}
+
+// beside returns the part of an error that is not about the end of a wait, or nil.
+func beside(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return beside(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			if why := beside(part); why != nil {
+				return why
+			}
+		}
+	}
+	return nil
 }
 
 // failed is the exit of dlock when the store answered with err.

@@ -4,8 +4,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +54,47 @@ func TestSlots(t *testing.T) {
 	third.exits(0, "third\n")
 	first.enter("")
 	first.exits(0, "done\n")
+}
+
+// Who wants another number of slots waits until nobody uses the present one.
+func TestSlotsOfAnotherNumber(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	holder := s.holder("--slots", "2")
+	waiter := s.sh("echo got", "--slots", "3")
+	deadline := time.Now().Add(patience)
+	for !strings.Contains(waiter.errors(), "another limit") {
+		if time.Now().After(deadline) {
+			t.Fatal("the wait is not told")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	hasty := s.sh("echo not reached", "--slots", "4", "-w", "300ms")
+	hasty.exits(75, "")
+	hasty.says(`"demo" was not to be had within 300ms: semaphore in use with another limit: 2, not 4: held by `)
+	s.sh("echo not reached", "--slots", "4", "-w", "1ms", "-q", "-E", "9").exits(9, "")
+	holder.enter("")
+	holder.exits(0, "done\n")
+	waiter.exits(0, "got\n")
+}
+
+// What a wait was in vain for is told without what ended it.
+func TestTrouble(t *testing.T) {
+	t.Parallel()
+	why := errors.New("dlock: no answer")
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{context.DeadlineExceeded, ""},
+		{fmt.Errorf("acquire: %w", context.DeadlineExceeded), ""},
+		{fmt.Errorf("acquire: %w (%w)", context.DeadlineExceeded, why), ": no answer"},
+		{fmt.Errorf("a: %w", errors.Join(fmt.Errorf("%w: %w", context.DeadlineExceeded, context.DeadlineExceeded), why)), ": no answer"},
+	} {
+		if got := trouble(test.err); got != test.want {
+			t.Errorf("%v: %q, want %q", test.err, got, test.want)
+		}
+	}
 }
 
 // The lock, the slots and the mutex of a name are those of Go programs, and do not

@@ -221,3 +221,20 @@ func TestLeaseThatIsRenewedAfterAll(t *testing.T) {
 	p.enter("")
 	p.exits(121, "")
 }
+
+// A loss that nothing tells of is found by the release. The directory is moved away,
+// which is looked for each second alone.
+func TestLossThatTheReleaseFinds(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		action string
+		code   int
+	}{{"term", 121}, {"kill", 121}, {"ignore", 5}} {
+		s := newStore(t)
+		p := s.sh("mv '"+s.dir+"' '"+s.dir+"~'; exit 5", "--on-lost", test.action)
+		p.exits(test.code, "")
+		if n := strings.Count(p.errors(), "lock lost"); n != 1 {
+			t.Errorf("--on-lost %s: the loss is told %d times: %q", test.action, n, p.errors())
+		}
+	}
+}

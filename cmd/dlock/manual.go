@@ -71,7 +71,7 @@ var subcommands = []subcommand{{
 		},
 		{
 			long: "slots", value: "N",
-			text: "Take one of N slots. At most N commands run at a time; all who use the slots of NAME have to agree on N.",
+			text: "Take one of N slots. At most N commands run at a time. While others use the slots of NAME with another N, dlock waits until nobody does; with -n it exits with 64.",
 			set:  (*job).setSlots,
 		},
 		{
@@ -186,10 +186,10 @@ var subcommands = []subcommand{{
 var statuses = []status{
 	{"that of the command", "it ran"},
 	{"1", "dlock failed in another way than these"},
-	{"64", "dlock was called wrongly, or with other --slots than those who hold some"},
-	{"69", "the store is out of reach, or cannot do what was asked"},
+	{"64", "dlock was called wrongly, or with -n and other --slots than those who hold some"},
+	{"69", "the store is out of reach, or refuses or cannot do what was asked"},
 	{"75", "the lock is held (-n) or was not to be had in time (-w), unless -E gives another code; of status: it is held or awaited"},
-	{"121", "the lock was lost while the command ran, or not renewed, so that the command had to end"},
+	{"121", "the lock was lost while the command ran, or not renewed, so that the command had to end; also when only its release found that out"},
 	{"126", "the command cannot be executed"},
 	{"127", "the command was not found"},
 	{"128 + N", "signal N ended the command, or dlock while it waited"},

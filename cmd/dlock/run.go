@@ -32,8 +32,12 @@ func (j *job) run() exit {
 	default:
 	}
 	e = j.guard(cmd, lock.hold, signals)
-	if err := lock.giveBack(); errors.Is(err, dlock.ErrLost) && e.code != exitLost && j.onLost != onLostIgnore {
-		return exit{code: exitLost, err: fmt.Errorf("%w, before the command ended", err)}
+	if err := lock.giveBack(); errors.Is(err, dlock.ErrLost) && !e.lost {
+		err = fmt.Errorf("%w, before the command ended", err)
+		if j.onLost != onLostIgnore {
+			return exit{code: exitLost, err: err}
+		}
+		say(err)
 	}
 	return e
 }
