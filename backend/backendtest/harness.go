@@ -46,7 +46,7 @@ type Harness struct {
 	TTL time.Duration
 
 	// Patience bounds every wait for what has to come, beyond the TTL. It is
-	// no measure of speed. 0 stands for 10 s.
+	// no measure of speed. 0 stands for 30 s.
 	Patience time.Duration
 }
 
@@ -58,7 +58,7 @@ func Run(t *testing.T, h Harness) {
 		h.TTL = 2 * time.Second
 	}
 	if h.Patience == 0 {
-		h.Patience = 10 * time.Second
+		h.Patience = 30 * time.Second
 	}
 	for _, group := range [][]check{
 		exclusionChecks, batchChecks, queueChecks, withdrawalChecks, rwChecks, semaphoreChecks,
