@@ -18,6 +18,14 @@ PLATFORMS := windows/amd64 darwin/arm64 linux/386
 # takes its time.
 WINDOWS := . ./coordinator ./session ./backend ./backend/memory ./backend/file
 
+# A program under the race detector sleeps for a second before it ends, and the tests
+# are hundreds of programs.
+RACE := atexit_sleep_ms=50
+
+# How many tests of a package run at a time. Most of them wait for something: there
+# are to be more than processors, and not so many that they wait for one.
+PARALLEL := 6
+
 FUZZTIME := 30s
 BENCH := .
 COUNT := 20
@@ -53,13 +61,14 @@ staticcheck: ## run staticcheck
 
 .PHONY: race
 race: ## run the tests under the race detector, and name the slowest
-	CGO_ENABLED=1 go run ./internal/slowest -race ./...
+	CGO_ENABLED=1 GORACE="$(RACE) $$GORACE" go run ./internal/slowest -race -parallel $(PARALLEL) ./...
 
 .PHONY: soak
-soak: needs ## run the tests of the DRIVERS with COUNT seeds from SEED on, and those that take long
+soak: needs ## run the tests of the DRIVERS and of file with COUNT seeds from SEED on, with all that takes long
 	@set -e; for seed in $$(seq $(or $(SEED),1) $$(($(or $(SEED),1) + $(COUNT) - 1))); do \
 		echo "seed $$seed"; \
-		DLOCK_LONG=1 CGO_ENABLED=1 go test -race -count 1 -timeout 1h $(DRIVERS:%=./backend/%) -args -seed $$seed -dlocktest.seed $$seed; \
+		DLOCK_LONG=1 CGO_ENABLED=1 GORACE="$(RACE) $$GORACE" go test -race -count 1 -timeout 1h -parallel $(PARALLEL) $(DRIVERS:%=./backend/%) -args -seed $$seed -dlocktest.seed $$seed; \
+		DLOCK_LONG=1 CGO_ENABLED=1 go test -race -count 1 -timeout 1h ./backend/file -args -seed $$seed; \
 	done
 
 .PHONY: test-windows

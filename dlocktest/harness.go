@@ -57,7 +57,7 @@ type Harness struct {
 	TTL time.Duration
 
 	// Patience bounds every wait for what has to come. It is no measure of
-	// speed. 0 stands for 10 s.
+	// speed. 0 stands for 30 s.
 	Patience time.Duration
 }
 
@@ -69,7 +69,7 @@ func Run(t *testing.T, h Harness) {
 		h.TTL = 2 * time.Second
 	}
 	if h.Patience == 0 {
-		h.Patience = 10 * time.Second
+		h.Patience = 30 * time.Second
 	}
 	for _, group := range [][]check{
 		exclusionChecks, cancelChecks, misuseChecks, nameChecks, holdChecks, doChecks, lossChecks, garbageChecks, closeChecks,

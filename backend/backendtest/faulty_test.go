@@ -18,6 +18,7 @@ var memoryCaps = backend.Caps{Queue: true, Notify: true, Fencing: true, Contende
 // honest driver: the suite has to bear it, and the wrapper has to keep the
 // contract while it makes it happen.
 func TestConformanceOfFaulty(t *testing.T) {
+	t.Parallel()
 	plan := backendtest.Plan{
 		Seed: backendtest.Rand(t).Uint64(),
 		Rates: map[backendtest.Fault]float64{
@@ -27,7 +28,7 @@ func TestConformanceOfFaulty(t *testing.T) {
 		},
 		Delay:  time.Millisecond,
 		Repair: 2 * time.Millisecond,
-		Lease:  time.Second,
+		Lease:  3 * time.Second, // that a busy machine can renew
 		Linger: 20 * time.Millisecond,
 	}
 	backendtest.Run(t, backendtest.Harness{

@@ -58,7 +58,7 @@ type Harness struct {
 	TTL time.Duration
 
 	// Patience bounds every wait for what has to come, beyond the TTL. It is
-	// no measure of speed. 0 stands for 10 s.
+	// no measure of speed. 0 stands for 30 s.
 	Patience time.Duration
 }
 
@@ -86,7 +86,7 @@ func (h Harness) withDefaults() Harness {
 		h.TTL = 2 * time.Second
 	}
 	if h.Patience == 0 {
-		h.Patience = 10 * time.Second
+		h.Patience = 30 * time.Second
 	}
 	return h
 }

@@ -3,6 +3,7 @@ package backendtest
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 )
@@ -12,8 +13,11 @@ var scheduleChecks = []check{
 }
 
 func checkSchedules(f *fixture) {
-	schedules := 20
-	if testing.Short() {
+	schedules := 10
+	switch {
+	case os.Getenv("DLOCK_LONG") != "":
+		schedules = 20
+	case testing.Short():
 		schedules = 4
 	}
 	random := Rand(f.T)

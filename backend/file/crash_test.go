@@ -92,20 +92,32 @@ func TestCount(t *testing.T) {
 	if err := os.WriteFile(path, []byte("0"), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	const processes = 8
+	sections := 100 // of each
+	if long {
+		sections = 500
+	}
 	var ps []*process
-	for range 8 {
+	for range processes {
 		ps = append(ps, start(t, dir, "counter"))
 	}
 	begin := time.Now()
 	for _, p := range ps {
 		p.say(path)
+		p.say(strconv.Itoa(sections))
+	}
+	for range sections / countedTogether {
+		for _, p := range ps {
+			p.expect("counted")
+		}
 	}
 	for _, p := range ps {
 		p.expect("done")
 	}
-	t.Logf("%v a section", time.Since(begin)/4000)
-	if b, _ := os.ReadFile(path); string(b) != "4000" {
-		t.Errorf("counted %s", b)
+	all := processes * sections
+	t.Logf("%v a section", time.Since(begin)/time.Duration(all))
+	if b, _ := os.ReadFile(path); string(b) != strconv.Itoa(all) {
+		t.Errorf("counted %s, want %d", b, all)
 	}
 }
 

@@ -3,6 +3,7 @@ package file_test
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,9 @@ import (
 
 // soon bounds what has to happen. It is no measure of speed.
 const soon = 20 * time.Second
+
+// long asks for tests that take long.
+var long = os.Getenv("DLOCK_LONG") != ""
 
 // A peer is a session with whom the tests can wait: it receives events and calls
 // Apply as the contract asks for.

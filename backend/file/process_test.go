@@ -87,17 +87,26 @@ func locker(p *peer, in *bufio.Scanner) {
 	}
 }
 
+// countedTogether is after how many sections a counter says that it goes on.
+const countedTogether = 50
+
 func cpu() time.Duration {
 	var u syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// counter adds one to the file it is told, again and again, under a lock.
+// counter adds one to the file it is told, as often as it is told, under a lock. Now
+// and then it says that it goes on.
 func counter(p *peer, in *bufio.Scanner) error {
 	in.Scan()
 	path := in.Text()
-	for range 500 {
+	in.Scan()
+	sections, err := strconv.Atoi(in.Text())
+	if err != nil {
+		return err
+	}
+	for i := range sections {
 		a := p.queue(mutex("x"))
 		if err := a.wait(); err != nil {
 			return err
@@ -114,6 +123,9 @@ func counter(p *peer, in *bufio.Scanner) error {
 			return err
 		}
 		a.release()
+		if (i+1)%countedTogether == 0 {
+			fmt.Println("counted")
+		}
 	}
 	return nil
 }

@@ -42,18 +42,18 @@ func (w *witness) leave(a *acquisition) error {
 func TestRemovalRaces(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		rounds int
+		rounds int                                    // five times as many take long
 		remove func(dir string, stop <-chan struct{}) // beside the lockers
 		after  func(dir string)                       // by each of them
 	}{
 		{
 			name:   "of the file after each use",
-			rounds: 500,
+			rounds: 100,
 			after:  func(dir string) { file.Unlink(file.Path(dir, backend.Mutex, "x")) },
 		},
 		{
 			name:   "of the directory",
-			rounds: 1000,
+			rounds: 200,
 			remove: func(dir string, stop <-chan struct{}) {
 				for {
 					select {
@@ -73,8 +73,11 @@ func TestRemovalRaces(t *testing.T) {
 			}
 			w := witness{inside: make(map[*acquisition]bool)}
 			rounds := test.rounds
-			if testing.Short() {
-				rounds /= 10
+			switch {
+			case long:
+				rounds *= 5
+			case testing.Short():
+				rounds /= 2
 			}
 			var lockers, remover sync.WaitGroup
 			stop := make(chan struct{})

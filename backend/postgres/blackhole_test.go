@@ -204,6 +204,7 @@ func TestBlackHoleWhileConnecting(t *testing.T) {
 
 // Only the connections that wait are in the hole; the one that holds is well.
 func TestBlackHoleLeavesNobodyWaiting(t *testing.T) {
+	t.Parallel()
 	for name, ended := range map[string]bool{"server hangs up": true, "server knows nothing": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -236,6 +237,7 @@ func TestBlackHoleLeavesNobodyWaiting(t *testing.T) {
 // A wait session that has been asked whether it is alive sends nothing else until it
 // has answered, so whoever it serves does not stand in a queue.
 func TestNobodyQueuesBehindAPing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	hole := newHole(r)
 	const ttl = 2 * time.Second

@@ -46,6 +46,7 @@ func TestCyclesUseOneConnection(t *testing.T) {
 }
 
 func TestBrokenConnectionLosesItsLocksAlone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a := r.client(r.server.URL())
 	victim := r.backends()

@@ -76,6 +76,7 @@ func TestThousandsOfGoroutinesShareFewConnections(t *testing.T) {
 }
 
 func TestThousandLocksOnOneConnection(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	c := r.client(r.server.URL())
 	var holds []*dlock.Hold
@@ -108,6 +109,7 @@ func TestThousandLocksOnOneConnection(t *testing.T) {
 // A server whose table of locks is full has no room for anybody. That what is
 // held stays so is what matters.
 func TestServerWithoutRoomForMoreLocks(t *testing.T) {
+	t.Parallel()
 	// The table is a few times as large as these say.
 	r := newRig(t, "max_locks_per_transaction", "10", "max_connections", "12", "max_wal_senders", "0", "autovacuum", "off")
 	c := r.over(open(t, r.server.URL(), WithMaxLocks(1_000_000)))

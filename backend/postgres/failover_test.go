@@ -12,6 +12,7 @@ import (
 // A failover is a primary with a standby that takes over, and two clients that
 // know both.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	const ttl = 3 * time.Second
 	for name, fault := range map[string]struct {
 		end   func(*pgtest.Server) error

@@ -58,6 +58,7 @@ func TestApplicationName(t *testing.T) {
 
 // Who takes a lock without dlock is there, and that is all.
 func TestInspectTellsOfStrangers(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	c := r.client(r.server.URL(), dlock.WithReason("import"))
 	conn, tx := r.connect(r.server.URL()), r.tx()
@@ -90,6 +91,7 @@ func TestInspectTellsOfStrangers(t *testing.T) {
 // The lock can be seen in pg_locks under its key, and whose it is in
 // pg_stat_activity.
 func TestPeopleSeeLocks(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	c := r.client(r.server.URL(), dlock.WithReason("nightly export"))
 	h := r.acquire(c.Mutex("x"))

@@ -59,6 +59,7 @@ func TestLongPauseOfTheServerIsALoss(t *testing.T) {
 }
 
 func TestRestartOfTheServer(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.client(r.server.URL()), r.client(r.server.URL())
 	h := r.acquire(a.Mutex("x"))
@@ -78,6 +79,7 @@ func TestRestartOfTheServer(t *testing.T) {
 
 // A wait session that is lost costs its place, and nothing else.
 func TestLostWaitSession(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.client(r.server.URL()), r.client(r.server.URL())
 	holders := r.backends()
@@ -108,6 +110,7 @@ func TestLostWaitSession(t *testing.T) {
 // Some wait sessions keep the mutexes that they have waited for, each for as long as
 // it is held and no longer. What they keep is lost with them, and nothing else is.
 func TestKeepers(t *testing.T) {
+	t.Parallel()
 	const names, most = 6, 3
 	r := newRig(t)
 	a, b := r.client(r.server.URL(), dlock.WithTTL(2*time.Second)), r.client(r.server.URL(), dlock.WithTTL(2*time.Second))
@@ -179,6 +182,7 @@ func TestKeepers(t *testing.T) {
 // A wait session holds what it has to keep from strangers. When it is lost, so is
 // that, and no more.
 func TestLostKeeper(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	c := r.client(r.server.URL())
 	holder := r.backends()

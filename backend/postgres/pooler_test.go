@@ -15,6 +15,7 @@ import (
 )
 
 func TestPoolerInSessionModeWorks(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	pooler := pgtest.NewPooler(t, r.server, pgtest.SessionPooling, map[string]string{"default_pool_size": "40"})
 	a, b, direct := r.client(pooler.URL()), r.client(pooler.URL()), r.client(r.server.URL())

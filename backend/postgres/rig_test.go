@@ -32,9 +32,10 @@ func newRig(t *testing.T, settings ...string) *rig {
 	return rigOn(t, pgtest.New(t, quick(settings...)))
 }
 
-// quick is the configuration of a server whose data need not survive anything.
+// quick is the configuration of a server whose data need not survive anything, and
+// that asks for no password.
 func quick(settings ...string) pgtest.Config {
-	c := pgtest.Config{Settings: map[string]string{"fsync": "off", "deadlock_timeout": "100ms"}}
+	c := pgtest.Config{Trust: true, Settings: map[string]string{"fsync": "off", "deadlock_timeout": "100ms"}}
 	for i := 0; i < len(settings); i += 2 {
 		c.Settings[settings[i]] = settings[i+1]
 	}

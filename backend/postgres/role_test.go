@@ -35,6 +35,7 @@ func (r *rig) refused(url string, options ...dlock.Option) error {
 }
 
 func TestRoleWithoutRightToCreateTheSequence(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	url := r.app()
 	err := r.refused(url)
@@ -65,6 +66,7 @@ func TestRoleWithoutRightToCreateTheSequence(t *testing.T) {
 }
 
 func TestRoleWithoutRightToUseTheSequence(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.client(r.server.URL()) // The superuser makes it.
 	url := r.app()
@@ -122,6 +124,7 @@ func TestRoleWithSettingsInTheWay(t *testing.T) {
 }
 
 func TestServerFullOfConnections(t *testing.T) {
+	t.Parallel()
 	const most = 12
 	r := newRig(t, "max_connections", fmt.Sprint(most), "superuser_reserved_connections", "0")
 	a, b := r.client(r.server.URL()), r.client(r.server.URL())
@@ -159,6 +162,7 @@ func TestServerFullOfConnections(t *testing.T) {
 }
 
 func TestStandbyIsRefused(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	standby := pgtest.NewStandby(t, r.server, quick())
 	for _, url := range []string{standby.URL(), standby.URL("target_session_attrs=any"), standby.URL("target_session_attrs=standby")} {
@@ -169,7 +173,10 @@ func TestStandbyIsRefused(t *testing.T) {
 }
 
 func TestWrongPasswordIsToldWithoutIt(t *testing.T) {
-	r := newRig(t)
+	t.Parallel()
+	config := quick()
+	config.Trust = false
+	r := rigOn(t, pgtest.New(t, config))
 	const wrong = "a-guess"
 	err := r.refused(strings.Replace(r.server.URL(), pgtest.Password, wrong, 1))
 	if sqlState(err) != "28P01" || strings.Contains(err.Error(), wrong) {

@@ -79,6 +79,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 // A standby may take over before it has heard of the sequence: the client makes it
 // again, though it knows that it was there.
 func TestSequenceIsMadeAgain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	c := r.client(r.server.URL())
 	h := r.acquire(c.Mutex("x"))

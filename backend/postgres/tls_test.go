@@ -9,6 +9,7 @@ import (
 )
 
 func TestTLSWithItsCertificateAlone(t *testing.T) {
+	t.Parallel()
 	config := quick()
 	config.TLS = true
 	r := rigOn(t, pgtest.New(t, config))

@@ -26,6 +26,7 @@ var pairings = []pairing{
 }
 
 func TestTransactionsAndClientsExcludeEachOther(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	c, spaced := r.client(r.server.URL()), r.client(r.server.URL(), dlock.WithNamespace("space"))
 	tx := r.tx()
@@ -71,6 +72,7 @@ func TestTransactionsAndClientsExcludeEachOther(t *testing.T) {
 }
 
 func TestClientWaitsForTransactionAndBack(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	c := r.client(r.server.URL())
 	for _, p := range pairings {
@@ -119,6 +121,7 @@ func TestNobodyStarvesBesideClients(t *testing.T) {
 }
 
 func TestKeysOfClients(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for _, c := range []struct {
 		keys []Option
@@ -184,6 +187,7 @@ func TestKeysOfClients(t *testing.T) {
 // finds that out for one who begins to wait at a time, and if that is the client,
 // it must not leave the others alone with it.
 func TestDeadlockThroughAWaiter(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	c := r.client(r.server.URL())
 	gate := nameKey(backend.Mutex, "b").derive("gate")

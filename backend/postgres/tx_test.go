@@ -50,6 +50,7 @@ func (r *rig) free(tx pgx.Tx, class backend.Class, name string, want bool, optio
 }
 
 func TestLockInTransactionEndsWithIt(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	other := r.tx()
 	conn := r.connect(r.server.URL())
@@ -83,6 +84,7 @@ func TestLockInTransactionEndsWithIt(t *testing.T) {
 
 // A lock by hand stands for the one of a session.
 func TestLockInTransactionExcludesSessions(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	session := r.connect(r.server.URL())
 	for _, way := range txWays {
@@ -111,6 +113,7 @@ func TestLockInTransactionExcludesSessions(t *testing.T) {
 }
 
 func TestKeysOfLocksInTransactions(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	holder, other := r.tx(), r.tx()
 	r.must(LockTx(r.ctx, holder, "name"))
@@ -172,6 +175,7 @@ func (r *rig) session(conn *pgx.Conn, key Key, shared string, held func()) error
 }
 
 func TestTransactionsAndSessionsAreServedInOrder(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	key := nameKey(backend.Mutex, "queue")
 	holder := r.tx()
@@ -211,6 +215,7 @@ func TestTransactionsAndSessionsAreServedInOrder(t *testing.T) {
 }
 
 func TestTryInTransactionDoesNotPassAWaiter(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	tx := r.tx()
 	gate := nameKey(backend.RWMutex, "queue").derive("gate")
@@ -234,6 +239,7 @@ func TestTryInTransactionDoesNotPassAWaiter(t *testing.T) {
 }
 
 func TestReadersInTransactionsOverlapWithSessions(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	tx := r.tx()
 	r.must(RLockTx(r.ctx, tx, "shelf"))
@@ -337,6 +343,7 @@ func (r *rig) crowded(n int) {
 }
 
 func TestSettingsOfATransactionAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	conn := r.connect(r.server.URL())
 	// These would find the lock free if names were looked up along the path.
@@ -375,6 +382,7 @@ func code(err error) string {
 }
 
 func TestTimeoutsOfATransactionHold(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.must(LockTx(r.ctx, r.tx(), "held"))
 	for setting, want := range map[string]string{"lock_timeout": "55P03", "statement_timeout": "57014"} {
@@ -397,6 +405,7 @@ func TestTimeoutsOfATransactionHold(t *testing.T) {
 }
 
 func TestDeadlockOfTransactionsIsAnError(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	txs := []pgx.Tx{r.tx(), r.tx()}
 	names := []string{"a", "b"}
@@ -426,6 +435,7 @@ func TestDeadlockOfTransactionsIsAnError(t *testing.T) {
 }
 
 func TestEndOfTheContextEndsTheWait(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.must(LockTx(r.ctx, r.tx(), "held"))
 	for name, change := range map[string]func(*pgx.ConnConfig){
@@ -466,6 +476,7 @@ func TestEndOfTheContextEndsTheWait(t *testing.T) {
 }
 
 func TestContextThatHasEndedTouchesNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	tx := r.tx()
 	ctx, cancel := context.WithCancel(r.ctx)
@@ -483,6 +494,7 @@ func TestContextThatHasEndedTouchesNothing(t *testing.T) {
 }
 
 func TestLockInNestedTransaction(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	tx, other := r.tx(), r.tx()
 	for _, way := range txWays {
@@ -500,6 +512,7 @@ func TestLockInNestedTransaction(t *testing.T) {
 }
 
 func TestLockTwiceInOneTransaction(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	tx := r.tx()
 	key := nameKey(backend.Mutex, "twice")
@@ -515,6 +528,7 @@ func TestLockTwiceInOneTransaction(t *testing.T) {
 
 // A full table of locks can fail a try between its gate and its lock.
 func TestFullLockTableLeavesNoGate(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "max_connections", "5", "max_locks_per_transaction", "10", "autovacuum", "off")
 	key := nameKey(backend.Mutex, "gate kept")
 	gate := key.derive("gate")
@@ -566,6 +580,7 @@ func TestFullLockTableLeavesNoGate(t *testing.T) {
 }
 
 func TestStandbyRefusesLocksInTransactions(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	standby := pgtest.NewStandby(t, r.server, quick())
 	tx := r.begin(r.connect(standby.URL()))
@@ -580,6 +595,7 @@ func TestStandbyRefusesLocksInTransactions(t *testing.T) {
 }
 
 func TestEveryExecModeLocksInTransactions(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	other := r.tx()
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe,
@@ -604,6 +620,7 @@ func TestEveryExecModeLocksInTransactions(t *testing.T) {
 // One connection of the server serves one transaction at a time in whichever mode
 // PgBouncer pools, and more is not needed.
 func TestLocksInTransactionsThroughPooler(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for _, mode := range []pgtest.PoolMode{pgtest.SessionPooling, pgtest.TransactionPooling} {
 		pooler := pgtest.NewPooler(t, r.server, mode, nil)
@@ -624,6 +641,7 @@ func TestLocksInTransactionsThroughPooler(t *testing.T) {
 }
 
 func TestBadInputOfLocksInTransactions(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	tx := r.tx()
 	ended := r.tx()

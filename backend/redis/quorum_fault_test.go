@@ -31,6 +31,7 @@ func votes(t *testing.T, s *redistest.Server, kinds string) int {
 // What a node has forgotten it must not give to another before the first holder's lease
 // is over.
 func TestQuorumRestartEmpty(t *testing.T) {
+	t.Parallel()
 	const ttl = 2 * time.Second
 	servers := startNodes(t, 3)
 	st := storeOn(t, servers, "t:").WithMaxTTL(ttl)
@@ -70,6 +71,7 @@ func TestQuorumRestartEmpty(t *testing.T) {
 
 // A hold survives that all nodes are restarted without their data, one by one.
 func TestQuorumRollingRestart(t *testing.T) {
+	t.Parallel()
 	const ttl = 2 * time.Second
 	servers := startNodes(t, 3)
 	url := urlOn(servers) + "?max-ttl=2s&prefix=t:"
@@ -259,6 +261,7 @@ func TestQuorumSlowAcquire(t *testing.T) {
 }
 
 func TestQuorumMisuse(t *testing.T) {
+	t.Parallel()
 	servers := startNodes(t, 3)
 	fails := func(what string, b backend.Backend, ttl time.Duration, words ...string) {
 		t.Helper()
@@ -323,6 +326,7 @@ func TestQuorumMisuse(t *testing.T) {
 // While the outcome of an Acquire is unknown, so is that of a Release behind it: it will
 // be sent again behind the Acquire.
 func TestQuorumUnknownInOrder(t *testing.T) {
+	t.Parallel()
 	servers := startNodes(t, 3)
 	s := session(t, storeOn(t, servers, "t:"), time.Second)
 	servers[0].Kill()

@@ -105,7 +105,10 @@ func (h *home) command(path string, args ...string) (*exec.Cmd, error) {
 }
 
 // run runs a program of the server to its end and returns what it printed.
-func (h *home) run(name string, args ...string) (string, error) {
+func (h *home) run(name string, args ...string) (string, error) { return h.feed("", name, args...) }
+
+// feed is run for a program that reads something.
+func (h *home) feed(input, name string, args ...string) (string, error) {
 	path, err := program(name)
 	if err != nil {
 		return "", err
@@ -114,6 +117,7 @@ func (h *home) run(name string, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	cmd.Stdin = strings.NewReader(input)
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	if err := cmd.Start(); err != nil {

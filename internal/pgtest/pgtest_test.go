@@ -46,6 +46,7 @@ func must(t *testing.T, err error) {
 }
 
 func TestServerKeepsItsDataAndPort(t *testing.T) {
+	t.Parallel()
 	s := New(t, Config{Settings: map[string]string{"max_connections": "7", "application_name": "it's"}})
 	ask(t, s, "SHOW max_connections", "7")
 	ask(t, s, "SHOW fsync", "on")
@@ -73,6 +74,7 @@ func TestServerKeepsItsDataAndPort(t *testing.T) {
 }
 
 func TestCloseLeavesNothing(t *testing.T) {
+	t.Parallel()
 	s, err := Start(quick)
 	check(t, err)
 	pid := s.PID()
@@ -88,6 +90,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 }
 
 func TestBadSettingIsAnErrorWithTheLog(t *testing.T) {
+	t.Parallel()
 	s, err := Start(Config{Settings: map[string]string{"max_connections": "many"}})
 	if errors.Is(err, ErrMissing) {
 		t.Skip(err)
@@ -102,6 +105,7 @@ func TestBadSettingIsAnErrorWithTheLog(t *testing.T) {
 }
 
 func TestPausedServerDoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	s := New(t, quick)
 	must(t, s.Pause())
 	c, err := net.Dial("tcp", address(s.Port()))
@@ -126,6 +130,7 @@ func TestPausedServerDoesNotAnswer(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
+	t.Parallel()
 	s := New(t, quick)
 	ask(t, s, "ALTER SYSTEM SET work_mem = '5MB'", "")
 	must(t, s.Reload())
@@ -136,6 +141,7 @@ func TestReload(t *testing.T) {
 }
 
 func TestStandbyFollowsAndIsPromoted(t *testing.T) {
+	t.Parallel()
 	primary := New(t, quick)
 	ask(t, primary, "CREATE TABLE followed (n int)", "")
 	standby := NewStandby(t, primary, quick)
@@ -153,6 +159,7 @@ func TestStandbyFollowsAndIsPromoted(t *testing.T) {
 }
 
 func TestCertificateNamesTheServer(t *testing.T) {
+	t.Parallel()
 	s := New(t, Config{Settings: quick.Settings, TLS: true})
 	c, err := net.Dial("tcp", address(s.Port()))
 	must(t, err)
@@ -173,6 +180,7 @@ func TestCertificateNamesTheServer(t *testing.T) {
 }
 
 func TestPooler(t *testing.T) {
+	t.Parallel()
 	s := New(t, quick)
 	p := NewPooler(t, s, TransactionPooling, map[string]string{"default_pool_size": "3"})
 	got, err := s.home.run("psql", "--no-align", "--tuples-only", "--command=SELECT 1", p.URL())
@@ -186,6 +194,7 @@ func TestPooler(t *testing.T) {
 }
 
 func TestWrongPasswordIsRefused(t *testing.T) {
+	t.Parallel()
 	s := New(t, quick)
 	url := strings.Replace(s.URL(), Password, "guess", 1)
 	if _, err := s.home.run("psql", "--command=SELECT 1", url); err == nil || !strings.Contains(err.Error(), "password authentication failed") {
@@ -209,6 +218,7 @@ func leave() {
 }
 
 func TestNothingOutlivesAKilledProcess(t *testing.T) {
+	t.Parallel()
 	check(t, func() error { _, err := program("postgres"); return err }())
 	for _, state := range []string{"running", "paused"} {
 		t.Run(state, func(t *testing.T) {

@@ -19,6 +19,10 @@ type Config struct {
 	Settings map[string]string
 	// TLS gives the server a certificate; Server.Certificate is its file.
 	TLS bool
+	// Trust lets the server ask nobody for the password. To prove that it knows one
+	// costs a client thousands of hashes for each connection, and under the race
+	// detector more than all the rest of a short test.
+	Trust bool
 }
 
 // A Server is a Postgres server in a directory of its own. Its methods may be
@@ -92,6 +96,11 @@ func (s *Server) configure(config Config) error {
 		settings["ssl_cert_file"] = s.home.path("server.crt")
 		settings["ssl_key_file"] = s.home.path("server.key")
 	}
+	if config.Trust {
+		if err := s.home.write("data/pg_hba.conf", trusting); err != nil {
+			return err
+		}
+	}
 	maps.Copy(settings, config.Settings)
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
@@ -99,6 +108,13 @@ func (s *Server) configure(config Config) error {
 	}
 	return s.home.write("data/postgresql.conf", text.String())
 }
+
+// trusting is the pg_hba.conf of a server that asks for no password.
+const trusting = `local all         all              trust
+local replication all              trust
+host  all         all 127.0.0.1/32 trust
+host  replication all 127.0.0.1/32 trust
+`
 
 // Restart starts the server on its port again. One that runs is stopped first.
 func (s *Server) Restart() error {

@@ -27,6 +27,11 @@ var cluster = sync.OnceValues(func() (*template, error) {
 	return t, err
 })
 
+const dropTemplates = `UPDATE pg_database SET datistemplate = false
+DROP DATABASE template0
+DROP DATABASE template1
+`
+
 func (h *home) initdb() (*template, error) {
 	if err := h.write("password", Password); err != nil {
 		return nil, err
@@ -35,6 +40,10 @@ func (h *home) initdb() (*template, error) {
 	// Nothing of it is to survive a power failure.
 	if _, err := h.run("initdb", "--no-sync", "--pgdata="+data, "--username="+User, "--pwfile="+h.path("password"),
 		"--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--no-locale"); err != nil {
+		return nil, err
+	}
+	// Nobody makes a database from a template, and their files are two of three.
+	if _, err := h.feed(dropTemplates, "postgres", "--single", "-F", "-D", data, Database); err != nil {
 		return nil, err
 	}
 	t := new(template)
