@@ -49,11 +49,11 @@ func checkHoldStands(f *fixture) {
 
 		if !b.CutEnds {
 			for range 3 {
-				late := b.Cut()
+				b.Cut()
 				renewed("a connection was cut", time.Now())
 				b.Pause()
 				s.apply()
-				late = b.Cut()
+				late := b.Cut()
 				b.Resume()
 				late()
 				renewed("a connection was cut while nothing passed", time.Now())
