@@ -1,3 +1,5 @@
+//lint:file-ignore SA2001 That it can be locked at all is what is tested.
+
 package dlock_test
 
 import (
