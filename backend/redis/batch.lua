@@ -98,6 +98,7 @@ if ARGV[7] == 'h' then
       call('ZADD', live, format('%.0f', now + left * 1000), s)
     else
       call('ZREM', live, s)
+      call('DEL', base .. 'i:' .. s) -- Nobody is told of it any more.
       call('INCR', base .. 'd')
       call('PEXPIRE', base .. 'd', horizon)
     end
@@ -105,7 +106,7 @@ if ARGV[7] == 'h' then
   local info = base .. 'i:' .. sid
   local n, acked, got = tonumber(call('HGET', info, 'n') or -1), tonumber(ARGV[8]), tonumber(ARGV[9])
   if n < got then return {RUPTURED} end -- It has forgotten what it told us.
-  call('PEXPIRE', info, horizon)
+  call('PEXPIRE', info, 3 * ttl) -- It outlives the session, but not by much.
   call('PEXPIRE', live, horizon)
   for i = acked + 1, got do call('HDEL', info, i) end
   local news = {tonumber(call('GET', base .. 'd') or 0), n}

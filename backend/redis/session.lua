@@ -36,6 +36,6 @@ if new ~= '' then
   local deadline = (time[1] - EPOCH) * 1000000 + time[2] + ARGV[4] * 1000
   call('ZADD', base .. 'l', string.format('%.0f', deadline), new)
   call('HSET', info, 'n', 0, 'h', ARGV[8], 'p', ARGV[9], 'r', ARGV[10])
-  call('PEXPIRE', info, ARGV[5])
+  call('PEXPIRE', info, 3 * ARGV[4])
 end
 return tonumber(call('GET', base .. 'd') or 0)
