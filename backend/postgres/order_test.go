@@ -61,7 +61,6 @@ func TestClientsAreServedInTheOrderOfTheirArrival(t *testing.T) {
 
 // A statement that waits has a snapshot, and who builds an index waits for it.
 func TestIndexIsBuiltBesideWaiters(t *testing.T) {
-	t.Parallel()
 	r := newRig(t)
 	r.exec(r.watch, "CREATE TABLE things AS SELECT generate_series(1, 1000) AS n")
 	a, b, c := r.client(r.server.URL()), r.client(r.server.URL()), r.client(r.server.URL())
@@ -111,7 +110,6 @@ func TestIndexIsBuiltBesideWaiters(t *testing.T) {
 
 // Ten clients read in overlap, so that the lock is never free.
 func TestWriterAmongReaders(t *testing.T) {
-	t.Parallel()
 	const (
 		readers = 10
 		hold    = 20 * time.Millisecond
@@ -256,7 +254,6 @@ func TestMoreNamesThanWaitSessions(t *testing.T) {
 // Beside others who stand in the queue all the time, a client with a single wait
 // session for several names gets to each of them.
 func TestRotation(t *testing.T) {
-	t.Parallel()
 	const names = 3
 	r := newRig(t)
 	b := r.over(open(t, r.server.URL(), WithConnections(2)), dlock.WithTTL(3*time.Second))

@@ -44,7 +44,8 @@ func quick(settings ...string) pgtest.Config {
 
 func rigOn(t *testing.T, server *pgtest.Server) *rig {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	// A test waits for one thing after another, beside others that do.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*patience)
 	t.Cleanup(cancel)
 	r := &rig{T: t, server: server, ctx: ctx}
 	r.watch = r.connect(server.URL())
