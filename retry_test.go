@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -116,7 +117,11 @@ func TestLockPanics(t *testing.T) {
 			}
 		}
 		c, _ := loggingClient(t, memory.New())
-		for _, limit := range []int{0, -1, 1 << 31} {
+		limits := []int{0, -1}
+		if math.MaxInt > math.MaxInt32 {
+			limits = append(limits, math.MaxInt)
+		}
+		for _, limit := range limits {
 			s := c.Semaphore("x", limit)
 			for _, call := range []func(){s.Lock, func() { s.TryLock() }, dlock.All(s).Lock} {
 				if err, ok := panicking(call).(error); !ok || !errors.Is(err, dlock.ErrLimit) {
