@@ -30,9 +30,9 @@ var layers = []layer{
 	{"backend", nil},
 	{"backend/backendtest", []string{"backend", "internal/leak"}},
 	{"backend/*", []string{"backend"}},
-	{"session", []string{"backend"}},
-	{"coordinator", []string{"session", "backend"}},
-	{".", []string{"coordinator", "backend", "internal/serial"}},
+	{"session", []string{"backend", "internal/throttle"}},
+	{"coordinator", []string{"session", "backend", "internal/throttle"}},
+	{".", []string{"coordinator", "backend", "internal/serial", "internal/throttle"}},
 	{"dlocktest", []string{".", "backend", "internal/leak"}},
 	{"cmd/*", []string{".", "backend", "backend/*"}},
 }

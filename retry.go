@@ -9,15 +9,14 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/dlock-go/dlock/internal/throttle"
 )
 
-// The pauses between the attempts of one call, and between the lines that the log
-// gets of them.
+// The pauses between the attempts of one call.
 const (
 	firstPause   = 10 * time.Millisecond
 	longestPause = time.Second
-	firstQuiet   = time.Second
-	longestQuiet = time.Minute
 )
 
 // A retry paces the attempts of one call to get a lock. The zero value is ready for
@@ -26,9 +25,8 @@ type retry struct {
 	attempts int   // that failed
 	last     error // why the last one did
 	pause    *backoff.ExponentialBackOff
-	text     string        // what the log was told
-	line     time.Time     // when it is told that again
-	quiet    time.Duration // from then to the time after
+	text     string // what the log was told
+	throttle throttle.Throttle
 }
 
 // wait logs why an attempt failed, at once and then ever more seldom, and waits until
@@ -45,14 +43,13 @@ func (r *retry) wait(ctx context.Context, c *Client, level slog.Level, text stri
 		)
 	}
 	if text != r.text {
-		r.text, r.line, r.quiet = text, time.Time{}, firstQuiet
+		r.text = text
+		r.throttle.Over()
 	}
 	// It is random, and may be longer than the longest.
 	pause := min(r.pause.NextBackOff(), longestPause)
-	if now := time.Now(); !now.Before(r.line) {
+	if r.throttle.Due(time.Now()) {
 		c.logger.Log(context.Background(), level, text, append(attrs, "error", err, "attempts", r.attempts, "retry_in", pause)...)
-		r.line = now.Add(r.quiet)
-		r.quiet = min(2*r.quiet, longestQuiet)
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

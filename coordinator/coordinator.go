@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/internal/throttle"
 	"github.com/dlock-go/dlock/session"
 )
 
@@ -75,7 +76,7 @@ type Coordinator struct {
 	sent     int          // batches since the beginning
 	ops      []backend.Op // the next batch, and then the one on its way
 	openers  []opener     // those who wait for a session
-	outage   session.Complaint
+	outage   throttle.Throttle
 	told     chan<- struct{} // closed when the effects of a session's end are told, or nil
 	farewell context.Context // of Close, once it was called
 	cut      bool            // farewell has ended
@@ -325,7 +326,8 @@ func (c *Coordinator) take(r *session.Report, now time.Time) {
 func (c *Coordinator) troubles(why error) {
 	switch {
 	case why != nil:
-		c.trouble.Store(&why)
+		kept := why // Or why itself would be allocated, trouble or not.
+		c.trouble.Store(&kept)
 	case c.trouble.Load() != nil:
 		c.trouble.Store(nil)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/internal/throttle"
 )
 
 const (
@@ -73,13 +74,13 @@ type Link struct {
 	batch    []backend.Op // what Apply gets of a batch when there is something to send again
 	answer   Report       // to a batch: the coordinator is done with it when it sends the next one
 	reopen   backoff.BackOff
-	silent   Complaint // about operations without an answer
-	refused  Complaint // about operations that the store refuses
-	overdue  error     // why a lease was not renewed, or nil
-	failures int       // to open a session, in a row
-	lost     bool      // a session was, and none has been opened since
-	taken    int       // batches received
-	leased   bool      // the session has leases
+	silent   throttle.Throttle // about operations without an answer
+	refused  throttle.Throttle // about operations that the store refuses
+	overdue  error             // why a lease was not renewed, or nil
+	failures int               // to open a session, in a row
+	lost     bool              // a session was, and none has been opened since
+	taken    int               // batches received
+	leased   bool              // the session has leases
 }
 
 // A task is something for run to do.
