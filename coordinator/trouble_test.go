@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/backendtest"
+	"github.com/dlock-go/dlock/backend/memory"
 	"github.com/dlock-go/dlock/coordinator"
 )
 
@@ -357,4 +359,45 @@ func TestReleaseInAnEndedSession(t *testing.T) {
 			d.store.fail = nil
 		})
 	}
+}
+
+// A release that the coordinator takes in the same turn as the loss before it says that
+// the lock was lost.
+func TestReleaseInTheTurnOfTheLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := backendtest.Faulty(memory.New(), backendtest.Plan{})
+		busy := make(chan struct{})
+		c := coordinator.New(coordinator.Config{
+			Backend: faults, TTL: ttl, Logger: slog.New(slog.DiscardHandler),
+			OnLoss: func(*coordinator.Claim, error) { <-busy },
+			OnLate: func(*coordinator.Claim) {},
+		})
+		take := func(name string) *coordinator.Claim {
+			claim := coordinator.NewClaim(backend.Mutex, name, 1, backend.Exclusive, false)
+			if err := c.Acquire(context.Background(), claim); err != nil {
+				t.Fatal(err)
+			}
+			return claim
+		}
+		first, second := take("first"), take("second")
+		faults.Lose("first")
+		synctest.Wait() // The coordinator is busy with the first loss.
+		faults.Lose("second")
+		synctest.Wait() // The second waits for it.
+		released := make(chan error)
+		go func() { released <- c.Release(context.Background(), second) }()
+		synctest.Wait() // And so does the release.
+		close(busy)
+		if err := <-released; !errors.Is(err, coordinator.ErrLost) {
+			t.Errorf("the release after the loss: %v", err)
+		}
+		if err := c.Release(context.Background(), first); !errors.Is(err, coordinator.ErrLost) {
+			t.Errorf("a later release: %v", err)
+		}
+		if n := c.Stats().Lost; n != 2 {
+			t.Errorf("%d losses", n)
+		}
+		c.Close(context.Background())
+		faults.Bury()
+	})
 }
