@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,7 +106,7 @@ func (b *bucket) apply(ctx context.Context, ops []backend.Op, results []backend.
 	b.trouble = nil
 	known := b.lease.Until // Nobody else moves it.
 	now := time.Now()
-	beat := len(ops) == 0 || now.Sub(b.beat) >= min(time.Second, s.ttl/6)
+	beat := len(ops) == 0 || now.Sub(b.beat) >= min(time.Second, s.ttl/12)
 	if beat {
 		s.mu.Lock()
 		b.renew(now)
@@ -120,7 +121,9 @@ func (b *bucket) apply(ctx context.Context, ops []backend.Op, results []backend.
 		}
 		s.mu.Unlock()
 		b.look = false
-		err = b.send(ctx, false)
+		if err = b.send(ctx, false); err != nil {
+			err = fmt.Errorf("after the batch: %v", err) // which the session has not outlived for long
+		}
 	}
 	if err != nil {
 		return backend.Lease{}, err

@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -11,10 +11,12 @@ import (
 // long as a session lives: to make the context anew for each batch costs about as
 // much as all else that is done for a small one. Apply owns what is not guarded.
 type calls struct {
-	given   context.Context // to Apply
-	ctx     context.Context
-	end     func()      // frees what they take
-	applied atomic.Bool // Apply is under way
+	given context.Context // to Apply
+	ctx   context.Context
+	end   func() // frees what they take
+
+	mu       sync.Mutex
+	applying context.Context // that of the Apply that is under way, or nil
 }
 
 // begin returns the context for an Apply with ctx, which ends calls done. When ctx
@@ -27,20 +29,28 @@ func (c *calls) begin(ctx context.Context, s *session) context.Context {
 		call, cancel := context.WithCancel(s.life)
 		unhook := context.AfterFunc(ctx, func() {
 			cancel()
-			if c.applied.Load() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.applying == ctx { // Another Apply with another context may have begun by now.
 				s.wire.cut()
 			}
 		})
 		c.given, c.ctx, c.end = ctx, call, func() { unhook(); cancel() }
 	}
-	c.applied.Store(true)
+	c.mu.Lock()
+	c.applying = ctx
+	c.mu.Unlock()
 	if ctx.Err() != nil {
 		s.wire.cut() // It may have ended before this Apply began.
 	}
 	return timed{c.ctx, time.Now().Add(s.patience)}
 }
 
-func (c *calls) done() { c.applied.Store(false) }
+func (c *calls) done() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.applying = nil
+}
 
 // A timed context has a deadline at which it does not end: go-redis sets it on the
 // connection, which needs no timer of ours.

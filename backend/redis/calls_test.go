@@ -3,7 +3,9 @@ package redis
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -71,5 +73,30 @@ func TestCallsEnd(t *testing.T) {
 		}
 		there.Close()
 		here.Close()
+	}
+}
+
+// The end of the context of one Apply, which is noticed a moment later, leaves the
+// connections of the next one alone.
+func TestCallsOutliveTheContextBefore(t *testing.T) {
+	s := &session{wire: new(wire), patience: time.Minute, life: t.Context()}
+	here, there := net.Pipe()
+	defer here.Close()
+	go io.Copy(io.Discard, there)
+	dial := s.wire.over(func(context.Context, string, string) (net.Conn, error) { return here, nil })
+	if _, err := dial(t.Context(), "", ""); err != nil {
+		t.Fatal(err)
+	}
+	for range 2000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		s.calls.begin(ctx, s)
+		s.calls.done()
+		cancel()
+		s.calls.begin(t.Context(), s)
+		runtime.Gosched()
+		s.calls.done()
+	}
+	if _, err := here.Write([]byte{1}); err != nil {
+		t.Errorf("the connection was cut: %v", err)
 	}
 }

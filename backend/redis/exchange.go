@@ -47,7 +47,7 @@ const (
 )
 
 var (
-	errLapsed   = errors.New("the session has lapsed at the server, or its data was lost")
+	errLapsed   = fmt.Errorf("%w: it has lapsed at the server, or its data was lost", backend.ErrSessionOver)
 	errRuptured = errors.New("the server has lost writes that it had acknowledged")
 	errDeadline = errors.New("not renewed within its time to live")
 	errLost     = errors.New("dlock: the hold of this owner was lost")
@@ -65,7 +65,10 @@ func (b *bucket) send(ctx context.Context, beat bool) error {
 	for from := 0; failed == nil && (from < len(b.requests) || from == 0 && beat); from += chunk {
 		requests := b.requests[min(from, len(b.requests)):min(from+chunk, len(b.requests))]
 		fell, err := b.exchange(ctx, requests, beat && from == 0)
-		if fell {
+		switch {
+		case fell && from > 0:
+			return fmt.Errorf("in the middle of a batch: %v", err) // Some ops were run before.
+		case fell:
 			return err
 		}
 		failed = err

@@ -76,3 +76,6 @@ func (w *wire) size() int {
 	defer w.mu.Unlock()
 	return len(w.conns) + len(w.dials)
 }
+
+// Prefix returns what the keys of a store begin with.
+func Prefix(st *Store) string { return st.prefix }

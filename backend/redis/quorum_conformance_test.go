@@ -79,8 +79,10 @@ func TestQuorumConformance(t *testing.T) {
 					st := storeOn(t, servers, prefix)
 					return func() backend.Backend { return st }
 				},
-				Caps: quorumCaps,
-				TTL:  5 * time.Second,
+				Lose:  loseTerms(servers[c.dead:]),
+				Fault: faultyQuorum,
+				Caps:  quorumCaps,
+				TTL:   5 * time.Second,
 			})
 		})
 	}

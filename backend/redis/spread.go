@@ -190,7 +190,7 @@ func (s *session) late(b *bucket) {
 func (b *bucket) due(now time.Time, beat bool) bool {
 	b.session.mu.Lock()
 	defer b.session.mu.Unlock()
-	return b.begun && b.claims > 0 && (beat || now.Sub(b.beat) >= min(time.Second, b.session.ttl/6))
+	return b.begun && b.claims > 0 && (beat || now.Sub(b.beat) >= min(time.Second, b.session.ttl/12))
 }
 
 // fall gives up a lease that is lost: its holds are, and who waits has to ask
