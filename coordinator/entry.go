@@ -38,8 +38,7 @@ type entry struct {
 	granted time.Time
 	served  uint64 // claims that have held it so far
 
-	leased bool   // counted in Machine.leased
-	last   *Claim // held it when the client was closed
+	last *Claim // held it when the client was closed
 
 	leaver *Claim // waits for the answer to the Release
 }

@@ -57,8 +57,7 @@ func TestResendUnderFullLoad(t *testing.T) {
 			}
 			return results, nil, nil
 		}}
-		var l *line
-		l = newLine(t, s)
+		l := newLine(t, s)
 		defer l.end()
 		l.up()
 		l.Send([]backend.Op{op(backend.Release, 1)}, time.Now(), nil)
