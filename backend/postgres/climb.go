@@ -228,10 +228,10 @@ func (s *session) count(wt *waiter) {
 		switch {
 		case len(w.claims) == 0:
 			s.clear(wt)
-		case writers > 0 && w.passed+writers < backend.MaxWriters:
-			// They stand at the gate, behind this reader. It goes behind them,
-			// where one more may just have come.
-			w.passed += writers + 1
+		case writers > 0 && w.passed+writers <= backend.MaxWriters:
+			// They stand at the gate, behind this reader. It goes behind them. Who comes
+			// before it is there is not counted.
+			w.passed += writers
 			w.cover = len(w.claims)
 			s.run(wt, climbing, append([]order{giveLock, giveGate}, climb(w)...))
 		default:
