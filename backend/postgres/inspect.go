@@ -99,7 +99,8 @@ func standings(all []sighting) (holders, waiters []backend.Standing) {
 			holders = append(holders, g.standing())
 		}
 	}
-	// Who has the gate is first, then who waits for it, in order.
+	// Writers go before readers. Of either, who has the gate is first, and then come
+	// those who wait for it, in order.
 	slices.SortStableFunc(queue, func(a, b sighting) int {
 		behind := func(g sighting) int {
 			if inGate[g.pid] || !g.gate {
@@ -107,7 +108,7 @@ func standings(all []sighting) (holders, waiters []backend.Standing) {
 			}
 			return 1
 		}
-		return cmp.Or(cmp.Compare(behind(a), behind(b)), a.start().Compare(b.start()), cmp.Compare(a.pid, b.pid))
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(behind(a), behind(b)), a.start().Compare(b.start()), cmp.Compare(a.pid, b.pid))
 	})
 	for _, g := range queue {
 		waiters = append(waiters, g.standing())
@@ -118,6 +119,14 @@ func standings(all []sighting) (holders, waiters []backend.Standing) {
 // has reports whether a backend has the lock itself.
 func has(all []sighting, pid int32) bool {
 	return slices.ContainsFunc(all, func(g sighting) bool { return g.pid == pid && !g.gate && g.granted })
+}
+
+// rank is 0 for who goes before those with rank 1.
+func (g *sighting) rank() int {
+	if g.shared {
+		return 1
+	}
+	return 0
 }
 
 func (g *sighting) start() time.Time {
