@@ -21,6 +21,7 @@ type job struct {
 // there. It returns how many jobs are left. Jobs on one lock are done in order.
 func (s *session) advance() (left int) {
 	s.pass++
+	s.freeing = false
 	for i := range s.jobs {
 		j := &s.jobs[i]
 		if j.done {
@@ -28,6 +29,7 @@ func (s *session) advance() (left int) {
 		}
 		if j.lock != nil && j.lock.pass == s.pass {
 			left++
+			s.freeing = s.freeing || j.op.Do == backend.Release
 			continue
 		}
 		if !j.started && s.err == nil {
@@ -38,6 +40,7 @@ func (s *session) advance() (left int) {
 		}
 		if !j.done {
 			left++
+			s.freeing = s.freeing || j.op.Do == backend.Release
 			if l := j.lock; l != nil && (!j.started || j.op.Do == backend.Acquire) {
 				l.pass = s.pass // An unlock goes before what is asked next.
 			}
@@ -101,6 +104,8 @@ func (s *session) start(j *job) {
 		return
 	case l.deciding > 0 || l.ending() || l.limit != op.Limit && l.unlocking > 0:
 		return
+	case s.active >= s.store.config.locks && s.freeing:
+		return // What is released before it makes room.
 	case s.active >= s.store.config.locks:
 		s.did(j, backend.Result{State: backend.Failed, Err: fmt.Errorf("the client holds or awaits %d locks, the most that it may (see WithMaxLocks)", s.active)})
 		return

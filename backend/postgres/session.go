@@ -47,6 +47,7 @@ type session struct {
 	active  int // claims that ask, wait or hold
 	events  []backend.Event
 	pass    uint64
+	freeing bool // in this pass there is a Release that is not done
 
 	// The holder session.
 	holder    *wire
