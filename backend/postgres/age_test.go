@@ -184,6 +184,7 @@ func (o *old) waiting(l acquirer, ctx context.Context) <-chan error {
 
 // A client that has lived for long costs what it did at first, whatever has happened.
 func TestAge(t *testing.T) {
+	t.Parallel()
 	cycles := 1000
 	if long {
 		cycles = 10_000

@@ -77,6 +77,7 @@ func (r *rig) appRole() string {
 // What the server refuses until somebody changes something has failed, with nothing
 // left behind, and without harm to what else is asked for in the same batch.
 func TestDeniedAcquire(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	b := r.bare(r.appRole(), 10*time.Second)
 	a, c := b.acquire(backend.Mutex, "a"), b.acquire(backend.Semaphore, "c")
@@ -109,6 +110,7 @@ func TestDeniedAcquire(t *testing.T) {
 
 // A release that the server refuses frees nothing, and says so until it does.
 func TestRefusedRelease(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	b := r.bare(r.appRole(), 10*time.Second)
 	const revoke, grant = "REVOKE EXECUTE ON FUNCTION pg_advisory_unlock(bigint) FROM PUBLIC", "GRANT EXECUTE ON FUNCTION pg_advisory_unlock(bigint) TO PUBLIC"
@@ -149,6 +151,7 @@ func TestRefusedRelease(t *testing.T) {
 
 // A statement that fails has nothing to do with others of the same round.
 func TestRefusedCancellationDoesNotConcernOthers(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	b := r.bare(r.appRole(), 2*time.Second)
 	h := r.acquire(r.client(r.server.URL()).Mutex("x"))
@@ -199,7 +202,10 @@ func TestWhatErrorsMean(t *testing.T) {
 }
 
 func TestRefusedOpening(t *testing.T) {
-	r := newRig(t)
+	t.Parallel()
+	config := quick()
+	config.Trust = false
+	r := rigOn(t, pgtest.New(t, config))
 	url := r.app()
 	for _, c := range []struct {
 		url    string

@@ -12,6 +12,7 @@ import (
 // The greatest ordinal that a server can give is one that a token can carry; a server
 // beyond that is refused.
 func TestOrdinalsAreNotTooGreat(t *testing.T) {
+	t.Parallel()
 	for timeline := range uint64(300) {
 		above, err := ordinalsOf(fmt.Sprintf("%08X0000000100000002", timeline))
 		switch {
@@ -34,6 +35,7 @@ func TestOrdinalsAreNotTooGreat(t *testing.T) {
 
 // A store of a format that is newer than the client's is refused.
 func TestNewerFormatIsRefused(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	url := r.app()
 	r.client(r.server.URL())
