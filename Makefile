@@ -31,6 +31,9 @@ BENCH := .
 COUNT := 20
 DRIVERS := redis postgres
 
+# What was built for one clone is good for the next. Tests run each time.
+export GOFLAGS := -trimpath $(GOFLAGS)
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -40,7 +43,7 @@ help: ## print this list
 
 .PHONY: build
 build: ## build the command as bin/dlock
-	go build -trimpath -o bin/dlock ./cmd/dlock
+	go build -o bin/dlock ./cmd/dlock
 
 .PHONY: test
 test: needs format vet staticcheck race test-windows platforms bench-short chaos-short ## run all checks and all tests
@@ -61,7 +64,7 @@ staticcheck: ## run staticcheck
 
 .PHONY: race
 race: ## run the tests under the race detector, and name the slowest
-	CGO_ENABLED=1 GORACE="$(RACE) $$GORACE" go run ./internal/slowest -race -parallel $(PARALLEL) ./...
+	CGO_ENABLED=1 GORACE="$(RACE) $$GORACE" go run ./internal/slowest -race -count 1 -parallel $(PARALLEL) ./...
 
 .PHONY: soak
 soak: needs ## run the tests of the DRIVERS and of file with COUNT seeds from SEED on, with all that takes long

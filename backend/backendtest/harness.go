@@ -53,6 +53,10 @@ type Harness struct {
 	// since when somebody holds or waits. What the store does not know is left zero.
 	Vague bool
 
+	// AboutWriters is set for a store that counts writers which pass a waiting reader
+	// only about: a quarter of MaxWriters have to, and half as many again may.
+	AboutWriters bool
+
 	// TTL is the time to live that sessions are opened with. The suite waits
 	// for some of them to end. 0 stands for 2 s.
 	TTL time.Duration

@@ -100,8 +100,9 @@ func harness(server *pgtest.Server, caps backend.Caps, options ...Option) backen
 			b.CutEnds = true
 			return b
 		},
-		Caps:  caps,
-		Vague: true,
+		Caps:         caps,
+		Vague:        true,
+		AboutWriters: true,
 	}
 }
 
