@@ -67,11 +67,11 @@ race: ## run the tests under the race detector, and name the slowest
 	CGO_ENABLED=1 GORACE="$(RACE) $$GORACE" go run ./internal/slowest -race -count 1 -parallel $(PARALLEL) ./...
 
 .PHONY: soak
-soak: needs ## run the tests of the DRIVERS and of file with COUNT seeds from SEED on, with all that takes long
+soak: needs ## run the tests of the DRIVERS, memory and file with COUNT seeds from SEED on, with all that takes long
 	@set -e; for seed in $$(seq $(or $(SEED),1) $$(($(or $(SEED),1) + $(COUNT) - 1))); do \
 		echo "seed $$seed"; \
 		DLOCK_LONG=1 CGO_ENABLED=1 GORACE="$(RACE) $$GORACE" go test -race -count 1 -timeout 1h -parallel $(PARALLEL) $(DRIVERS:%=./backend/%) -args -seed $$seed -dlocktest.seed $$seed; \
-		DLOCK_LONG=1 CGO_ENABLED=1 go test -race -count 1 -timeout 1h ./backend/file -args -seed $$seed; \
+		DLOCK_LONG=1 CGO_ENABLED=1 go test -race -count 1 -timeout 1h ./backend/memory ./backend/file -args -seed $$seed; \
 	done
 
 .PHONY: test-windows
