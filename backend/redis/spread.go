@@ -165,7 +165,7 @@ func (s *session) finish(b *bucket) {
 	if !p.lease.Until.IsZero() {
 		s.leases = append(s.leases, p.lease)
 	}
-	p.slow = p.fell || p.lease.Err != nil
+	p.slow = p.fell || p.lease.Err != nil && refusal(p.lease.Err) == nil
 	for i, at := range p.at {
 		if !p.past {
 			s.results[at] = p.results[i]
