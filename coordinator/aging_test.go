@@ -26,7 +26,7 @@ type life struct {
 	names int    // that came once
 }
 
-const agingTTL = time.Minute
+const agingTTL = 10 * time.Minute
 
 // TestAging has clients live for thirty days, and compares what they keep and what a
 // pair costs with the first day.
@@ -79,21 +79,21 @@ func TestAging(t *testing.T) {
 
 // day lives through what happens in a day.
 func (l *life) day() {
-	for hour := range 24 {
-		for i := range 40 {
+	for hour := 0; hour < 24; hour += 2 {
+		for i := range 20 {
 			l.pair(l.a, backend.Mutex, fmt.Sprint("often ", i), 1, 0)
 		}
-		for range 10 {
+		for range 5 {
 			l.names++
 			l.pair(l.a, backend.Mutex, fmt.Sprint("once ", l.names), 1, 0)
 		}
 		l.pair(l.a, backend.Mutex, fmt.Sprint("long ", hour), 1, 2*agingTTL)
 		l.pair(l.a, backend.Semaphore, "limit", uint32(1+hour%5), 0)
-		for range 5 {
+		for range 3 {
 			l.contend()
 			l.giveUp()
 		}
-		if l.cut != nil && hour%6 == 5 {
+		if l.cut != nil && hour%6 == 4 {
 			c := l.acquire(l.a, backend.Mutex, "lost", 1)
 			l.cut()
 			synctest.Wait()
@@ -101,7 +101,7 @@ func (l *life) day() {
 				l.t.Errorf("the release of a hold of an ended session: %v", err)
 			}
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(2 * time.Hour)
 	}
 }
 
@@ -173,7 +173,7 @@ func (a age) String() string {
 // measure takes stock while many locks are held, for it is the work for each of them
 // that a pair must not be charged with.
 func (l *life) measure() age {
-	const held, pairs = 500, 1000
+	const held, pairs = 500, 500
 	l.pair(l.b, backend.Mutex, "pair", 1, 0) // Each of them has a session.
 	var holds []*coordinator.Claim
 	for i := range held {

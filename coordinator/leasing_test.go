@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
@@ -14,13 +15,16 @@ import (
 // servers have them.
 type leasing struct {
 	*memory.Store
-	of    lessor
-	delay func(ops []backend.Op) time.Duration // of the answers, or nil
-	fail  error                                // of batches with operations, or nil
+	of   lessor
+	slow atomic.Int64 // by how many nanoseconds answers are late
+	fail atomic.Value // why batches with operations fail, as a reason
 
 	mu       sync.Mutex
 	sessions map[*leasedSession]bool
 }
+
+// A reason is an error or nil.
+type reason struct{ err error }
 
 // A lessor is the way in which a driver has its holds depend on leases.
 type lessor uint8
@@ -152,8 +156,8 @@ func (s *leasedSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.
 	if err := context.Cause(s.life); err != nil {
 		return nil, nil, err
 	}
-	if len(ops) > 0 && s.store.fail != nil {
-		return nil, nil, s.store.fail
+	if why, _ := s.store.fail.Load().(reason); len(ops) > 0 && why.err != nil {
+		return nil, nil, why.err
 	}
 	now := time.Now() // Before anything is sent.
 	s.mu.Lock()
@@ -179,9 +183,9 @@ func (s *leasedSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.
 	}
 	leases := s.renew(now)
 	s.mu.Unlock()
-	if s.store.delay != nil {
+	if slow := s.store.slow.Load(); slow > 0 {
 		select {
-		case <-time.After(s.store.delay(ops)):
+		case <-time.After(time.Duration(slow)):
 		case <-ctx.Done():
 		}
 	}

@@ -91,8 +91,6 @@ func TestLeaseDeclaredOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, oneNode)
 		defer d.end()
-		var slow time.Duration
-		d.store.delay = func([]backend.Op) time.Duration { return slow }
 		first, second := d.take("a"), d.take("b")
 		time.Sleep(ttl)
 		before, ok := first.Deadline()
@@ -105,12 +103,12 @@ func TestLeaseDeclaredOver(t *testing.T) {
 			deadline, _ = first.Deadline()
 		}
 		// The next heartbeat is sent in time, and its answer comes after the deadline.
-		slow = ttl * 5 / 6
+		d.store.slow.Store(int64(ttl * 5 / 6))
 		time.Sleep(time.Until(deadline) + time.Millisecond)
 		if err := first.Ended(); !errors.Is(err, coordinator.ErrLost) {
 			t.Fatalf("past its deadline: %v", err)
 		}
-		slow = 0
+		d.store.slow.Store(0)
 		time.Sleep(ttl)
 		if err := second.Ended(); !errors.Is(err, coordinator.ErrLost) {
 			t.Errorf("another hold on the lease: %v", err)
@@ -141,13 +139,6 @@ func TestLapseSeenByHolders(t *testing.T) {
 	const holders = 100
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, cluster)
-		var hung bool
-		d.store.delay = func([]backend.Op) time.Duration {
-			if hung {
-				return time.Hour
-			}
-			return 0
-		}
 		var wg sync.WaitGroup
 		start := make(chan struct{})
 		for i := range holders {
@@ -161,7 +152,7 @@ func TestLapseSeenByHolders(t *testing.T) {
 				}
 			})
 		}
-		hung = true
+		d.store.slow.Store(int64(time.Hour))
 		close(start)
 		wg.Wait()
 		synctest.Wait()
@@ -178,19 +169,12 @@ func TestLapseSeenByHolders(t *testing.T) {
 func TestMissedRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, oneNode)
-		var hung bool
-		d.store.delay = func([]backend.Op) time.Duration {
-			if hung {
-				return ttl / 2 // It is late, and in time all the same.
-			}
-			return 0
-		}
 		a, _, _ := d.take("a"), d.take("b"), d.take("c")
 		time.Sleep(10 * ttl)
 		if lines := d.lines("not renewed"); len(lines) != 0 || d.Stats().Missed != 0 {
 			t.Errorf("announced while all is well: %q", lines)
 		}
-		hung = true
+		d.store.slow.Store(int64(ttl / 2)) // It is late, and in time all the same.
 		begin := time.Now()
 		for len(d.lines("not renewed")) == 0 && a.Ended() == nil {
 			time.Sleep(time.Millisecond)
@@ -206,7 +190,7 @@ func TestMissedRenewal(t *testing.T) {
 		if n := d.Stats().Missed; n != 1 {
 			t.Errorf("counted %d times", n)
 		}
-		hung = false
+		d.store.slow.Store(0)
 		time.Sleep(5 * ttl)
 		if a.Ended() != nil {
 			t.Error("lost, though it was renewed in the end")
@@ -232,7 +216,7 @@ func TestWhyAWaitEnded(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk(t, oneNode)
 			held := d.take("x")
-			d.store.delay = func([]backend.Op) time.Duration { return c.delay }
+			d.store.slow.Store(int64(c.delay))
 			ctx, cancel := context.WithTimeoutCause(context.Background(), 100*time.Millisecond, own)
 			defer cancel()
 			err := d.Acquire(ctx, coordinator.NewClaim(backend.Mutex, "x", 1, backend.Shared, false))
@@ -251,7 +235,7 @@ func TestWhyAWaitEnded(t *testing.T) {
 			if c.want == "" && strings.Contains(err.Error(), "answer") {
 				t.Errorf("%s: %v", c.name, err)
 			}
-			d.store.delay = nil
+			d.store.slow.Store(0)
 			_ = held
 			over, end := context.WithTimeout(context.Background(), time.Second)
 			defer end()
@@ -266,7 +250,7 @@ func TestCloseEndsWithItsCtx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, oneNode)
 		d.take("x")
-		d.store.delay = func([]backend.Op) time.Duration { return time.Minute }
+		d.store.slow.Store(int64(time.Minute))
 		first := make(chan error, 1)
 		go func() { first <- d.Close(context.Background()) }()
 		synctest.Wait()
@@ -284,7 +268,7 @@ func TestCloseEndsWithItsCtx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, oneNode)
 		d.take("x")
-		d.store.delay = func([]backend.Op) time.Duration { return time.Minute }
+		d.store.slow.Store(int64(time.Minute))
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		begin := time.Now()
@@ -344,7 +328,7 @@ func TestReleaseInAnEndedSession(t *testing.T) {
 			if over {
 				why = fmt.Errorf("%w: %w", backend.ErrSessionOver, why)
 			}
-			d.store.fail = why
+			d.store.fail.Store(reason{why})
 			err := d.Release(context.Background(), c)
 			if err == nil || errors.Is(err, coordinator.ErrLost) != over {
 				t.Errorf("over %v: %v", over, err)
@@ -356,7 +340,7 @@ func TestReleaseInAnEndedSession(t *testing.T) {
 			if n := d.lost(); n != want || int(d.Stats().Lost) != want {
 				t.Errorf("over %v: %d losses told, %d counted", over, n, d.Stats().Lost)
 			}
-			d.store.fail = nil
+			d.store.fail.Store(reason{})
 		})
 	}
 }

@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,12 +16,10 @@ import (
 func TestResendUnderLoad(t *testing.T) {
 	for _, do := range []backend.Do{backend.Acquire, backend.Release} {
 		synctest.Test(t, func(t *testing.T) {
-			tries := 0
+			var tries atomic.Int64
 			l := newLine(t, &script{apply: each(func(op backend.Op) backend.Result {
-				if op.Owner == 1 {
-					if tries++; tries < 4 {
-						return backend.Result{State: backend.Unknown}
-					}
+				if op.Owner == 1 && tries.Add(1) < 4 {
+					return backend.Result{State: backend.Unknown}
 				}
 				return done(op)
 			})})
@@ -28,10 +28,10 @@ func TestResendUnderLoad(t *testing.T) {
 			begin := time.Now()
 			l.Send([]backend.Op{op(do, 1)}, begin, nil)
 			l.next(kind(Answer))
-			for owner := uint64(2); tries < 4; owner++ {
+			for owner := uint64(2); tries.Load() < 4; owner++ {
 				time.Sleep(time.Millisecond)
 				if time.Since(begin) > time.Second {
-					t.Fatalf("sent %d times in a second", tries)
+					t.Fatalf("sent %d times in a second", tries.Load())
 				}
 				l.Send([]backend.Op{op(backend.Acquire, owner)}, time.Now(), nil)
 				l.next(func(r *Report) bool { return r.Kind == Answer && r.Batch })
@@ -43,16 +43,15 @@ func TestResendUnderLoad(t *testing.T) {
 // A batch that is always there leaves room for what is to be sent again.
 func TestResendUnderFullLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tries, batches := 0, 0
+		var tries atomic.Int64
+		batches := 0
 		s := &script{apply: func(_ context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {
 			time.Sleep(time.Millisecond) // The link is never idle.
 			results := make([]backend.Result, len(ops))
 			for i, op := range ops {
 				results[i] = done(op)
-				if op.Owner == 1 {
-					if tries++; tries < 3 {
-						results[i] = backend.Result{State: backend.Unknown}
-					}
+				if op.Owner == 1 && tries.Add(1) < 3 {
+					results[i] = backend.Result{State: backend.Unknown}
 				}
 			}
 			return results, nil, nil
@@ -62,14 +61,14 @@ func TestResendUnderFullLoad(t *testing.T) {
 		l.up()
 		l.Send([]backend.Op{op(backend.Release, 1)}, time.Now(), nil)
 		l.next(kind(Answer))
-		for tries < 3 && batches < 1000 {
+		for tries.Load() < 3 && batches < 1000 {
 			batches++
 			l.Send([]backend.Op{op(backend.Acquire, uint64(batches+1))}, time.Now(), nil)
 			// The next batch is there before the link is through with this one.
 			l.next(func(r *Report) bool { return r.Kind == Answer && r.Batch })
 		}
-		if tries < 3 {
-			t.Errorf("sent %d times beside %d batches", tries, batches)
+		if n := tries.Load(); n < 3 {
+			t.Errorf("sent %d times beside %d batches", n, batches)
 		}
 	})
 }
@@ -220,9 +219,12 @@ func TestUnsure(t *testing.T) {
 // An op of an owner who has another one to be sent again waits behind that.
 func TestOrderOfOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var seen []backend.Do
 		unknown := true
 		l := newLine(t, &script{apply: each(func(op backend.Op) backend.Result {
+			mu.Lock()
+			defer mu.Unlock()
 			if op.Owner == 1 {
 				seen = append(seen, op.Do)
 			}
@@ -238,10 +240,14 @@ func TestOrderOfOwner(t *testing.T) {
 		l.next(kind(Answer))
 		l.Send([]backend.Op{op(backend.Release, 1), op(backend.Acquire, 2)}, time.Now(), nil)
 		l.next(about(2))
+		mu.Lock()
 		if len(seen) != 1 {
 			t.Errorf("seen %v before the first was repeated", seen)
 		}
+		mu.Unlock()
 		r := l.next(about(1))
+		mu.Lock()
+		defer mu.Unlock()
 		if len(r.Ops) != 2 || r.Results[1].State != backend.Released || len(seen) != 3 || seen[1] != backend.Acquire {
 			t.Errorf("seen %v, answered %v", seen, r.Results)
 		}
