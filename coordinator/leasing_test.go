@@ -81,7 +81,8 @@ type leasedSession struct {
 	waits   map[uint64]bool      // owners
 	buckets map[uint64]uint32    // lease by bucket
 	moved   time.Time
-	events  []backend.Event
+	events  []backend.Event // of holds that have moved
+	wake    func()          // has Recv look at events
 }
 
 var bucketSeed = maphash.MakeSeed()
@@ -148,6 +149,9 @@ func (s *leasedSession) renew(now time.Time) (leases []backend.Lease) {
 			s.on[owner] = s.last
 			s.events = append(s.events, backend.Event{Kind: backend.EventGranted, Owner: owner, Grant: backend.Grant{Lease: backend.Lease{ID: s.last, Until: s.until[s.last]}}})
 		}
+		if len(s.events) > 0 && s.wake != nil {
+			s.wake()
+		}
 	}
 	return leases
 }
@@ -193,14 +197,22 @@ func (s *leasedSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.
 }
 
 func (s *leasedSession) Recv(ctx context.Context) ([]backend.Event, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(s.life, func() { cancel(context.Cause(s.life)) })()
-	events, err := s.Session.Recv(ctx)
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	s.mu.Lock()
+	s.wake = cancel
+	moved := len(s.events) > 0
+	s.mu.Unlock()
+	var events []backend.Event
+	var err error
+	if !moved {
+		events, err = s.Session.Recv(inner)
+	}
 	if dead := context.Cause(s.life); dead != nil {
 		return nil, dead
 	}
-	if err != nil {
+	if err != nil && (ctx.Err() != nil || inner.Err() == nil) {
 		return nil, err
 	}
 	s.mu.Lock()
