@@ -167,7 +167,7 @@ func (l *line) connect() error {
 		return err
 	}
 	l.generation++
-	if l.terms > 0 {
+	if l.session.hasTerm(l) {
 		if ok, err := l.join(g, standing, false); ok || err != nil {
 			return err
 		}

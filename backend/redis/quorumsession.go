@@ -122,6 +122,14 @@ func (s *quorumSession) joined(l *line, name string, before time.Time, begun boo
 	s.reconsider(time.Now())
 }
 
+// hasTerm reports whether a line has a term. One that was begun without an answer is
+// none: when it ends nobody here knows, and nothing was given in it.
+func (s *quorumSession) hasTerm(l *line) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return l.term != nil
+}
+
 // lostTerm ends the term of a line, and with it all votes of that node.
 func (s *quorumSession) lostTerm(l *line, how termEnd) {
 	s.mu.Lock()

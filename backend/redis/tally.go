@@ -374,6 +374,9 @@ func (s *quorumSession) yield(b *bid, others bool, now time.Time) {
 
 // enlist finds out whether a majority knows that b waits.
 func (s *quorumSession) enlist(b *bid) {
+	if b.refusal != nil {
+		return // It was shelved, and nodes have been told to forget it.
+	}
 	listed := 0
 	for i, l := range s.lines {
 		switch v := &b.votes[i]; v.state {
