@@ -22,6 +22,9 @@ WINDOWS := . ./coordinator ./session ./backend ./backend/memory ./backend/file
 # are hundreds of programs.
 RACE := atexit_sleep_ms=50
 
+# A third of what the tests compute was the collection of garbage that is small.
+export GOGC ?= 400
+
 # How many tests of a package run at a time. Most of them wait for something: there
 # are to be more than processors, and not so many that they wait for one.
 PARALLEL := 6
@@ -98,7 +101,7 @@ chaos-selftest: needs ## see whether the harness finds bugs that are put in on p
 
 .PHONY: chaos-short
 chaos-short: ## vet the harness, and let it run for two times 20 s on each backend
-	cd chaos && go vet ./... && go run $(STATICCHECK) ./... && go test -timeout 10m -parallel 2 ./...
+	cd chaos && go vet ./... && go run $(STATICCHECK) ./... && go test -timeout 10m -parallel 3 ./...
 
 .PHONY: bench
 bench: needs ## measure beside other libraries, for bench/report.md; QUICK=1 takes two minutes
