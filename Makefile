@@ -26,7 +26,9 @@ RACE := atexit_sleep_ms=50
 export GOGC ?= 400
 
 # How many tests of a package run at a time. Most of them wait for something: there
-# are to be more than processors, and not so many that they wait for one.
+# are to be more than processors, and not so many that they wait for one. The packages
+# of the DRIVERS take longest and begin first, with one more beside them than there
+# are processors.
 PARALLEL := 6
 
 FUZZTIME := 30s
@@ -67,7 +69,7 @@ staticcheck: ## run staticcheck
 
 .PHONY: race
 race: ## run the tests under the race detector, and name the slowest
-	CGO_ENABLED=1 GORACE="$(RACE) $$GORACE" go run ./internal/slowest -race -count 1 -parallel $(PARALLEL) ./...
+	CGO_ENABLED=1 GORACE="$(RACE) $$GORACE" go run ./internal/slowest -race -count 1 -p 3 -parallel $(PARALLEL) $(DRIVERS:%=./backend/%) ./...
 
 .PHONY: soak
 soak: needs ## run the tests of the DRIVERS, memory and file with COUNT seeds from SEED on, with all that takes long
