@@ -179,7 +179,7 @@ func (s *ledgerSession) answered(ops []backend.Op, results []backend.Result, err
 			s.ledger.contend(id, results[i].Grant.Contended)
 		case backend.Queued:
 			s.ledger.stand(owner, id, waits)
-		case backend.Unknown:
+		case backend.Unknown, backend.Refused: // It is sent again.
 		default:
 			s.ledger.stand(owner, id, 0)
 			delete(s.locks, owner)

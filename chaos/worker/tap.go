@@ -135,8 +135,8 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	}
 	unknown := int64(0)
 	for i := range results {
-		if results[i].State == backend.Unknown {
-			unknown++
+		if results[i].State == backend.Unknown || results[i].State == backend.Refused {
+			unknown++ // It is sent again.
 			if o := s.owners[ops[i].Owner]; o != nil {
 				// Its Release has to wait for it, and who comes next does not.
 				s.unplace(o)
@@ -235,11 +235,20 @@ func (s *session) answered(op *backend.Op, r *backend.Result) {
 		if o.terms == nil {
 			s.add(journal.Queued, int64(op.Owner))
 		}
-	case backend.Busy, backend.Failed, backend.Released:
-		s.free(o)
-		delete(s.owners, op.Owner)
-		s.add(journal.Gone, int64(op.Owner))
+	case backend.Refused:
+		if op.Do == backend.Acquire && !op.Wait {
+			s.gone(op.Owner, o)
+		}
+	case backend.Busy, backend.Failed, backend.Released, backend.NotHeld:
+		s.gone(op.Owner, o)
 	}
+}
+
+// gone forgets an owner of whom the store knows nothing any more.
+func (s *session) gone(number uint64, o *owner) {
+	s.free(o)
+	delete(s.owners, number)
+	s.add(journal.Gone, int64(number))
 }
 
 func (s *session) granted(number uint64, o *owner, g *backend.Grant) {
