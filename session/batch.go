@@ -57,10 +57,11 @@ func (l *Link) apply(ctx context.Context, s backend.Session, ops []backend.Op, s
 			refused++
 			l.unacked.why = cmp.Or(res.Err, errRefused)
 			continue
-		case backend.NotHeld:
+		case backend.Released, backend.NotHeld:
 			if before {
 				res.State = backend.Released // It may be missing because of the first one.
 			}
+			l.unacked.forget(op.Owner)
 		case backend.Queued:
 			queued = true
 		}

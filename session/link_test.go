@@ -302,3 +302,26 @@ func TestExtendOver(t *testing.T) {
 		}
 	})
 }
+
+// An Acquire that is refused in the same batch as the Release that withdraws it is not
+// sent again: it would take the lock for nobody.
+func TestRefusedAndWithdrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var acquires atomic.Int64
+		l := newLine(t, &script{apply: each(func(op backend.Op) backend.Result {
+			if op.Do == backend.Release {
+				return backend.Result{State: backend.Released}
+			}
+			acquires.Add(1)
+			return backend.Result{State: backend.Refused, Err: errors.New("disk full")}
+		})})
+		defer l.end()
+		l.up()
+		l.Send([]backend.Op{op(backend.Acquire, 1), op(backend.Release, 1)}, time.Now(), nil)
+		l.next(about(1))
+		time.Sleep(time.Minute)
+		if n := acquires.Load(); n != 1 {
+			t.Errorf("sent %d times", n)
+		}
+	})
+}

@@ -66,6 +66,20 @@ func (u *unacked) hold(ops []backend.Op, room *[]backend.Op) []backend.Op {
 	return *room
 }
 
+// forget drops what is to be sent again for an owner that was released: an Acquire that
+// was refused in the same batch would take the lock for nobody.
+func (u *unacked) forget(owner uint64) {
+	kept := 0
+	for i := range u.ops {
+		if u.ops[i].Owner != owner {
+			u.ops[kept], u.sent[kept] = u.ops[i], u.sent[i]
+			kept++
+		}
+	}
+	clear(u.ops[kept:])
+	u.ops, u.sent = u.ops[:kept], u.sent[:kept]
+}
+
 // unsure returns the owners of operations that may have taken effect.
 func (u *unacked) unsure() map[uint64]bool {
 	var owners map[uint64]bool
