@@ -88,8 +88,8 @@ func TestOpenTellsWhatItWaitsFor(t *testing.T) {
 func TestSlowLinkServes(t *testing.T) {
 	t.Parallel()
 	onAll(t, func(t *testing.T, d deployment) {
-		const ttl = time.Second
-		s := session(t, d.store(t, client.UniversalOptions{Dialer: slowLink{200 * time.Millisecond}.dial}), ttl)
+		const ttl = 3 * time.Second
+		s := session(t, d.store(t, client.UniversalOptions{Dialer: slowLink{ttl / 5}.dial}), ttl)
 		op := mutexOp(1, "n")
 		granted(t, s, op)
 		for range 5 {
