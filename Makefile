@@ -23,13 +23,14 @@ WINDOWS := . ./coordinator ./session ./backend ./backend/memory ./backend/file
 RACE := atexit_sleep_ms=50
 
 # A third of what the tests compute was the collection of garbage that is small.
-export GOGC ?= 400
+export GOGC ?= 800
+export GOMEMLIMIT ?= 500MiB
 
 # How many tests of a package run at a time. Most of them wait for something: there
 # are to be more than processors, and not so many that they wait for one. The packages
 # of the DRIVERS take longest and begin first, with one more beside them than there
 # are processors.
-PARALLEL := 6
+PARALLEL := 8
 
 FUZZTIME := 30s
 BENCH := .
@@ -102,7 +103,7 @@ chaos-selftest: needs ## see whether the harness finds bugs that are put in on p
 	cd chaos && go run . -selftest -out . -backend '$(BACKEND)' -bug '$(BUG)' -duration $(or $(DURATION),12s)
 
 .PHONY: chaos-short
-chaos-short: ## vet the harness, and let it run for two times 20 s on each backend
+chaos-short: ## vet the harness, and let it run for two times 12 s on each backend
 	cd chaos && go vet ./... && go run $(STATICCHECK) ./... && go test -timeout 10m -parallel 3 ./...
 
 .PHONY: bench

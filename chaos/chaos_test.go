@@ -14,7 +14,7 @@ import (
 
 var (
 	seed     = flag.Uint64("chaos.seed", 0, "repeat the runs of this seed")
-	duration = flag.Duration("chaos.duration", 20*time.Second, "of each run")
+	duration = flag.Duration("chaos.duration", 12*time.Second, "of each run")
 )
 
 // TestChaos is a short version of what the command does: two runs of each backend,

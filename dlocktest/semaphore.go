@@ -58,6 +58,7 @@ func checkLimitReached(f *fixture) {
 			var inside atomic.Int32
 			var seen [limit + 1]atomic.Int32
 			var all sync.WaitGroup
+			patient := f.patient()
 			for i := range workers {
 				s := parties[i%clients].Semaphore(f.name("s"), limit)
 				all.Go(func() {
@@ -67,6 +68,10 @@ func checkLimitReached(f *fixture) {
 							f.Errorf("%d hold tickets, and the limit is %d", n, limit)
 						} else {
 							seen[n].Add(1)
+						}
+						// The first to come stay until the limit is reached.
+						for seen[limit].Load() == 0 && patient.Err() == nil {
+							time.Sleep(time.Millisecond)
 						}
 						time.Sleep(time.Millisecond)
 						inside.Add(-1)

@@ -24,9 +24,10 @@ func checkClasses(f *fixture) {
 	}
 }
 
-// names are pairwise different, and each is difficult for some store.
-func names() []string {
-	long := strings.Repeat("x", 2<<20-1)
+// names are pairwise different, each is difficult for some store, and the longest has
+// that many bytes.
+func names(longest int) []string {
+	long := strings.Repeat("x", longest-1)
 	path := strings.Repeat("long/", 100)
 	return []string{
 		"a", "A", "b", "aa", "a/b", "a//b", "a/./b", "/a", "a/", `a\b`, `\a`, "a:b", "a*b", "a?b", `a"b`, "a<b", "a|b", "a%62", "a%2Fb",
@@ -44,7 +45,7 @@ func names() []string {
 func checkNames(f *fixture) {
 	a, b := f.peer(), f.peer()
 	var claims []*claim
-	for _, name := range names() {
+	for _, name := range names(2 << 20) {
 		c := a.try(mutex(name))
 		if c == nil {
 			f.Fatalf("%.40q (%d bytes) is busy, so it is the same lock as another name", name, len(name))
@@ -60,7 +61,7 @@ func checkNames(f *fixture) {
 	}
 	// The other classes may be written differently.
 	for _, op := range []func(string) backend.Op{writer, reader, func(name string) backend.Op { return ticket(name, 1) }} {
-		for i, name := range names() {
+		for i, name := range names(1 << 16) {
 			if a.try(op(name)) == nil {
 				f.Fatalf("%v %.40q (%d bytes, number %d) is busy", op(name).Class, name, len(name), i)
 			}

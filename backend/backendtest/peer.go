@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
@@ -25,6 +26,7 @@ type peer struct {
 	again   chan struct{} // holds one: sent by recv when claims are to be applied again, received by run
 	ending  chan struct{} // closed by end
 	stopped chan struct{} // closed by run when it returns
+	resent  atomic.Int64  // ops that were sent again without an answer
 	running sync.WaitGroup
 
 	// Owned by run.
@@ -235,6 +237,7 @@ func (p *peer) apply(ops []backend.Op) ([]backend.Result, error) {
 			results[i] = got[j]
 			if got[j].State == backend.Unknown {
 				unknown = append(unknown, i)
+				p.resent.Add(1)
 			} else {
 				p.answered(&ops[i], &results[i])
 			}

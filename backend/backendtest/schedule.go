@@ -13,10 +13,10 @@ var scheduleChecks = []check{
 }
 
 func checkSchedules(f *fixture) {
-	schedules := 10
+	schedules := 6
 	switch {
 	case os.Getenv("DLOCK_LONG") != "":
-		schedules = 20
+		schedules = 40
 	case testing.Short():
 		schedules = 4
 	}

@@ -77,6 +77,7 @@ func TestClusterNodeHangs(t *testing.T) {
 				t.Errorf("a pair on a node that is well took %v", d)
 			}
 		}
+		time.Sleep(50 * time.Millisecond) // No hurry: it is about how long each takes.
 	}
 	for bucket, h := range holds {
 		if lost := h.Err() != nil; lost != (master(bucket) == paused) {

@@ -73,6 +73,9 @@ func (n *node) connect(w *wire, conns int, patience time.Duration) redis.Univers
 		o.MaxRedirects, o.MaxRetries, o.DialerRetries = 3, -1, 1
 		o.ClusterStateReloadInterval = max(time.Second, patience)
 		o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false
+		// All that is sent has a key. To be routed by more, each client would ask for
+		// COMMAND: 200 KB, and one more right.
+		o.DisableRoutingPolicies, o.ShardPicker = true, nil
 		o.ContextTimeoutEnabled = true
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = patience, patience, patience, patience
 		o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = conns, 0, 0, conns

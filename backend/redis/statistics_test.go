@@ -97,8 +97,9 @@ func TestUncontendedPairIsTwoCommands(t *testing.T) {
 					l.Unlock()
 				}
 				for i, u := range since(t, servers, before) {
-					// A node that is slow may have been asked for the pair before just now.
-					if u.commands > 2*pairs+2*(nodes-1) {
+					// A slow node may still be answering the pair before, and a slow
+					// machine asks for an answer twice.
+					if u.commands > 2*pairs+pairs/10 {
 						t.Errorf("%s, node %d: %d commands for %d pairs, want 2 each", name, i, u.commands, pairs)
 					}
 				}
