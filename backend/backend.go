@@ -340,14 +340,18 @@ const (
 	// holds until the owner releases, and is said once at least; it may overtake
 	// the grant that it is about.
 	EventContended
+	// EventNotice is about the store and not about an Owner: Err says what whoever
+	// runs the program should know, such as a right that is missing and that the
+	// driver does without. The caller logs it; a session says each once.
+	EventNotice
 )
 
-// An Event is news about an owner that the store sent unasked.
+// An Event is news that came unasked, of the store about an owner or of the driver.
 type Event struct {
 	Kind  EventKind
 	Owner uint64
 	Grant Grant // of EventGranted
-	Err   error // of EventLost: why, or nil
+	Err   error // of EventLost: why, or nil; of EventNotice, never nil
 }
 
 var (

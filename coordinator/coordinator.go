@@ -77,6 +77,7 @@ type Coordinator struct {
 	ops      []backend.Op // the next batch, and then the one on its way
 	openers  []opener     // those who wait for a session
 	outage   throttle.Throttle
+	notices  notices
 	told     chan<- struct{} // closed when the effects of a session's end are told, or nil
 	farewell context.Context // of Close, once it was called
 	cut      bool            // farewell has ended
@@ -307,8 +308,13 @@ func (c *Coordinator) take(r *session.Report, now time.Time) {
 		c.machine.Answered(r.Ops, r.Results, now)
 	case session.News:
 		for i := range r.Events {
-			if e := &r.Events[i]; e.Kind == backend.EventGranted {
+			switch e := &r.Events[i]; e.Kind {
+			case backend.EventGranted:
 				c.depend(e.Owner, e.Grant.Lease, r.Asleep)
+			case backend.EventNotice:
+				if c.notices.fresh(e.Err.Error()) {
+					c.config.Logger.Warn("dlock: notice of the store", "backend", c.config.Backend.String(), "error", e.Err)
+				}
 			}
 		}
 		c.machine.Heard(r.Events, now)

@@ -66,6 +66,20 @@ func (l *leasing) cut(why error) {
 	}
 }
 
+// say has all sessions receive an event.
+func (l *leasing) say(e backend.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.sessions {
+		s.mu.Lock()
+		s.events = append(s.events, e)
+		if s.wake != nil {
+			s.wake()
+		}
+		s.mu.Unlock()
+	}
+}
+
 type leasedSession struct {
 	backend.Session
 	store *leasing

@@ -245,7 +245,7 @@ func (m *Machine) Answered(ops []backend.Op, results []backend.Result, now time.
 func (m *Machine) Heard(events []backend.Event, now time.Time) {
 	m.seq++
 	for i := range events {
-		ev := &events[i]
+		ev := &events[i] // An EventNotice is about no entry.
 		e := m.entries[ev.Owner]
 		if e == nil || e.state == releasing {
 			continue

@@ -202,6 +202,33 @@ func TestMissedRenewal(t *testing.T) {
 	})
 }
 
+// What a driver says of its store is logged once, whoever says it again.
+func TestNotice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, oneNode)
+		a := d.take("a")
+		for i := range 3 {
+			for _, text := range []string{"one right is missing", "another right is missing"} {
+				d.store.say(backend.Event{Kind: backend.EventNotice, Err: errors.New(text)})
+			}
+			if i == 1 {
+				d.store.cut(errors.New("cut"))
+				d.take("b")
+			}
+			time.Sleep(ttl / 10)
+		}
+		for _, text := range []string{"one right is missing", "another right is missing"} {
+			if lines := d.lines(text); len(lines) != 1 || !strings.Contains(lines[0], "level=WARN") {
+				t.Errorf("%q", lines)
+			}
+		}
+		if a.Ended() == nil {
+			t.Error("a hold outlived its session")
+		}
+		d.end()
+	})
+}
+
 // A ctx that ends says what the store was doing, and why it ended.
 func TestWhyAWaitEnded(t *testing.T) {
 	own := errors.New("shift is over")

@@ -193,6 +193,9 @@ func (s *ledgerSession) Recv(ctx context.Context) ([]backend.Event, error) {
 	s.ledger.mu.Lock()
 	defer s.ledger.mu.Unlock()
 	for _, e := range events {
+		if e.Kind == backend.EventNotice {
+			continue
+		}
 		id, known := s.locks[e.Owner]
 		if known && e.Kind == backend.EventGranted {
 			s.ledger.stand(e.Owner, id, holds)
