@@ -32,7 +32,7 @@ func (b *bucket) answer(r *request, v any, before time.Time) {
 			b.lose(c, errors.New("its key was taken away"))
 			break
 		}
-		c.touched = before
+		c.due = b.half(before)
 		b.held.move(c)
 	case !ok && text == wrongLimit:
 		result = backend.Result{State: backend.Failed, Err: backend.ErrLimit}
@@ -53,14 +53,15 @@ func (b *bucket) answer(r *request, v any, before time.Time) {
 		result.State = backend.Queued
 		c.asking = false
 		if c.state != held {
-			c.state, c.touched = queued, before
+			c.state, c.due = queued, b.half(before)
 			b.queued.move(c)
 		}
 	default:
 		c.asking = false
 		result = backend.Result{State: backend.Granted, Grant: b.grant(max(n, -n), n < 0)}
 		known := c.state == held
-		b.hold(c, before)
+		c.state, c.due = held, b.half(before)
+		b.held.move(c)
 		if r.result == nil && !known {
 			b.session.tell(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: result.Grant})
 		}
@@ -93,12 +94,9 @@ func (b *bucket) refuse(r *request, why error) {
 	}
 }
 
-// hold notes that c is held, by a request sent at that time or a message that
-// came then. s.mu is held.
-func (b *bucket) hold(c *claim, at time.Time) {
-	c.state, c.touched = held, at
-	b.held.move(c)
-}
+// half returns until when a key that was touched then is to be touched again: when its
+// horizon is half over. s.mu is held.
+func (b *bucket) half(at time.Time) time.Time { return at.Add(b.horizon / 2) }
 
 // grant returns the terms of a grant as they are now. s.mu is held.
 func (b *bucket) grant(ordinal int64, contended bool) backend.Grant {
@@ -156,7 +154,10 @@ func (b *bucket) hear(text string) {
 		if err != nil {
 			return
 		}
-		b.hold(c, b.lease.Until.Add(-b.session.ttl))
+		// Who gave it has another horizon than this session, perhaps.
+		c.state, c.due = held, time.Time{}
+		c.remove()
+		b.held.unshift(c)
 		b.session.tell(backend.Event{Kind: backend.EventGranted, Owner: n, Grant: b.grant(o, contended)})
 	}
 }

@@ -14,9 +14,10 @@
 -- KEYS: the session's key; of each op the key of its lock; in a cluster a key that
 -- never exists: it makes a slot refuse us while its keys move to another node.
 -- ARGV: what keys begin with, session, number of the batch, number of the last
--- batch that was answered, ttl and horizon in ms; for a heartbeat "h", how many
--- messages were acknowledged and how many were received, else ""; then of each op
--- its code, its owner, and the limit of a semaphore.
+-- batch that was answered, ttl and horizon in ms, what channels begin with if that
+-- is not what keys do, else ""; for a heartbeat "h", how many messages were
+-- acknowledged and how many were received, else ""; then of each op its code, its
+-- owner, and the limit of a semaphore.
 --
 -- A mutex is a string, session:owner:ordinal, with a letter behind when somebody
 -- waits: q for its own session, c when the holder was told of another one. A
@@ -25,6 +26,9 @@
 -- limit; q, which is there when somebody waits: * when all holders were told, a
 -- session when all but its own were; p, how many writers passed a reader.
 -- Queues are sorted sets of session:owner by ordinal.
+--
+-- The horizon is for how long a key lives after it was touched. A session touches what
+-- it has well before that, and what others have given it by its next heartbeat.
 
 local KEYS, ARGV = KEYS, ARGV
 local call, match, sub, format = redis.call, string.match, string.sub, string.format
@@ -88,7 +92,7 @@ end
 
 local answer = {0}
 
-if ARGV[7] == 'h' then
+if ARGV[8] == 'h' then
   -- Who sleeps for longer than it said may be dead: then who waits is to look.
   local live = base .. 'l'
   call('ZADD', live, format('%.0f', clock() + ttl * 1000), sid)
@@ -104,10 +108,10 @@ if ARGV[7] == 'h' then
     end
   end
   local info = base .. 'i:' .. sid
-  local n, acked, got = tonumber(call('HGET', info, 'n') or -1), tonumber(ARGV[8]), tonumber(ARGV[9])
+  local n, acked, got = tonumber(call('HGET', info, 'n') or -1), tonumber(ARGV[9]), tonumber(ARGV[10])
   if n < got then return {RUPTURED} end -- It has forgotten what it told us.
   call('PEXPIRE', info, 3 * ttl) -- It outlives the session, but not by much.
-  call('PEXPIRE', live, horizon)
+  if call('PTTL', live) < tonumber(horizon) then call('PEXPIRE', live, horizon) end
   for i = acked + 1, got do call('HDEL', info, i) end
   local news = {tonumber(call('GET', base .. 'd') or 0), n}
   for i = got + 1, n do
@@ -116,7 +120,7 @@ if ARGV[7] == 'h' then
   answer[1] = news
 end
 
-local i, k = ARGV[7] == 'h' and 10 or 8, 2 -- of the next op
+local i, k = ARGV[8] == 'h' and 11 or 9, 2 -- of the next op
 
 -- Free mutexes that are locked, and mutexes that are unlocked while nobody waits,
 -- are most of what there is. As long as there is nothing else, nothing else is
@@ -144,13 +148,23 @@ end
 local ok, all = pcall(plain)
 if not ok or not all then
 
-local channels = match(base, '^(.*){%d+}:$') or base
-channels = channels .. 'c:'
+local channels = (ARGV[7] ~= '' and ARGV[7] or base) .. 'c:'
+horizon = tonumber(horizon)
 
-local living = {[sid] = true}
+-- For how many ms a session will live at least, or false of one that is dead.
+local living = {[sid] = tonumber(ttl)}
 local function alive(s)
-  if living[s] == nil then living[s] = call('EXISTS', base .. 'a:' .. s) == 1 end
+  if living[s] == nil then
+    local left = call('PTTL', base .. 'a:' .. s)
+    living[s] = left >= 0 and left
+  end
   return living[s]
+end
+
+-- Moves the end of a key that several may depend on, each with a horizon of its own.
+local function extend(key, least)
+  least = math.max(horizon, least or 0)
+  if call('PTTL', key) < least then call('PEXPIRE', key, least) end
 end
 
 -- Tells a session that is alive. What it has not acknowledged is kept for it. What is
@@ -222,7 +236,7 @@ local function enqueue(queue, me)
     call('ZADD', queue, draw(), me)
     wrote = true
   end
-  call('PEXPIRE', queue, horizon)
+  extend(queue)
 end
 
 --- Mutexes
@@ -242,7 +256,7 @@ local function pass(key)
   elseif call('EXISTS', queue) == 1 then
     flag = 'q'
   end
-  call('SET', key, w .. ':' .. ord .. flag, 'PX', horizon)
+  call('SET', key, w .. ':' .. ord .. flag, 'PX', math.max(horizon, alive(s)))
   granted(s, owner, ord, flag == 'c')
 end
 
@@ -269,6 +283,13 @@ local function lock(key, owner, wait)
     end
     pass(key)
   end
+end
+
+-- Asks again for one who may wait already. Where somebody has taken the key away, the
+-- mutex goes to the first who waits, as if it had been unlocked.
+local function relock(key, owner)
+  if call('EXISTS', key) == 0 then pass(key) end
+  return lock(key, owner, true)
 end
 
 local function unlock(key, owner)
@@ -299,8 +320,9 @@ local function settle(key, rw)
   local v = call('HMGET', key, 'm', 'q', 'p')
   local m, q, passed = v[1], v[2], tonumber(v[3] or 0)
   local n = call('HLEN', key) - (m and 1 or 0) - (q and 1 or 0) - (v[3] and 1 or 0)
-  local grants = {}
+  local grants, longest = {}, 0
   local function grant(from, w, s, owner)
+    longest = math.max(longest, alive(s))
     call('ZREM', from, w)
     n = n + 1
     grants[#grants + 1] = {w, s, owner, draw()}
@@ -345,7 +367,7 @@ local function settle(key, rw)
   end
   if #grants > 0 then
     call('HSET', key, 'm', m)
-    call('PEXPIRE', key, horizon)
+    extend(key, longest)
   end
   if passed > 0 then
     call('HSET', key, 'p', passed)
@@ -392,7 +414,7 @@ local function enter(key, owner, mode, limit, wait)
     local v = call('HMGET', key, me, 'm', 'q')
     local g, m, q = v[1], v[2], v[3]
     if g then
-      call('PEXPIRE', key, horizon)
+      extend(key)
       g = tonumber(match(g, '%d+'))
       return q and (others(queueOf(key), sid) or rw and others(readersOf(key), sid)) and -g or g
     end
@@ -407,7 +429,7 @@ local function enter(key, owner, mode, limit, wait)
         call('HSET', key, me, draw(), 'm', mode == 's' and limit or mode)
       end
       wrote = true
-      call('PEXPIRE', key, horizon)
+      extend(key)
       return ordinal
     end
     if not sweep(key, rw) then
@@ -418,6 +440,18 @@ local function enter(key, owner, mode, limit, wait)
       return QUEUED
     end
   end
+end
+
+-- Asks again for one who may wait already. Where somebody has taken the key away, or it
+-- does not tell of those who wait since then, the lock goes to them in their order.
+local function reenter(key, owner, mode, limit)
+  local queue = mode == 'r' and readersOf(key) or queueOf(key)
+  if call('ZSCORE', queue, self .. owner) and not call('HGET', key, 'q') then
+    if call('EXISTS', key) == 0 then call('HSET', key, 'm', mode == 's' and limit or 'w') end
+    call('HSET', key, 'q', 'q')
+    settle(key, mode ~= 's')
+  end
+  return enter(key, owner, mode, limit, true)
 end
 
 local function leave(key, owner, rw)
@@ -440,7 +474,7 @@ end
 
 local function touchHash(key, owner)
   if ours(redis.pcall('HEXISTS', key, self .. owner)) == 1 then
-    call('PEXPIRE', key, horizon)
+    extend(key)
     return TOUCHED
   end
   return GONE
@@ -455,6 +489,10 @@ local ops = {
   R = function(key, owner) return enter(key, owner, 'r', nil, true) end,
   s = function(key, owner, limit) return enter(key, owner, 's', limit, false) end,
   S = function(key, owner, limit) return enter(key, owner, 's', limit, true) end,
+  N = relock,
+  X = function(key, owner) return reenter(key, owner, 'w') end,
+  Q = function(key, owner) return reenter(key, owner, 'r') end,
+  Y = function(key, owner, limit) return reenter(key, owner, 's', limit) end,
   u = unlock,
   v = function(key, owner) return leave(key, owner, true) end,
   z = function(key, owner) return leave(key, owner, false) end,
@@ -465,7 +503,8 @@ local ops = {
 -- How an Acquire is undone that fails half way. If that fails, too, LEFT says that
 -- something is left of it, and KEPT that there is if there was before.
 local function unenter(key, owner) return leave(key, owner, true) end
-local undo = {m = unlock, M = unlock, w = unenter, W = unenter, r = unenter, R = unenter, s = ops.z, S = ops.z}
+local undo = {m = unlock, M = unlock, w = unenter, W = unenter, r = unenter, R = unenter, s = ops.z, S = ops.z,
+  N = unlock, X = unenter, Q = unenter, Y = ops.z}
 
 while ARGV[i] do
   local code = ARGV[i]
@@ -488,7 +527,7 @@ while ARGV[i] do
   end
   answer[k] = r
   k = k + 1
-  i = i + ((code == 's' or code == 'S') and 3 or 2)
+  i = i + ((code == 's' or code == 'S' or code == 'Y') and 3 or 2)
 end
 
 end

@@ -35,9 +35,10 @@ type bucket struct {
 
 	// Guarded by session.mu.
 	lease    backend.Lease
-	sid      string // the session's name in this bucket
-	received uint64 // messages, without a gap
-	claims   int    // of any state
+	horizon  time.Duration // of keys that are touched now; it never shrinks
+	sid      string        // the session's name in this bucket
+	received uint64        // messages, without a gap
+	claims   int           // of any state
 	held     claimList
 	queued   claimList
 
@@ -45,7 +46,7 @@ type bucket struct {
 }
 
 func newBucket(s *session, number int) *bucket {
-	b := &bucket{session: s, base: s.engine.base(number)}
+	b := &bucket{session: s, base: s.engine.base(number), horizon: s.horizon}
 	b.rename(uint32(number))
 	return b
 }
@@ -70,7 +71,7 @@ func (b *bucket) begin(ctx context.Context) error {
 		why = strings.ToValidUTF8(why[:1<<10], "")
 	}
 	args := append(sessionScript.args(nil), 1, b.base+"a:"+b.sid, b.base, b.old, b.sid,
-		s.ttl.Milliseconds(), s.horizon.Milliseconds(), 1, formatNumber, s.who.Host, s.who.PID, why)
+		s.ttl.Milliseconds(), b.horizon.Milliseconds(), 1, formatNumber, s.who.Host, s.who.PID, why)
 	v, err := sessionScript.call(ctx, s.client, args)
 	if err != nil {
 		return err
@@ -184,23 +185,34 @@ func (b *bucket) compile(ops []backend.Op, results []backend.Result) {
 	}
 }
 
-// renew appends what keeps the keys of claims from expiring: a bounded number, of
-// those that are half through. Some that wait ask again in any case, in case that
-// their lock was taken away from under them. s.mu is held.
+// checks is how many keys a session looks at in a third of its time to live, so that
+// what has become of a thousand is known within the whole of it.
+const checks = 350
+
+// renew appends requests by which the server says what has become of a share of the
+// claims, the next one each time, and which keep their keys from expiring: who holds
+// hears that its lock was taken away, and who waits has its place anew. Keys that would
+// expire before their turn, as when there suddenly are many more, are looked at besides.
+// s.mu is held.
 func (b *bucket) renew(now time.Time) {
-	const some = 8
-	half := now.Add(-b.session.horizon / 2)
-	n := max(256, b.held.len/8)
-	for c := b.held.first; c != nil && n > 0 && c.touched.Before(half); c = c.next {
+	share := int(min(checks, 1+checks*3*now.Sub(b.beat)/b.session.ttl))
+	waiting := min(b.queued.len, max(1, share/20))
+	n := share - waiting
+	for c, urgent := b.held.first, b.held.len/8; c != nil && (n > 0 || urgent > 0 && c.due.Before(now)); c = c.next {
 		if !c.leaving {
 			b.requests = append(b.requests, request{kind: touch, claim: c, code: c.touchCode()})
 			n--
+			urgent--
 		}
 	}
-	n = max(256, b.queued.len/8)
-	for c, i := b.queued.first, 0; c != nil && n > 0 && (i < some || c.touched.Before(half)); c, i = c.next, i+1 {
+	n = waiting + max(n, 0)
+	for c, urgent := b.queued.first, b.queued.len/8; c != nil && (n > 0 || urgent > 0 && c.due.Before(now)); c = c.next {
 		b.ask(c)
 		n--
+		urgent--
+	}
+	if b.session.engine.horizon == 0 { // Three rounds long.
+		b.horizon = max(b.horizon, b.session.ttl*time.Duration(1+(b.held.len+b.queued.len)/checks))
 	}
 }
 
@@ -250,7 +262,7 @@ func (b *bucket) giveBack(ctx context.Context) error {
 		return nil
 	}
 	args := append(sessionScript.args(nil), 1, b.base+"a:"+old, b.base, old, "",
-		s.ttl.Milliseconds(), s.horizon.Milliseconds(), left)
+		s.ttl.Milliseconds(), b.horizon.Milliseconds(), left)
 	return insist(ctx, func() error {
 		_, err := sessionScript.call(ctx, s.client, slices.Clone(args))
 		return err

@@ -24,7 +24,7 @@ type claim struct {
 	asking  bool      // an Acquire was sent that has no answer: it may have taken effect
 	freeing bool      // likewise a Release
 	leaving bool      // its Release is on its way, or that one's outcome unknown
-	touched time.Time // before the last request that moved the horizon of its keys
+	due     time.Time // when its key is to be touched at the latest; the zero Time: at once
 	list    *claimList
 	prev    *claim
 	next    *claim
@@ -56,12 +56,18 @@ func (c *claim) missing() backend.State {
 const (
 	codeAcquire = "?mws" // by class; a reader is r; in upper case it waits
 	codeWait    = "?MWS"
+	codeAgain   = "?NXY" // of one who may wait already; a reader is Q
 	codeRelease = "?uvz"
 	codeTouch   = "?tTT"
 )
 
 func (c *claim) acquireCode() string {
+	again := c.wait && (c.asking || c.state == queued)
 	switch {
+	case again && c.mode == backend.Shared:
+		return "Q"
+	case again:
+		return codeAgain[c.class : c.class+1]
 	case c.mode == backend.Shared && c.wait:
 		return "R"
 	case c.mode == backend.Shared:
@@ -75,8 +81,8 @@ func (c *claim) acquireCode() string {
 func (c *claim) releaseCode() string { return codeRelease[c.class : c.class+1] }
 func (c *claim) touchCode() string   { return codeTouch[c.class : c.class+1] }
 
-// A claimList is a doubly linked list of claims, those first whose keys have gone
-// untouched for longest. The zero value is empty.
+// A claimList is a doubly linked list of claims, those first whose keys are to be
+// touched first. The zero value is empty.
 type claimList struct {
 	first, last *claim
 	len         int
@@ -91,6 +97,18 @@ func (l *claimList) push(c *claim) {
 		l.last.next = c
 	}
 	l.last = c
+	l.len++
+}
+
+// unshift puts c, which is in no list, at the beginning.
+func (l *claimList) unshift(c *claim) {
+	c.list, c.prev, c.next = l, nil, l.first
+	if l.first == nil {
+		l.last = c
+	} else {
+		l.first.prev = c
+	}
+	l.first = c
 	l.len++
 }
 

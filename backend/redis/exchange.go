@@ -194,7 +194,11 @@ func (b *bucket) arguments(requests []request, beat bool, received uint64) []any
 	if cluster {
 		args = append(args, b.base+"x")
 	}
-	args = append(args, b.base, b.sid, b.batch, b.answered, s.ttl.Milliseconds(), s.horizon.Milliseconds())
+	channels := ""
+	if cluster {
+		channels = s.engine.prefix
+	}
+	args = append(args, b.base, b.sid, b.batch, b.answered, s.ttl.Milliseconds(), b.horizon.Milliseconds(), channels)
 	if beat {
 		args = append(args, "h", b.buried, received)
 	} else {
