@@ -71,8 +71,8 @@ func (b *bucket) begin(ctx context.Context) error {
 		why = strings.ToValidUTF8(why[:1<<10], "")
 	}
 	args := append(sessionScript.args(nil), 1, b.base+"a:"+b.sid, b.base, b.old, b.sid,
-		s.ttl.Milliseconds(), b.horizon.Milliseconds(), 1, formatNumber, s.who.Host, s.who.PID, why)
-	v, err := sessionScript.call(ctx, s.client, args)
+		s.ttl.Milliseconds(), b.horizon.Milliseconds(), 1, formatNumber, s.who.Host, s.who.PID, why, s.channel())
+	v, err := b.call(ctx, sessionScript, args)
 	if err != nil {
 		return err
 	}
@@ -163,6 +163,10 @@ func (b *bucket) compile(ops []backend.Op, results []backend.Result) {
 		default:
 			if err := op.Check(); err != nil {
 				results[i] = backend.Result{State: backend.Failed, Err: err}
+				continue
+			}
+			if c == nil && b.session.unfit != nil {
+				results[i] = backend.Result{State: backend.Refused, Err: b.session.unfit}
 				continue
 			}
 			if c == nil {

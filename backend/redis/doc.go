@@ -17,11 +17,35 @@
 //
 // # What a server has to offer
 //
-// Redis 6.2 or later, or what understands its commands, scripts and channels; a
-// maxmemory-policy of noeviction, or no maxmemory, for a server that evicts keys
-// would evict locks and is refused; and the right to call EVALSHA or EVAL,
-// SUBSCRIBE, and within scripts the commands on keys and channels that begin with
-// the prefix.
+// Redis 6.2 or later, or what understands its commands, scripts and channels; and a
+// maxmemory-policy of noeviction, or no maxmemory, for a server that evicts keys would
+// evict locks. Open refuses another one. Sessions look again once a minute: while the
+// server evicts keys they grant nothing new, which is logged.
+//
+// The rights that a user needs, with the prefix in place of dlock:
+//
+//	ACL SETUSER app on >secret ~dlock:* &dlock:* -@all +evalsha +eval +subscribe
+//	  +unsubscribe +ping +info +publish +time +set +get +del +exists +pexpire +pttl
+//	  +incr +zadd +zrem +zrange +zrangebyscore +zscore +hset +hget +hdel +hmget
+//	  +hgetall +hlen +hexists +hkeys +hincrby
+//
+// A cluster needs cluster|slots and cluster|shards besides, or what else its client asks
+// for the slots, Sentinels sentinel and subscribe of their own user, and the nodes of a
+// quorum hvals, hscan, hsetnx and zunionstore. Open tries what the scripts call and
+// names what is missing. Of the rest dlock does without, and logs once what that costs:
+// without subscribe, or the right to the channels, those who wait ask ten times a second;
+// without info, the server is not known to be fit; without ping, a connection that hangs
+// is noticed later; without evalsha each batch carries its script.
+//
+// A lock that somebody deletes by hand is lost for its holder, who hears of it when its
+// key is looked at: a heartbeat, in a third of the time to live, looks at the next 350 of
+// what is held, in a cluster of each part. So that is within the time to live for up to a
+// thousand locks, and n/350 heartbeats for n. Those who wait for it get it in their order
+// when the first of them asks again, which takes as long.
+//
+// go-redis has one logger for the whole process and writes to standard error unless
+// redis.SetLogger gives it another. dlock sets none; what is left of its lines are those
+// of Sentinel's clients.
 //
 // The key "format" behind the prefix has the number of the format of all others, in a
 // cluster once in each part and in a quorum on each node, behind q: there. Open refuses
@@ -36,6 +60,10 @@
 // the number of its locks; a process that died loses them when the time to live
 // has passed, by the server's clock.
 //
+// Every key has an expiry but format and o, which has the last token: what killed
+// processes leave is gone after ten minutes or twenty times their time to live, or after
+// one time to live for each 350 locks that they held, whichever is longest.
+//
 // A hold ends for its holder before the server can grant the lock again. Its
 // token grows from grant to grant of a name, and is the server's clock where
 // it can, in microseconds since 2020: it goes on growing after FLUSHALL or a restart without
@@ -45,7 +73,9 @@
 // and places. One that lost data, or a replica that took over without the last
 // writes, has locks free that are held: their holders are told within a third of
 // the time to live, and may overlap with the next ones until then. So it is with
-// FLUSHALL, and with a server whose clock jumps. Where that must not be, persist
+// FLUSHALL, and with a server whose clock jumps. A master that is cut off from its
+// Sentinels overlaps with the one that replaces it for as long as clients reach it,
+// unless min-replicas-to-write is at least 1: Open logs where it is not. Where that must not be, persist
 // with appendfsync always, or use a quorum; and in any case have the resource
 // check tokens, which loses nothing then.
 //

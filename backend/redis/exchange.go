@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -107,7 +109,7 @@ func (b *bucket) exchange(ctx context.Context, requests []request, beat bool) (f
 	s.mu.Unlock()
 	b.args = b.arguments(requests, beat, received)
 	before := time.Now()
-	v, err := batchScript.call(ctx, s.client, b.args)
+	v, err := b.call(ctx, batchScript, b.args)
 	clear(b.args)
 	if err != nil {
 		if c, ok := s.client.(*redis.ClusterClient); ok {
@@ -152,6 +154,24 @@ func (b *bucket) exchange(ctx context.Context, requests []request, beat bool) (f
 		b.answer(&requests[i], answers[i+1], before)
 	}
 	return false, nil
+}
+
+// call runs a script. Connections that the server or a proxy has closed meanwhile, as
+// they do with idle ones, are replaced at once: all that there are. A batch that was run
+// all the same is not run again.
+func (b *bucket) call(ctx context.Context, script *script, args []any) (any, error) {
+	for attempt := 1; ; attempt++ {
+		v, err := script.call(ctx, b.session.client, args)
+		if err == nil || attempt > conns || !broken(err) || ctx.Err() != nil {
+			return v, err
+		}
+	}
+}
+
+// broken reports whether a connection has ended that was there before.
+func broken(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, io.EOF) || errors.As(err, &op) && op.Op != "dial" && !op.Timeout() && !errors.Is(err, net.ErrClosed)
 }
 
 // send notes that r is being sent. s.mu is held.

@@ -16,6 +16,17 @@ func WithHorizon(st *Store, d time.Duration) *Store {
 	return &other
 }
 
+// FitEvery returns the store with sessions that look so often whether their servers are fit.
+func FitEvery(st *Store, d time.Duration) *Store {
+	other := *st
+	if e, ok := st.engine.(*single); ok {
+		changed := *e
+		changed.fitEvery = d
+		other.engine = &changed
+	}
+	return &other
+}
+
 // Tags returns the hash tags of a cluster.
 func Tags() []string { return tags[:] }
 

@@ -10,6 +10,17 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/dlock-go/dlock/backend"
+)
+
+const (
+	// pollWithout is how often those who wait ask, and pollSome how many at most, while
+	// the server's messages do not reach the session.
+	pollWithout = 100 * time.Millisecond
+	pollSome    = 64
+	// deniedPause is how long after a subscription that is not allowed another is tried.
+	deniedPause = 30 * time.Second
 )
 
 // channel is where the server's messages to the session come.
@@ -31,17 +42,17 @@ func (s *session) subscribe(ctx context.Context, patience time.Duration) (*redis
 }
 
 // listen takes the messages of the server until the session ends. What it misses
-// while it has no connection comes with a heartbeat.
+// while there is no subscription comes with a heartbeat, and who waits asks.
 func (s *session) listen() {
 	defer close(s.listening)
-	sub, pinged, pause := s.subscription, false, time.Millisecond
+	s.mu.Lock()
+	sub := s.subscription
+	s.mu.Unlock()
+	pinged := false
 	for s.life.Err() == nil {
 		if sub == nil {
-			if sub = s.resubscribe(pause); sub == nil {
-				pause = min(2*pause, time.Second)
-				continue
-			}
-			pause = time.Millisecond
+			sub, pinged = s.resubscribe(), false
+			continue
 		}
 		// A connection that says nothing, not even to a ping, is dead.
 		v, err := sub.ReceiveTimeout(s.life, max(s.patience/2, 10*time.Millisecond))
@@ -52,39 +63,83 @@ func (s *session) listen() {
 			if m, ok := v.(*redis.Message); ok {
 				s.message(m.Payload)
 			}
-		case errors.As(err, &silence) && silence.Timeout() && !pinged:
+		case pinged && refusal(err) != nil:
+			pinged = false // It may not ping, and is told so.
+		case errors.As(err, &silence) && silence.Timeout() && !pinged && sub.Ping(s.life) == nil:
 			pinged = true
-			if sub.Ping(s.life) == nil {
-				continue
-			}
-			fallthrough
 		default:
 			sub.Close()
-			sub, pinged = nil, false
+			sub = nil
 		}
 	}
 }
 
-// resubscribe returns a new subscription, or nil after a pause.
-func (s *session) resubscribe(pause time.Duration) *redis.PubSub {
+// resubscribe returns a new subscription, however long that takes, or nil when the
+// session ends.
+func (s *session) resubscribe() *redis.PubSub {
+	began, pause := time.Now(), time.Millisecond
+	for s.life.Err() == nil {
+		sub, err := s.trySubscribe()
+		if err == nil {
+			return sub
+		}
+		denied := refusal(err) != nil && lasting(refusal(err))
+		if denied {
+			pause = deniedPause
+		}
+		if denied || time.Since(began) > s.ttl/2 {
+			s.notice(fmt.Errorf("the server's messages do not reach the session, so who waits polls: %w", err))
+		}
+		s.poll(pause)
+		pause = min(2*pause, time.Second)
+	}
+	return nil
+}
+
+func (s *session) trySubscribe() (*redis.PubSub, error) {
 	ctx, cancel := context.WithTimeout(s.life, s.patience)
 	defer cancel()
 	sub, err := s.subscribe(ctx, s.patience)
 	if err != nil {
-		select {
-		case <-time.After(pause):
-		case <-s.life.Done():
-		}
-		return nil
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		sub.Close()
-		return nil
+		return nil, backend.ErrClosed
 	}
 	s.subscription = sub
-	return sub
+	return sub, nil
+}
+
+// poll has those who wait ask again, until pause is over or the session ends.
+func (s *session) poll(pause time.Duration) {
+	over := time.NewTimer(pause)
+	defer over.Stop()
+	tick := time.NewTicker(min(pollWithout, max(s.ttl/8, time.Millisecond)))
+	defer tick.Stop()
+	for {
+		select {
+		case <-over.C:
+			return
+		case <-s.life.Done():
+			return
+		case <-tick.C:
+		}
+		s.mu.Lock()
+		for _, b := range s.buckets {
+			if b == nil {
+				continue
+			}
+			n := pollSome // They stand in the order in which they have asked.
+			for c := b.queued.first; c != nil && n > 0; c = c.next {
+				s.tell(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
+				n--
+			}
+		}
+		s.mu.Unlock()
+	}
 }
 
 // message takes one message: the session's name in a bucket, a number, and news.

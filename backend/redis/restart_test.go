@@ -358,6 +358,24 @@ func TestDeathFreesAllAtOnce(t *testing.T) {
 	}
 }
 
+// TestSentinelSplitIsNoticed opens sessions on a master that would not stop by itself, and
+// on one that does.
+func TestSentinelSplitIsNoticed(t *testing.T) {
+	t.Parallel()
+	trio := redistest.NewTrio(t)
+	st, err := backend.FromURL("redis+sentinel://" + trio.Sentinel.Addr() + "?master=" + redistest.MasterName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noticed(t, session(t, st, time.Minute), "min-replicas-to-write")
+	do(t, trio.Master, "CONFIG", "SET", "min-replicas-to-write", "1")
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if events, err := session(t, st, time.Minute).Recv(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%+v, %v", events, err)
+	}
+}
+
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	trio := redistest.NewTrio(t)

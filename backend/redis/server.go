@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,19 +21,41 @@ func fit(ctx context.Context, client redis.UniversalClient) error {
 	return fitOne(ctx, client, false)
 }
 
-func fitOne(ctx context.Context, client redis.UniversalClient, cluster bool) error {
+// inform returns the fields of a server's INFO, or none where it does not allow that.
+func inform(ctx context.Context, client redis.UniversalClient) (map[string]string, error) {
 	text, err := client.Info(ctx).Result()
 	if err != nil {
 		if forbidden(err, "info") {
-			return nil
+			return nil, nil
 		}
-		return err
+		return nil, err
 	}
 	info := make(map[string]string)
 	for line := range strings.Lines(text) {
 		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
 			info[k] = v
 		}
+	}
+	return info, nil
+}
+
+// errSplit is what is to be known of a master that a Sentinel may replace.
+var errSplit = errors.New("min-replicas-to-write is 0: a master that is cut off from its Sentinels goes on granting locks beside the one that replaces it, for as long as clients reach it")
+
+// splits returns errSplit where a master does not stop by itself when it has lost its
+// replicas.
+func splits(ctx context.Context, client redis.UniversalClient) error {
+	info, err := inform(ctx, client)
+	if err != nil || info == nil || info["min_slaves_good_slaves"] != "" {
+		return nil
+	}
+	return errSplit
+}
+
+func fitOne(ctx context.Context, client redis.UniversalClient, cluster bool) error {
+	info, err := inform(ctx, client)
+	if err != nil || info == nil {
+		return err
 	}
 	switch policy := info["maxmemory_policy"]; {
 	case info["maxmemory"] == "0" || policy == "" || policy == "noeviction":

@@ -29,6 +29,7 @@ type session struct {
 	end       context.CancelFunc
 	wake      chan struct{} // holds one: sent when events begin to wait, received by Recv
 	listening chan struct{} // closed by listen when it returns
+	watching  chan struct{} // closed by watch when it returns
 	finished  chan *bucket  // has room for all; sent by run, received by Apply
 
 	applying sync.Mutex     // held by Apply, and by Close while it gives back
@@ -44,7 +45,9 @@ type session struct {
 	buckets      [buckets]*bucket // those in use; on one node the first
 	claims       map[uint64]*claim
 	events       []backend.Event // not yet received
-	subscription *redis.PubSub
+	subscription *redis.PubSub   // or nil while messages do not come
+	noticed      map[string]bool // what the caller was told to log
+	unfit        error           // why nothing is granted on these servers, or nil
 
 	received []backend.Event // owned by Recv
 }
@@ -60,7 +63,7 @@ func (s *session) begin(ctx context.Context) error {
 	}
 	// Subscribed before the first op, no message is missed.
 	sub, err := s.subscribe(ctx, 0)
-	if err != nil {
+	if why := refusal(err); err != nil && (why == nil || !lasting(why)) {
 		return s.failed(ctx, "subscribing to the channel of the session", err)
 	}
 	b := s.bucket(0)
@@ -74,12 +77,20 @@ func (s *session) begin(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	if err != nil {
-		sub.Close()
+		if sub != nil {
+			sub.Close()
+		}
 		return s.failed(ctx, "making the session known to the server", err)
 	}
 	s.wire.opened(s.patience)
 	s.subscription = sub
+	if s.engine.node.failover != nil {
+		if why := splits(ctx, s.client); why != nil {
+			s.notice(why)
+		}
+	}
 	go s.listen()
+	go s.watch()
 	return nil
 }
 
@@ -211,17 +222,20 @@ func (s *session) Close(ctx context.Context) error {
 	return err
 }
 
-// hangUp ends the subscription. A listener that is connecting anew keeps it from being
-// closed until it has had an answer, and so its connection is cut.
+// hangUp ends the subscription, and what goes on beside Apply. A listener that is
+// connecting anew keeps it from being closed until it has had an answer, and so its
+// connection is cut.
 func (s *session) hangUp(sub *redis.PubSub) {
 	closed := make(chan struct{})
 	go unsubscribe(sub, closed)
-	for over := false; !over; {
-		select {
-		case <-s.listening:
-			over = true
-		case <-time.After(min(s.patience, 100*time.Millisecond)):
-			s.wire.cut()
+	for _, over := range []<-chan struct{}{s.listening, s.watching} {
+		for ended := false; !ended; {
+			select {
+			case <-over:
+				ended = true
+			case <-time.After(min(s.patience, 100*time.Millisecond)):
+				s.wire.cut()
+			}
 		}
 	}
 	<-closed
@@ -229,7 +243,9 @@ func (s *session) hangUp(sub *redis.PubSub) {
 
 func unsubscribe(sub *redis.PubSub, closed chan<- struct{}) {
 	defer close(closed)
-	sub.Close()
+	if sub != nil {
+		sub.Close()
+	}
 }
 
 // giveBack releases all that the session has, unless ctx has ended.

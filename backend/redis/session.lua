@@ -4,16 +4,61 @@
 -- KEYS: the key of the new session, or of the old one when there is no new one.
 -- ARGV: what keys begin with, old session or "", new session or "", ttl and
 -- horizon in ms, 1 if the old session may leave something behind, else 0; then
--- of the new one the format that it knows, and what Inspect tells of it: host,
--- process, reason.
+-- of the new one the format that it knows, what Inspect tells of it: host, process,
+-- reason, and the channel of its messages.
 --
 -- Answers with the count of the dead, or with the format of the keys as a text when
--- that is another one, and does nothing then.
+-- that is another one, or with an error that names a right that is missing, and does
+-- nothing then.
 
 local call = redis.call
 local EPOCH = 1577836800 -- as in batch.lua
 local base, old, new = ARGV[1], ARGV[2], ARGV[3]
+
+-- What the scripts call is tried on a key that is never there outside of this, so that
+-- a missing right is named here, and not found out when a lock is half taken.
+local probe = base .. 'x'
+local function try(...)
+  local r = redis.pcall(...)
+  local why = type(r) == 'table' and r.err
+  if why and (string.find(why, 'NOPERM') or string.find(why, 'ACL failure') or string.find(why, "user executing the script can't")
+    or string.find(why, '[Uu]nknown.*command')) then
+    error(redis.error_reply('NOPERM ' .. select(1, ...) .. ' on ' .. (select(2, ...) or 'no key') .. ' is a right that dlock needs: ' .. why))
+  end
+end
+local function rights()
+  try('TIME')
+  try('DEL', probe)
+  try('EXISTS', probe)
+  try('GET', probe)
+  try('SET', probe, 0, 'XX')
+  try('PTTL', probe)
+  try('PEXPIRE', probe, 1)
+  try('ZADD', probe, 'XX', 0, 'm')
+  try('ZREM', probe, 'm')
+  try('ZSCORE', probe, 'm')
+  try('ZRANGE', probe, 0, 0)
+  try('ZRANGEBYSCORE', probe, 0, 0)
+  try('HGET', probe, 'f')
+  try('HMGET', probe, 'f')
+  try('HGETALL', probe)
+  try('HLEN', probe)
+  try('HEXISTS', probe, 'f')
+  try('HKEYS', probe)
+  try('HSET', probe, 'f', 0)
+  try('HINCRBY', probe, 'f', 1)
+  try('HDEL', probe, 'f')
+  try('INCR', probe)
+  call('DEL', probe)
+  try('PUBLISH', ARGV[11], '')
+end
+
 if new ~= '' then
+  local ok, why = pcall(rights)
+  if not ok then
+    redis.pcall('DEL', probe)
+    return type(why) == 'table' and why or redis.error_reply(why)
+  end
   local format = call('GET', base .. 'format')
   if not format then
     call('SET', base .. 'format', ARGV[7])

@@ -20,6 +20,8 @@ type single struct {
 	node    *node
 	prefix  string
 	horizon time.Duration // of keys, or 0
+
+	fitEvery time.Duration // how often a session looks whether its servers are fit
 }
 
 // newSingle returns the engine on one node or cluster.
@@ -27,7 +29,7 @@ func newSingle(n *node, prefix string) (engine, error) {
 	if n.cluster != nil && strings.ContainsAny(prefix, "{}") {
 		return nil, fmt.Errorf("%w: the prefix of a Redis Cluster has braces, which are for its slots", backend.ErrUnsupported)
 	}
-	return &single{node: n, prefix: prefix}, nil
+	return &single{node: n, prefix: prefix, fitEvery: fitEvery}, nil
 }
 
 // Caps implements engine.
@@ -75,6 +77,8 @@ func (e *single) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 		who:       who,
 		wake:      make(chan struct{}, 1),
 		listening: make(chan struct{}),
+		watching:  make(chan struct{}),
+		noticed:   make(map[string]bool),
 		finished:  make(chan *bucket, buckets),
 		claims:    make(map[uint64]*claim),
 	}

@@ -45,7 +45,7 @@ func (w *wire) over(dial dialer) dialer {
 		defer done()
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
-			return nil, err
+			return unreached{err}, nil
 		}
 		c := &wireConn{Conn: conn, wire: w}
 		w.mu.Lock()
