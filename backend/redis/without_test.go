@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -222,6 +223,60 @@ func TestKeysExpire(t *testing.T) {
 		}
 		if seen < 100 {
 			t.Errorf("%d keys in all", seen)
+		}
+	})
+}
+
+// documented returns the rights that the package's documentation lists.
+func documented(t *testing.T) (rules []string) {
+	t.Helper()
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(text), "ACL SETUSER app on >secret")
+	list, _, ok := strings.Cut(list, "\n//\n")
+	if !ok {
+		t.Fatal("the documentation has no list of rights")
+	}
+	for _, word := range strings.Fields(list) {
+		if word != "//" {
+			rules = append(rules, strings.ReplaceAll(word, "dlock:", "t:"))
+		}
+	}
+	return rules
+}
+
+// TestDocumentedRights takes all others away.
+func TestDocumentedRights(t *testing.T) {
+	t.Parallel()
+	rules := append([]string{"resetkeys", "resetchannels"}, documented(t)...)
+	onAll(t, func(t *testing.T, d deployment) {
+		rules := slices.Clone(rules)
+		switch {
+		case d.cluster:
+			rules = append(rules, "+cluster|slots", "+cluster|shards")
+		case len(d.servers) > 1:
+			rules = append(rules, "+hvals", "+hscan", "+hsetnx", "+zunionstore")
+		}
+		o := d.user(t, "u", rules...)
+		a, b := session(t, d.store(t, o), 20*time.Second), session(t, d.store(t, o), 20*time.Second)
+		for kind, op := range kinds(1, "n") {
+			if kind != "read lock" {
+				op.Limit = 1
+				handOver(t, a, b, op)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		for _, s := range []backend.Session{a, b} {
+			for events, err := s.Recv(ctx); err == nil; events, err = s.Recv(ctx) {
+				for _, e := range events {
+					if e.Kind == backend.EventNotice {
+						t.Errorf("a notice: %v", e.Err)
+					}
+				}
+			}
 		}
 	})
 }
