@@ -25,6 +25,7 @@ var holding = &Workload{
 	Columns: []Column{
 		{"commands", "commands/s", Number, Lower},
 		{"bytes", "bytes/s", Bytes, Lower},
+		{"cpu", "server CPU/s", Seconds, Lower},
 		{"connections", "connections", Number, Neither},
 		{"memory", "client memory each", Bytes, Lower},
 		{"kept", "server memory each", Bytes, Lower},
@@ -76,6 +77,7 @@ var holding = &Workload{
 			f["commands"] = said.Commands / j.Length.Seconds()
 			if said.Bytes > 0 {
 				f["bytes"] = said.Bytes / j.Length.Seconds()
+				f["cpu"] = said.CPU / j.Length.Seconds()
 			}
 		}
 		close(c.stop)

@@ -14,6 +14,7 @@ type Traffic struct {
 	Commands float64 // of Postgres the transactions; that is one a statement here
 	Bytes    float64 // in and out; Postgres does not count them
 	Memory   float64 // in use, in bytes; Postgres does not tell
+	CPU      float64 // in seconds; Postgres does not tell
 }
 
 // A Meter reads the statistics of a server, or of several.
@@ -36,13 +37,14 @@ func RedisMeter(ctx context.Context, addrs ...string) (*Meter, error) {
 		Connections: len(addrs),
 		read: func(ctx context.Context) (t Traffic, err error) {
 			for _, client := range clients {
-				info, err := client.Info(ctx, "stats", "memory").Result()
+				info, err := client.Info(ctx, "stats", "memory", "cpu").Result()
 				if err != nil {
 					return t, err
 				}
 				t.Commands += field(info, "total_commands_processed")
 				t.Bytes += field(info, "total_net_input_bytes") + field(info, "total_net_output_bytes")
 				t.Memory += field(info, "used_memory")
+				t.CPU += field(info, "used_cpu_user") + field(info, "used_cpu_sys")
 			}
 			return t, nil
 		},
@@ -98,6 +100,7 @@ func (m *Meter) Read(ctx context.Context) (Traffic, error) {
 		Commands: max(0, now.Commands-m.last.Commands-m.own.Commands),
 		Bytes:    max(0, now.Bytes-m.last.Bytes-m.own.Bytes),
 		Memory:   now.Memory - m.last.Memory,
+		CPU:      max(0, now.CPU-m.last.CPU-m.own.CPU),
 	}
 	m.last = now
 	return grown, err
