@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/chaos/check"
 	"github.com/dlock-go/dlock/chaos/fault"
+	"github.com/dlock-go/dlock/chaos/job"
 	"github.com/dlock-go/dlock/internal/redistest"
 )
 
@@ -40,7 +42,7 @@ func (r *redis) Start(_ context.Context, s Setup) error {
 			return err
 		}
 		r.skews = append(r.skews, k)
-		server, err := redistest.StartWith(k.env(), "appendonly yes", "appendfsync everysec")
+		server, err := redistest.StartWith(k.env(), "appendonly yes", "appendfsync everysec", "user app on >secret "+allRights)
 		if err != nil {
 			return err
 		}
@@ -53,7 +55,7 @@ func (r *redis) Start(_ context.Context, s Setup) error {
 }
 
 func (r *redis) URL(slot int) string {
-	u := "redis://" + strings.Join(r.network.addrs(slot), ",")
+	u := "redis://app:secret@" + strings.Join(r.network.addrs(slot), ",")
 	if r.nodes > 1 {
 		// A node that was started again takes no part for as long.
 		u += "?max-ttl=2s"
@@ -76,6 +78,15 @@ func (r *redis) Promise(ttl time.Duration) check.Promise {
 }
 
 const clockJump = "clock jump"
+
+// allRights are those of the user that the workers are, and commands are some of the
+// rights that are taken from it.
+const allRights = "~* &* +@all"
+
+var commands = []string{"evalsha", "publish", "subscribe", "ping", "set", "del", "hset", "zadd", "zrem"}
+
+// ofLocks matches the keys of locks that are held.
+var ofLocks = regexp.MustCompile(`^dlock:(q:[hr]:[mrs]|[mrs]:)`)
 
 // starts are the faults after which a node of a quorum takes no part for a while.
 var starts = map[string]bool{"kill server": true, "kill server, data lost": true, "restart server": true}
@@ -106,7 +117,7 @@ func (r *redis) Faults(ttl time.Duration) []fault.Kind {
 		return fault.Kind{
 			Name: name, Target: fault.Server, Overlap: overlap, Recovery: recovery, Takes: overlap > 0 && name != clockJump,
 			Inject: func(ctx context.Context, x *fault.Injection) error {
-				s, k := r.server(x, starts[name] || name == "flushall" || name == clockJump)
+				s, k := r.server(x, starts[name] || name == "flushall" || name == "delete a lock" || name == clockJump)
 				return inject(ctx, x, s, k)
 			},
 		}
@@ -149,6 +160,35 @@ func (r *redis) Faults(ttl time.Duration) []fault.Kind {
 			return err
 		}),
 	}
+	kinds = append(kinds,
+		server("delete a lock", amnesia, free, func(_ context.Context, x *fault.Injection, s *redistest.Server, _ *skew) error {
+			name := job.Name(x.Name())
+			v, err := s.Do("KEYS", "dlock:*"+name)
+			if err != nil {
+				return err
+			}
+			keys, _ := v.([]any)
+			for _, key := range keys {
+				if key := fmt.Sprint(key); ofLocks.MatchString(key) {
+					x.Note("%s", key)
+					if _, err := s.Do("DEL", key); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}),
+		server("take a right", 0, free, func(ctx context.Context, x *fault.Injection, s *redistest.Server, _ *skew) error {
+			command := commands[x.Rand.IntN(len(commands))]
+			x.Note("%s", command)
+			// An EVAL in place of an EVALSHA always does.
+			if _, err := s.Do("ACL", "SETUSER", "app", "-"+command); err != nil {
+				return err
+			}
+			x.Wait(ctx, x.Stretch(0.3, 2))
+			_, err := s.Do(append([]string{"ACL", "SETUSER", "app"}, strings.Fields(allRights)...)...)
+			return err
+		}))
 	if r.skews[0] != nil {
 		kinds = append(kinds, server(clockJump, amnesia, 3*ttl, func(ctx context.Context, x *fault.Injection, _ *redistest.Server, k *skew) error {
 			d := x.Stretch(0.5, 2)
