@@ -213,6 +213,24 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// TestTLSOnAPlainPort asks servers for TLS that do not know what that is, and wait.
+func TestTLSOnAPlainPort(t *testing.T) {
+	t.Parallel()
+	for _, servers := range [][]*redistest.Server{startNodes(t, 1), startNodes(t, 3)} {
+		url := strings.Replace(urlOn(servers), "redis://", "rediss://", 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		c, err := dlock.Open(ctx, url)
+		if err == nil {
+			c.Close(ctx)
+			t.Fatal("opened")
+		}
+		if !strings.Contains(err.Error(), "TLS") || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 // TestHangingServer expects nobody to wait for longer than he wants to.
 func TestHangingServer(t *testing.T) {
 	t.Parallel()

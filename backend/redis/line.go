@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -195,10 +196,7 @@ func (l *line) failed(err error) error {
 
 // doing tells the step of connecting that the line is at.
 func (l *line) doing() string {
-	if !l.wire.connected() {
-		return "connecting"
-	}
-	return l.step
+	return cmp.Or(l.wire.reaching(), l.step)
 }
 
 // A greeting is what a server says of itself.

@@ -66,7 +66,7 @@ func (n *node) connect(w *wire, conns int, patience time.Duration) redis.Univers
 	case n.cluster != nil:
 		o := *n.cluster
 		if o.Dialer == nil {
-			o.Dialer = newDialer(o.TLSConfig)
+			o.Dialer = w.dialer(o.TLSConfig)
 		}
 		o.Dialer = w.over(o.Dialer)
 		o.Protocol, o.DisableIdentity, o.MaintNotificationsConfig = 2, true, quiet
@@ -84,7 +84,7 @@ func (n *node) connect(w *wire, conns int, patience time.Duration) redis.Univers
 	case n.failover != nil:
 		o := *n.failover
 		if o.Dialer == nil {
-			o.Dialer = newDialer(o.TLSConfig)
+			o.Dialer = w.dialer(o.TLSConfig)
 		}
 		o.Dialer = w.over(o.Dialer)
 		o.Protocol, o.DisableIdentity = 2, true
@@ -97,7 +97,7 @@ func (n *node) connect(w *wire, conns int, patience time.Duration) redis.Univers
 	}
 	o := *n.options
 	if o.Dialer == nil {
-		o.Dialer = newDialer(o.TLSConfig)
+		o.Dialer = w.dialer(o.TLSConfig)
 	}
 	o.Dialer = w.over(o.Dialer)
 	o.Protocol, o.DisableIdentity, o.MaintNotificationsConfig = 2, true, quiet

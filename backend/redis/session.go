@@ -96,8 +96,12 @@ func (s *session) begin(ctx context.Context) error {
 
 // failed returns why a session could not be opened, with the step that it was at.
 func (s *session) failed(ctx context.Context, step string, err error) error {
-	if !s.wire.connected() {
+	switch reaching := s.wire.reaching(); reaching {
+	case "":
+	case "connecting":
 		step = "connecting to " + s.engine.node.addr
+	default:
+		step = reaching + " with " + s.engine.node.addr
 	}
 	if why := refusal(err); why != nil {
 		err = why

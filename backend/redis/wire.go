@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ type wire struct {
 	mu      sync.Mutex
 	opening bool
 	reached bool // a server was connected to
+	shaking bool // a handshake of TLS was begun, before that
 	conns   map[*wireConn]struct{}
 	dials   map[*context.CancelFunc]struct{} // those under way
 }
@@ -28,14 +30,33 @@ type wireConn struct {
 
 type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// newDialer returns what connects with these settings of TLS, or nil without it. Its
+// dialer returns what connects with these settings of TLS, or nil without it. Its
 // context bounds all of it.
-func newDialer(config *tls.Config) dialer {
+func (w *wire) dialer(config *tls.Config) dialer {
 	plain := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	if config == nil {
 		return plain.DialContext
 	}
-	return (&tls.Dialer{NetDialer: &plain, Config: config}).DialContext
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := plain.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		w.mu.Lock()
+		w.shaking = true
+		w.mu.Unlock()
+		config := config
+		if config.ServerName == "" {
+			config = config.Clone()
+			config.ServerName, _, _ = net.SplitHostPort(addr)
+		}
+		secure := tls.Client(conn, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("TLS handshake: %w", err)
+		}
+		return secure, nil
+	}
 }
 
 // over returns dial with all that it dials noted down.
@@ -116,11 +137,18 @@ func (w *wire) unlimited() bool {
 	return w.opening
 }
 
-// connected reports whether a server was ever reached.
-func (w *wire) connected() bool {
+// reaching returns at which step of reaching a server the session still is, or "" where
+// one was ever reached. A server that does not speak TLS may wait for more of it.
+func (w *wire) reaching() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.reached
+	switch {
+	case w.reached:
+		return ""
+	case w.shaking:
+		return "TLS handshake"
+	}
+	return "connecting"
 }
 
 // cut closes all connections, and gives up those that are being made. Others may be
