@@ -41,6 +41,12 @@ type bid struct {
 
 	// Of the hold.
 	footing *footing
+	lost    bool // too few nodes still have their votes, and its caller was told
+	doubts  int  // how often a node had no vote of it, or may have given it to others
+
+	// In the rota.
+	listed     bool
+	prev, next *bid
 }
 
 type bidState uint8
@@ -75,6 +81,12 @@ type vote struct {
 	away    time.Duration // of voteAway
 	others  bool          // another session waits there
 	err     error
+
+	check   *ask // whether the node still has the vote, not answered yet
+	sure    int  // the doubts of the bid when that was asked which the node said yes to
+	missing bool // the node said no
+	doubted bool // the node gives it to a bid that is confirmed alone
+	lacking bool // the bid stands in the node's list of those that lack it
 }
 
 type voteState uint8
@@ -119,16 +131,21 @@ type ask struct {
 	ballot uint64 // of askVote and askAffirm, when it is sent
 	slot   uint32
 	round  int
+	doubts int // of the bid, when askCheck was asked
 }
 
 type askKind string
 
 const (
 	askVote   askKind = "V"
-	askAffirm askKind = "R" // of one who holds
+	askAffirm askKind = "R" // of one who holds; flag: a majority has confirmed that it does
 	askFree   askKind = "F" // flag: it held
 	askYield  askKind = "U" // flag: nobody has won
+	askCheck  askKind = "C" // whether the vote is still there
 )
+
+// binds reports whether a request may leave something at the node that has to be released.
+func (k askKind) binds() bool { return k != askFree && k != askCheck }
 
 // ballotBuckets is into how many the names of locks fall for their tokens. Nodes keep a
 // token for each and none for a name, so what they keep does not grow. It is a

@@ -43,6 +43,7 @@ type line struct {
 	term     *term
 	queue    []*ask // not sent yet, in order
 	off      int    // of queue, withdrawn
+	lacks    []*bid // holds that lack the vote of the node
 	owed     []*bid // over, and the node has refused to release what they had
 	sent     []*ask // the batch on its way, or to be sent again
 	asked    uint64 // the number of the last ask or heartbeat
@@ -80,7 +81,7 @@ func (l *line) lag() time.Duration {
 func (l *line) add(a *ask) {
 	l.asked++
 	a.seq = l.asked
-	if a.kind != askFree {
+	if a.kind.binds() {
 		a.bid.votes[l.index].open++
 	}
 	l.queue = append(l.queue, a)
@@ -105,7 +106,9 @@ func (l *line) wake() {
 // make the queue grow.
 func (l *line) withdraw(a *ask) {
 	a.off = true
-	a.bid.votes[l.index].open--
+	if a.kind.binds() {
+		a.bid.votes[l.index].open--
+	}
 	if l.off++; l.off > len(l.queue)/2 {
 		l.queue = slices.DeleteFunc(l.queue, func(a *ask) bool { return a.off })
 		l.off = 0

@@ -14,7 +14,7 @@ func (s *quorumSession) take(l *line) (asks []*ask, beat bool, before time.Time)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(l.sent) == 0 && !l.marked {
-		if len(l.queue) == 0 && !l.beat || s.closed {
+		if len(l.queue) == 0 && len(l.lacks) == 0 && !l.beat || s.closed {
 			return nil, false, time.Time{}
 		}
 		n, bytes := 0, 0
@@ -36,6 +36,10 @@ func (s *quorumSession) take(l *line) (asks []*ask, beat bool, before time.Time)
 		}
 		l.queue = append(l.queue[:0], l.queue[n:]...)
 		l.marked, l.beat = l.beat, false
+		l.mends(time.Now())
+		if n == 0 && len(l.sent) == 0 && !l.marked {
+			return nil, false, time.Time{} // All that lacked votes have them, or are over.
+		}
 		for _, a := range l.sent {
 			a.ballot, a.slot, a.round = a.bid.ballot, a.bid.slot, a.bid.round
 			if v := &a.bid.votes[l.index]; v.ask == a {
@@ -48,7 +52,7 @@ func (s *quorumSession) take(l *line) (asks []*ask, beat bool, before time.Time)
 		a.again, a.sent = a.again || a.sent, true
 		v := &a.bid.votes[l.index]
 		v.touched = l.term
-		if a.kind != askFree {
+		if a.kind.binds() {
 			v.dirty = true
 		}
 	}
@@ -105,10 +109,13 @@ func (s *quorumSession) answerOne(l *line, a *ask, fields []any, now time.Time) 
 		n, _ := strconv.ParseUint(word(i), 10, 64)
 		return n
 	}
-	if a.kind != askFree {
+	if a.kind.binds() {
 		v.open--
 	}
 	switch a.kind {
+	case askCheck:
+		s.checked(b, a, l, word(0), now)
+		return
 	case askFree:
 		if v.free != a {
 			return
@@ -135,7 +142,7 @@ func (s *quorumSession) answerOne(l *line, a *ask, fields []any, now time.Time) 
 	v.told = false
 	switch word(0) {
 	case "given":
-		v.state, v.term = voteGiven, l.term
+		v.state, v.term, v.missing, v.doubted = voteGiven, l.term, false, false
 		others := len(fields) > 1 && fields[1] == int64(1)
 		v.others = others
 		switch {
@@ -161,6 +168,10 @@ func (s *quorumSession) answerOne(l *line, a *ask, fields []any, now time.Time) 
 		v.state, v.away = voteAway, time.Duration(number(1))*time.Millisecond
 	case "limit":
 		v.state = voteLimit
+	case "doubt":
+		v.state, v.doubted = voteNone, true
+		b.doubts++
+		s.check(b, now)
 	default:
 		v.state, v.err = voteFailed, errorText(word(1))
 	}

@@ -141,6 +141,7 @@ func (s *quorumSession) acquire(op *backend.Op, now time.Time) (*bid, backend.Re
 	case b == nil:
 		b = newBid(op, len(s.lines), now)
 		s.bids[op.Owner] = b
+		s.rota.push(b)
 		s.attempt(b, now)
 	case b.op.Class != op.Class || b.op.Name != op.Name || b.op.Mode != op.Mode || b.op.Limit != op.Limit:
 		return nil, backend.Result{State: backend.Failed, Err: backend.ErrOwner}
@@ -162,6 +163,7 @@ func (s *quorumSession) release(b *bid, now time.Time) (*bid, backend.Result) {
 			b.footing.holders--
 		}
 		b.state, b.due = bidFreeing, time.Time{}
+		s.rota.remove(b)
 	}
 	s.giveBack(b)
 	return b, backend.Result{}
@@ -246,6 +248,11 @@ func (s *quorumSession) result(op *backend.Op, b *bid, now time.Time, late bool)
 	switch b.state {
 	case bidHolding:
 		switch ended := b.footing.ended(now); {
+		case b.lost:
+			b.footing.holders--
+			s.end(b, backend.Result{}, now)
+			delete(s.bids, op.Owner)
+			return backend.Result{State: backend.Failed, Err: errLost}, true
 		case ended && b.fresh: // Nobody has been told of it.
 			b.footing.holders--
 			b.state, b.footing = bidAsking, nil

@@ -127,7 +127,7 @@ func (s *quorumSession) met(l *line, g greeting) (standing string, err error) {
 		return "lost", nil
 	}
 	// Others may still have to say whether the quorum is new.
-	patience := time.NewTimer(time.Second)
+	patience := time.NewTimer(5 * time.Second)
 	defer patience.Stop()
 	select {
 	case <-s.counted:

@@ -40,6 +40,7 @@ type quorumSession struct {
 	founding    bool // all nodes have greeted, and none had a marker
 	unfit       error
 	bids        map[uint64]*bid
+	rota        rota
 	slots       map[string]map[uint32]*bid // by lock: slots that bids of this session go for
 	footings    map[footingKey]*footing
 	lastFooting uint32
@@ -119,7 +120,11 @@ func (s *quorumSession) joined(l *line, name string, before time.Time, begun boo
 	l.state, l.err = lineUp, nil
 	l.wire.opened(s.patience())
 	l.wake()
-	s.reconsider(time.Now())
+	now := time.Now()
+	s.reconsider(now)
+	if begun {
+		s.mendAll(now)
+	}
 }
 
 // hasTerm reports whether a line has a term. One that was begun without an answer is
@@ -141,13 +146,21 @@ func (s *quorumSession) lostTerm(l *line, how termEnd) {
 	if l.term.over, l.term.end = true, how; how == termForgotten {
 		l.term.until = now
 	}
+	for _, b := range s.bids {
+		// It may have got the vote of another node since it stands on those that it does.
+		if b.mendable(now) && b.footing.terms[l.index] == l.term {
+			s.restand(b, now)
+		}
+	}
 	for _, f := range s.footings {
 		if !f.ended(now) && (f.terms.broken(s.majority) || !now.Before(f.terms.deadline(s.majority))) {
 			f.lapsed = true
 		}
 	}
+	l.queue = slices.DeleteFunc(l.queue, func(a *ask) bool { return a.kind == askCheck && !a.off })
 	for _, b := range s.bids {
-		if b.state == bidHolding && !b.fresh && b.footing.lapsed && b.footing.terms[l.index] == l.term {
+		b.votes[l.index].check = nil
+		if b.state == bidHolding && !b.fresh && !b.lost && b.footing.lapsed && b.footing.terms[l.index] == l.term {
 			s.tell(backend.Event{Kind: backend.EventLost, Owner: b.op.Owner, Err: errForgotten})
 		}
 		v := &b.votes[l.index]

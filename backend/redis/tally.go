@@ -279,6 +279,7 @@ func (s *quorumSession) strengthen(b *bid, now time.Time) bool {
 // end ends a bid that does not and will not hold.
 func (s *quorumSession) end(b *bid, r backend.Result, now time.Time) {
 	b.state, b.result, b.due = bidRefused, r, time.Time{}
+	s.rota.remove(b)
 	s.giveBack(b)
 	if b.enlisted && !s.awaited(b) {
 		// Its caller has been told to wait, and hears the reason when it asks again.

@@ -10,42 +10,90 @@ const (
 	// pollEvery is how often those who wait ask without being told to: a push may
 	// be lost, and a node may have come back without knowing of them.
 	pollEvery = 900 * time.Millisecond
-	// mendsPerBeat is how many holds ask a node again for its vote in one heartbeat.
-	mendsPerBeat = 1024
+	// mendsPerBatch bounds for how long a server is kept from others by a session that
+	// has many holds to mend there.
+	mendsPerBatch = 128
 )
 
-// upkeep polls for those who wait, and mends holds. s.mu is held.
+// upkeep polls for those who wait, has votes checked, and mends holds. s.mu is held, as
+// in all of this file.
 func (s *quorumSession) upkeep(now time.Time) {
-	if now.Sub(s.mended) < min(pollEvery, s.ttl/4) {
+	passed := now.Sub(s.mended)
+	if passed < min(pollEvery, s.ttl/4) {
 		return
 	}
 	s.mended = now
-	asked := [maxNodes]int{}
+	s.patrol(passed, now)
 	for _, b := range s.bids {
-		switch {
-		case b.state == bidWaiting && now.Sub(b.polled) > pollEvery:
+		if b.state == bidWaiting && now.Sub(b.polled) > pollEvery {
 			s.attempt(b, now)
-		case b.state == bidHolding && !b.fresh && !b.footing.ended(now):
-			s.mend(b, &asked, now)
 		}
 	}
+	s.mendAll(now)
+}
+
+// mendAll mends all holds.
+func (s *quorumSession) mendAll(now time.Time) {
+	for _, b := range s.bids {
+		if b.mendable(now) {
+			s.mend(b, now)
+		}
+	}
+}
+
+// mendable reports whether b is a hold that its caller relies on.
+func (b *bid) mendable(now time.Time) bool {
+	return b.state == bidHolding && !b.fresh && !b.lost && !b.footing.ended(now)
 }
 
 // mend moves a hold to a better footing, and asks nodes that have come back, or were
 // not heard in time, for the votes that it lacks: so a hold outlives the restart of all
 // nodes, one after another.
-func (s *quorumSession) mend(b *bid, asked *[maxNodes]int, now time.Time) {
+func (s *quorumSession) mend(b *bid, now time.Time) {
+	s.restand(b, now)
+	for i, l := range s.lines {
+		switch v := &b.votes[i]; {
+		case !v.lacks(b, l) || v.lacking || l.silent(now):
+		case v.doubted && !s.confirmed(b):
+			s.check(b, now)
+		default:
+			v.lacking = true
+			l.lacks = append(l.lacks, b)
+			l.wake()
+		}
+	}
+}
+
+// restand moves a hold to a better footing, if there is one.
+func (s *quorumSession) restand(b *bid, now time.Time) {
 	if s.strengthen(b, now) {
 		s.tell(backend.Event{Kind: backend.EventGranted, Owner: b.op.Owner, Grant: s.grant(b, now)})
 	}
-	for i, l := range s.lines {
-		v := &b.votes[i]
-		if v.stands(b) || l.silent(now) || v.ask != nil || v.state == voteAsked && v.touched == l.term || asked[i] >= mendsPerBeat {
+}
+
+// lacks reports whether b has no vote of a node and has not asked for it either.
+func (v *vote) lacks(b *bid, l *line) bool {
+	return !v.stands(b) && v.ask == nil && (v.state != voteAsked || v.touched != l.term)
+}
+
+// mends puts requests for votes that holds lack into the batch that is about to be sent.
+// They are made when there is room for them, so that no other request waits for many.
+func (l *line) mends(now time.Time) {
+	n, looked := 0, 0
+	for looked < len(l.lacks) && n < mendsPerBatch {
+		b := l.lacks[looked]
+		looked++
+		v := &b.votes[l.index]
+		v.lacking = false
+		if !b.mendable(now) || !v.lacks(b, l) || v.doubted && !l.session.confirmed(b) {
 			continue
 		}
-		asked[i]++
+		n++
 		v.state, v.round, v.ballot, v.slot = voteAsked, b.round, b.ballot, b.slot
-		v.ask = &ask{kind: askAffirm, bid: b}
-		l.add(v.ask)
+		v.open++
+		l.sent = append(l.sent, &ask{kind: askAffirm, bid: b, flag: v.doubted})
+	}
+	if l.lacks = l.lacks[looked:]; len(l.lacks) == 0 {
+		l.lacks = nil
 	}
 }

@@ -182,14 +182,32 @@ local function vote(q)
 end
 
 -- affirm gives a vote to one who holds the lock by other nodes. It needs no right to
--- vote: nobody else can hold it, whatever this node has forgotten.
+-- vote: nobody else can hold it, whatever this node has forgotten. But one whose votes
+-- were deleted may not know that it holds no longer: where a higher token was given
+-- since, a majority has to have confirmed that it still has its vote, which wait tells.
 local function affirm(q)
+  if not q.wait and now >= from and tonumber(q.token) < tonumber(call('HGET', P .. 'floor', q.bucket) or '0') then
+    return {'doubt'}
+  end
   if usedOtherwise(q) then return {'limit'} end
   local list = obstacles(q)
   if list then return refuse(list) end
   if tonumber(q.token) > floor(q) then call('HSET', P .. 'floor', q.bucket, q.token) end
   give(q, q.token)
   return {'given', others(q.lock)}
+end
+
+-- check tells whether an owner still has the vote that was given to it for a token.
+local function check(q)
+  local what = string.match(call('HGET', P .. 'of:' .. term, q.owner) or '', '^%S+')
+  local who, v = term .. ' ' .. q.owner, nil
+  if q.mode == 's' and what == 'r' then
+    v = who .. ' ' .. (call('HGET', P .. 'r:' .. q.lock, who) or '')
+  elseif q.mode == 'x' and what == q.slot then
+    v = call('HGET', P .. 'h:' .. q.lock, q.slot)
+  end
+  local start = who .. ' ' .. q.token .. ' '
+  return {v and string.sub(v, 1, #start) == start and 'given' or 'gone'}
 end
 
 -- free gives back or withdraws, and tells whether there was a vote. A writer that held
@@ -213,7 +231,7 @@ local function yield(q)
   return {'free'}
 end
 
-local kinds = {V = vote, R = affirm, F = free, U = yield}
+local kinds = {V = vote, R = affirm, F = free, U = yield, C = check}
 local answers = {'ok'}
 for i = 5, #ARGV, 10 do
   local q = {
