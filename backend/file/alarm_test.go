@@ -12,7 +12,7 @@ import (
 func TestStrangerUnlocks(t *testing.T) {
 	for _, long := range []bool{false, true} {
 		dir := t.TempDir()
-		stranger, err := open(Path(dir, backend.Mutex, "x"), openOrCreate)
+		stranger, err := create(Path(dir, backend.Mutex, "x"), true)
 		if err != nil {
 			t.Fatal(err)
 		}

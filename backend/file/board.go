@@ -84,6 +84,7 @@ func (b *board) open(ctx context.Context, c *clock, now time.Time) error {
 			return &fs.PathError{Op: "open", Path: temporary, Err: err}
 		}
 		b.path, b.h, b.used, b.free = temporary, h, 0, nil
+		h.share(filepath.Join(b.dir, internalDir), true)
 		switch ok, err := h.tryLock(backend.Exclusive); {
 		case err != nil:
 			b.close()

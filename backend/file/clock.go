@@ -48,13 +48,15 @@ func openClock(ctx context.Context, path string, local bool) (*clock, error) {
 }
 
 func (c *clock) open(ctx context.Context) error {
-	h, err := create(c.path)
+	h, err := create(c.path, false)
 	if err != nil {
 		return err
 	}
 	c.h = h
 	if c.id, _, err = h.identity(); err != nil {
 		err = &fs.PathError{Op: "stat", Path: c.path, Err: err}
+	} else if h.linked() {
+		err = &fs.PathError{Op: "write", Path: c.path, Err: errLinked}
 	} else {
 		err = c.fill(ctx)
 	}

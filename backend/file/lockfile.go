@@ -83,7 +83,7 @@ func (f *lockfile) borrow() (handle, error) {
 		f.spare = noHandle
 		return h, nil
 	}
-	h, err := create(f.path)
+	h, err := create(f.path, true)
 	if err != nil {
 		return noHandle, err
 	}
@@ -121,6 +121,9 @@ func (f *lockfile) mark(h handle) {
 		return
 	}
 	f.used = f.s.now
+	if h.linked() {
+		return
+	}
 	_ = h.touch(f.s.now) // another user's file stays unmarked: it is made anew if need be
 }
 

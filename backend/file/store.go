@@ -12,6 +12,22 @@
 // tells who holds a lock. The file .dlock/format says, as a decimal number in a line,
 // which format all this has, now 1: a directory with a greater number is left to
 // later versions.
+//
+// To share a directory between users, make it yours to share: for a group by
+//
+//	install -d -m 2775 -g GROUP /var/lock/app
+//
+// New files in it take the directory's group, and give the group and all others what
+// the directory gives them, whatever the umask; what root makes belongs to the owner of
+// the directory. Whoever may only read the directory can look who holds a lock, and can
+// lock its files by flock(1) and so keep others waiting: where strangers are not to, give
+// them no right to the directory (mode 2770). Whoever may write to it is trusted with the
+// locks, but not with more: links are not followed, a file with a second name is not
+// written to, and what is no regular file is nobody. A session whose files others may
+// not read, of another program or with rights changed by hand, has its turn only while
+// the system shows that it lives (Linux does, in one container), and [Store.Inspect]
+// passes it over and logs that.
+//
 // Whoever deletes or replaces the file of a lock that is held takes the lock
 // away: its holder is told so, at the latest by its release. Nothing else may be done
 // to the directory while it is in use.
@@ -39,7 +55,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -53,6 +68,8 @@ type Store struct {
 	dir     string // absolute, unless err is set
 	err     error  // why dir cannot be used, for Open to report
 	isLocal func() bool
+
+	passedOver sync.Once // by Inspect, which has said so
 }
 
 var _ backend.Backend = (*Store)(nil)
@@ -123,7 +140,7 @@ func (s *Store) open(ctx context.Context, who backend.Party) (*session, error) {
 		return nil, err
 	}
 	internal := filepath.Join(s.dir, internalDir)
-	if err := os.MkdirAll(internal, 0o777); err != nil {
+	if err := makeInternal(s.dir); err != nil {
 		return nil, err
 	}
 	if err := setFormat(ctx, s.dir); err != nil {

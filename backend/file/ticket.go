@@ -64,6 +64,7 @@ func newTicket(dir string, number uint64, mode backend.Mode) (*ticket, bool, err
 		t.remove()
 		return nil, false, &fs.PathError{Op: "lock", Path: t.path, Err: err}
 	}
+	h.share(dir, false)
 	// It was to be seen before it was locked. Who locks it for a moment, to learn
 	// whether it is dead, removes it before letting go: so once it is ours and
 	// still there, it is there for good.
@@ -127,13 +128,20 @@ func ring(p place) bool { return inspect(p.path, openExisting, p.number) }
 
 func inspect(path string, how int, knock uint64) bool {
 	h, err := open(path, how)
-	if err != nil && how != openToRead && !os.IsNotExist(err) {
+	if err != nil && how != openToRead && unreadable(err) {
 		h, err = open(path, openToRead) // another user's: it will find out by polling
 	}
-	if err != nil {
-		// A ticket that is not there stands in nobody's way. One that we must not
-		// open does, for all we know.
-		return !os.IsNotExist(err)
+	switch {
+	case err == nil:
+	case os.IsNotExist(err):
+		return false
+	case irregular(err):
+		_ = os.Remove(path) // nobody's
+		return false
+	case unreadable(err):
+		return lockedUnread(path)
+	default:
+		return true // for all we know
 	}
 	defer h.close()
 	// Shared, so that those who inspect do not take each other for the owner.
@@ -145,7 +153,7 @@ func inspect(path string, how int, knock uint64) bool {
 	if _, _ = h.readAt(text[:], 0); string(text[:]) == parkedText {
 		return false
 	}
-	if how == openExisting {
+	if how == openExisting && !h.linked() {
 		var number [8]byte
 		binary.NativeEndian.PutUint64(number[:], knock)
 		_, _ = h.writeAt(number[:], knockAt) // who finds no number looks who is next

@@ -2,7 +2,6 @@ package file
 
 import (
 	"context"
-	"path/filepath"
 	"time"
 )
 
@@ -94,7 +93,7 @@ func (s *session) repost() {
 	s.board.close()
 	ctx, cancel := context.WithTimeout(context.Background(), clockWait)
 	defer cancel()
-	if makeDir(filepath.Join(s.dir, internalDir)) != nil || setFormat(ctx, s.dir) != nil ||
+	if makeInternal(s.dir) != nil || setFormat(ctx, s.dir) != nil ||
 		s.board.open(ctx, s.clock, s.now) != nil {
 		return
 	}
