@@ -35,6 +35,8 @@ type session struct {
 	upkeep   upkeep
 	deserted map[queue]time.Time // queues that were found empty, and when
 	parked   map[*lock]time.Time // locks that have a parked ticket, and since when
+
+	listening bool // somebody has waited: what is held is watched
 }
 
 var _ backend.Session = (*session)(nil)
@@ -174,6 +176,21 @@ func (s *session) attend(path string, what attention, about subject) (watch, boo
 	return w, ok
 }
 
+// listen has a lock's waiters hear of what becomes of its file. Where they are the first
+// of the session, holds are watched from now on.
+func (s *session) listen(l *lock) {
+	if l.key.class != backend.Semaphore { // whose users all have its file open
+		l.file.listen()
+	}
+	if s.listening || !s.watch.exact() {
+		return
+	}
+	s.listening = true
+	for _, l := range s.locks {
+		l.watchHolds()
+	}
+}
+
 // ignore ends a watch.
 func (s *session) ignore(w watch) {
 	delete(s.subjects, w)
@@ -188,7 +205,11 @@ func (s *session) notice(n notice) {
 		}
 		return
 	}
-	switch about := s.subjects[n.watch]; {
+	about := s.subjects[n.watch]
+	if n.kind == ended {
+		s.unwatched(n.watch, about)
+	}
+	switch {
 	case about.claim != nil:
 		// Rung, or the ticket has been removed.
 		c := about.claim
@@ -200,16 +221,30 @@ func (s *session) notice(n notice) {
 	}
 }
 
+// unwatched notes that a watch has ended with its file.
+func (s *session) unwatched(w watch, about subject) {
+	delete(s.subjects, w)
+	switch {
+	case about.claim != nil && about.claim.ticket != nil && about.claim.ticket.watch == w:
+		about.claim.ticket.heard = false
+	case about.file != nil && about.file.watch == w:
+		about.file.watched = false
+	}
+}
+
 // disturbed deals with a lock whose file somebody closed or moved.
 func (s *session) disturbed(l *lock, kind happening) {
 	if len(l.claims) == 0 {
 		return
 	}
-	if kind == moved {
+	if kind != closed {
 		s.verify(l)
 	}
 	for _, c := range l.claims {
 		if c.ticket != nil {
+			if kind != closed {
+				s.listen(l) // to the file that has come in its place
+			}
 			// A file is unlocked just after it is closed: this is for soon, too.
 			s.restart(c, 0)
 			c.alarm.delay = firstPoll

@@ -118,45 +118,56 @@ func (t *ticket) remove() {
 	t.h.close()
 }
 
+// presence is what is known of the owner of a ticket or of a board.
+type presence int
+
+const (
+	absent  presence = iota // dead, or does not wait
+	rung                    // alive, and has been woken if that was asked for
+	unheard                 // alive, for all we know, and cannot be woken by us
+)
+
 // alive reports whether the owner of the ticket, or the board, at path lives, and
 // waits. What belonged to a dead one it removes.
-func alive(path string) bool { return inspect(path, openToRead, 0) }
+func alive(path string) bool { return inspect(path, openToRead, 0) != absent }
 
-// ring wakes the owner of a place, and reports whether it waits: a file that was
-// open for writing and is closed is an event for those who watch.
-func ring(p place) bool { return inspect(p.path, openExisting, p.number) }
+// ring wakes the owner of a place: a file that was open for writing and is closed is an
+// event for those who watch.
+func ring(p place) presence { return inspect(p.path, openExisting, p.number) }
 
-func inspect(path string, how int, knock uint64) bool {
+func inspect(path string, how int, knock uint64) presence {
+	found := rung
 	h, err := open(path, how)
 	if err != nil && how != openToRead && unreadable(err) {
-		h, err = open(path, openToRead) // another user's: it will find out by polling
+		found = unheard
+		h, err = open(path, openToRead) // another user's
 	}
 	switch {
 	case err == nil:
 	case os.IsNotExist(err):
-		return false
+		return absent
 	case irregular(err):
 		_ = os.Remove(path) // nobody's
-		return false
-	case unreadable(err):
-		return lockedUnread(path)
+		return absent
+	case unreadable(err) && !lockedUnread(path):
+		return absent
 	default:
-		return true // for all we know
+		return unheard
 	}
 	defer h.close()
 	// Shared, so that those who inspect do not take each other for the owner.
 	if dead, _ := h.tryLock(backend.Shared); dead {
 		_ = os.Remove(path)
-		return false
+		return absent
 	}
 	var text [1]byte
 	if _, _ = h.readAt(text[:], 0); string(text[:]) == parkedText {
-		return false
+		return absent
 	}
-	if how == openExisting && !h.linked() {
+	if how == openExisting && found == rung && !h.linked() {
 		var number [8]byte
 		binary.NativeEndian.PutUint64(number[:], knock)
 		_, _ = h.writeAt(number[:], knockAt) // who finds no number looks who is next
 	}
-	return true
+	return found
 }
