@@ -28,6 +28,7 @@ type clock struct {
 	id    identity
 	mem   mapping
 	word  *atomic.Uint64 // what mem is, or nil when it is read and written
+	wrote time.Time      // by a system call, last
 	last  uint64         // the greatest reading of this session
 }
 
@@ -160,6 +161,11 @@ func (c *clock) advance(ctx context.Context, floor uint64) (n uint64, err error)
 			return c.write(n)
 		})
 		return n, err
+	}
+	if !settled(c.wrote) {
+		// Behind the word, which others advance meanwhile.
+		_, _ = c.h.writeAt([]byte{0}, int64(wordSize))
+		c.wrote = time.Now()
 	}
 	fault := guard(func() {
 		for {

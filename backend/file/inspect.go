@@ -31,6 +31,15 @@ func (s *Store) Inspect(ctx context.Context, class backend.Class, name string) (
 	if class < backend.Mutex || class > backend.Semaphore {
 		return nil, nil, fmt.Errorf("%w: lock class %d", backend.ErrUnsupported, class)
 	}
+	type found struct{ holders, waiters []backend.Standing }
+	f, err := answered(ctx, s.dir, orderly, func() (f found, err error) {
+		f.holders, f.waiters, err = s.inspect(ctx, class, name)
+		return f, err
+	}, nil)
+	return f.holders, f.waiters, err
+}
+
+func (s *Store) inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
 	k := keyOf(class, name)
 	base := fileName(k, name)
 	internal := filepath.Join(s.dir, internalDir)

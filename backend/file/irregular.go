@@ -34,6 +34,10 @@ func makeInternal(dir string) (err error) {
 			if err = checkInternal(dir); err != nil {
 				return err
 			}
+			// To make what is there would wait on a file system that is frozen.
+			if id, err := identityAt(path); err != nil || id != (identity{}) {
+				return err
+			}
 			err = makeSubdirectory(path)
 		}
 		switch {

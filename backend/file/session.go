@@ -252,13 +252,24 @@ func (s *session) disturbed(l *lock, kind happening) {
 	}
 }
 
-// Close implements [backend.Session]. What it does to files is not interrupted by
-// ctx; but once ctx has ended it wakes nobody, and they find out as after a crash.
+// Close implements [backend.Session]. Once ctx has ended it wakes nobody, and they find
+// out as after a crash; and where the file system does not answer, it is left alone.
 func (s *session) Close(ctx context.Context) error {
+	_, err := answered(ctx, s.dir, parting, func() (struct{}, error) {
+		s.close(ctx)
+		return struct{}{}, nil
+	}, nil)
+	return err
+}
+
+// end closes a session that nobody wants any more.
+func (s *session) end() { s.close(context.Background()) }
+
+func (s *session) close(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil
+		return
 	}
 	s.closed = true
 	s.now = time.Now()
@@ -291,5 +302,4 @@ func (s *session) Close(ctx context.Context) error {
 	s.board.close()
 	s.clock.close()
 	s.watch.close()
-	return nil
 }

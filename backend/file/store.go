@@ -89,7 +89,13 @@ func New(dir string) *Store {
 	} else {
 		s.dir = abs
 	}
-	s.isLocal = sync.OnceValue(func() bool { return onLocalDisk(s.dir) })
+	s.isLocal = sync.OnceValue(func() bool {
+		// A file system that does not even say what it is may be anything.
+		ctx, cancel := context.WithTimeout(context.Background(), identified)
+		defer cancel()
+		local, err := answered(ctx, s.dir, 0, func() (bool, error) { return onLocalDisk(s.dir), nil }, nil)
+		return local && err == nil
+	})
 	return s
 }
 
@@ -132,7 +138,10 @@ func (s *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (b
 	if s.err != nil {
 		return nil, s.err
 	}
-	session, err := s.open(ctx, who)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	session, err := answered(ctx, s.dir, orderly, func() (*session, error) { return s.open(ctx, who) }, (*session).end)
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -140,9 +149,6 @@ func (s *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (b
 }
 
 func (s *Store) open(ctx context.Context, who backend.Party) (*session, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	internal := filepath.Join(s.dir, internalDir)
 	if err := makeInternal(s.dir); err != nil {
 		return nil, err
