@@ -150,6 +150,13 @@ func (b *board) write(p []byte, off int) error {
 	if b.local && settled(b.wrote) {
 		return guard(func() { copy(b.mem[off:], p) })
 	}
+	if b.local {
+		// Whoever cut the file short has taken the first line, too.
+		var text [2]byte
+		if err := guard(func() { text[0], text[1] = b.mem[0], b.mem[off] }); err != nil {
+			return err
+		}
+	}
 	_, err := b.h.writeAt(p, int64(off))
 	b.wrote = time.Now()
 	return err

@@ -107,6 +107,10 @@ func Path(dir string, class backend.Class, name string) string {
 	return filepath.Join(dir, fileName(keyOf(class, name), name))
 }
 
+// Path returns the file that is locked for the lock of that class and name; see the
+// function [Path].
+func (s *Store) Path(class backend.Class, name string) string { return Path(s.dir, class, name) }
+
 // String returns the URL of the directory.
 func (s *Store) String() string {
 	slashed := filepath.ToSlash(s.dir)
