@@ -141,10 +141,20 @@ func (s *session) attempt(c *claim) (bool, error) {
 		c.hold.abandon()
 		return false, err
 	}
+	// A process that was stopped since it looked at the file knows nothing of it.
+	if time.Since(s.now) >= lookedAt && !c.stands() {
+		c.hold.abandon()
+		s.now = time.Now()
+		return s.attempt(c)
+	}
 	c.held, c.grant, c.since = true, backend.Grant{Ordinal: ordinal}, s.now
 	s.board.show(c)
 	return true, nil
 }
+
+// lookedAt is how long a look at a file counts before its lock is granted. It is more
+// than a grant takes.
+const lookedAt = 5 * time.Millisecond
 
 // admitted reports whether the queue lets the claim try the lock.
 func (s *session) admitted(c *claim) (bool, error) {

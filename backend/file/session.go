@@ -150,6 +150,11 @@ func (s *session) news(ctx context.Context) ([]backend.Event, error) {
 	s.now = time.Now()
 	s.promote()
 	s.due()
+	if len(s.pending) > 0 && time.Since(s.now) >= lookedAt {
+		for _, c := range s.granted {
+			s.verify(c.lock) // The process may have been stopped.
+		}
+	}
 	events := s.pending
 	s.pending = nil
 	if len(events) == 0 {
