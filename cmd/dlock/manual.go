@@ -76,9 +76,9 @@ var subcommands = []subcommand{{
 	text: []string{
 		"Wait for the lock NAME, run COMMAND while holding it, give it back, and exit as COMMAND did.",
 		"Without -s the lock is exclusive. The lock, the slots (--slots) and the mutex (--mutex) of one name are three locks that have nothing to do with each other. They are the RWMutex, the Semaphore and the Mutex of that name in Go programs that use the dlock library.",
-		"COMMAND has a process group of its own, the terminal if dlock has it, and in its environment DLOCK_NAME and DLOCK_TOKEN, the fencing token: a number that grows with each exclusive holder, by which a resource can refuse those whose time is over. TRACEPARENT is passed on as it is.",
+		"COMMAND has a process group of its own, the terminal if dlock has it, and in its environment DLOCK_NAME, DLOCK_HELD, by which a dlock inside of it knows what it must not wait for, and DLOCK_TOKEN, the fencing token: a number that grows with each exclusive holder, by which a resource can refuse those whose time is over. TRACEPARENT is passed on as it is.",
 		"INT, TERM, HUP, QUIT, USR1, USR2, TSTP, CONT and WINCH go to the process group of COMMAND; what is typed on a terminal comes once. While dlock still waits they do what they always do, and its place in the queue is free.",
-		"When the lock is lost, or cannot be renewed, the process group is told to end before somebody else can have the lock: see --on-lost. Where dlock itself is killed, also by KILL, what is left of the process group is killed at once, unless --on-lost is ignore. Processes that have left the process group are on their own, and so are those that COMMAND leaves behind when it ends. Nor can a dlock act that is itself stopped by STOP.",
+		"When the lock is lost, or cannot be renewed, the process group is told to end before somebody else can have the lock: see --on-lost. Where dlock itself is killed, also by KILL, what is left of the process group is killed at once, unless --on-lost is ignore. Processes that have left the process group are on their own, and so are those that COMMAND leaves behind in the background when it ends, unless --wait-children is given. Nor can a dlock act that is itself stopped by STOP.",
 		"On Windows the process group is a job object. There is no way to ask it to end, so term does what kill does, and the console itself sends its events to COMMAND.",
 	},
 	options: []option{
@@ -168,6 +168,7 @@ var subcommands = []subcommand{{
 		{"dlock run -n --reason 'nightly export' export -- ./export", "or not at all"},
 		{"dlock run -w 10s -E 0 cleanup -- ./cleanup", "give up after ten seconds, and call that a success"},
 		{"dlock run --slots 3 encode -- ffmpeg -i in.mov out.mp4", "three at a time"},
+		{"dlock run -n --at-least 1m job -- ./job", "from cron on several hosts, whose clocks differ by less"},
 		{"dlock run -s site -- ./publish", "together with other readers, but not with a writer"},
 	},
 }, {
@@ -234,8 +235,8 @@ var subcommands = []subcommand{{
 var statuses = []status{
 	{"that of the command", "it ran"},
 	{"1", "dlock failed in another way than these"},
-	{"64", "dlock was called wrongly, or with -n and other --slots than those who hold some"},
-	{"69", "the store is out of reach, or refuses or cannot do what was asked"},
+	{"64", "dlock was called wrongly, with -n and other --slots than those who hold some, or would wait for the dlock that runs it"},
+	{"69", "the store is out of reach, has not answered in time (-n), or refuses or cannot do what was asked"},
 	{"75", "the lock is held (-n) or was not to be had in time (-w), unless -E gives another code; of status: it is held or awaited"},
 	{"121", "the lock was lost while the command ran, or not renewed, so that the command had to end; also when only its release found that out"},
 	{"126", "the command cannot be executed"},
