@@ -144,7 +144,6 @@ func (s *session) attempt(c *claim) (bool, error) {
 	// A process that was stopped since it looked at the file knows nothing of it.
 	if time.Since(s.now) >= lookedAt && !c.stands() {
 		c.hold.abandon()
-		s.now = time.Now()
 		return s.attempt(c)
 	}
 	c.held, c.grant, c.since = true, backend.Grant{Ordinal: ordinal}, s.now
