@@ -31,10 +31,11 @@ func say(message any) {
 // does.
 var classes = regexp.MustCompile(`\b(?:(?:try)?acquire|release|inspect|hold) (?:rwmutex|semaphore|mutex)\b|\bclass=(?:rwmutex|semaphore)\b`)
 
-var shellWords = strings.NewReplacer("tryacquire", "acquire", "rwmutex", "lock", "semaphore", "slot")
+var shellWords = strings.NewReplacer("tryacquire", "acquire", "inspect mutex", "inspect", "inspect rwmutex", "inspect", "inspect semaphore", "inspect", "rwmutex", "lock", "semaphore", "slot")
 
 // inWords says a message in the words of the flags.
 func inWords(message string) string {
+	message = strings.Replace(message, "semaphore in use with another limit", "slots in use with another number", 2)
 	return classes.ReplaceAllStringFunc(message, shellWords.Replace)
 }
 
