@@ -36,7 +36,9 @@ type session struct {
 	deserted map[queue]time.Time // queues that were found empty, and when
 	parked   map[*lock]time.Time // locks that have a parked ticket, and since when
 
-	listening bool // somebody has waited: what is held is watched
+	listening bool  // somebody has waited: what is held is watched
+	home      watch // of dir, while settled
+	settled   bool
 }
 
 var _ backend.Session = (*session)(nil)
@@ -191,9 +193,18 @@ func (s *session) listen(l *lock) {
 		return
 	}
 	s.listening = true
+	s.settle()
 	for _, l := range s.locks {
 		l.watchHolds()
 	}
+}
+
+// settle has the session hear when its directory is moved away, once it hears anything.
+func (s *session) settle() {
+	if !s.listening || s.settled {
+		return
+	}
+	s.home, s.settled = s.watch.add(s.dir, nobody)
 }
 
 // ignore ends a watch.
@@ -210,6 +221,10 @@ func (s *session) notice(n notice) {
 		}
 		return
 	}
+	if s.settled && n.watch == s.home {
+		s.moved()
+		return
+	}
 	about := s.subjects[n.watch]
 	if n.kind == ended {
 		s.unwatched(n.watch, about)
@@ -223,6 +238,15 @@ func (s *session) notice(n notice) {
 		c.alarm.delay = s.pace(c)
 	case about.file != nil:
 		s.disturbed(about.file.lock, n.kind)
+	}
+}
+
+// moved deals with a directory that is no longer where it was.
+func (s *session) moved() {
+	s.watch.remove(s.home)
+	s.settled = false // until heartbeats see another one
+	for _, l := range s.locks {
+		s.disturbed(l, moved)
 	}
 }
 

@@ -63,6 +63,11 @@ func (s *session) inspect() {
 	u := &s.upkeep
 	if id, err := identityAt(s.dir); err == nil && id != u.dir {
 		u.dir = id
+		if id != (identity{}) && s.settled {
+			s.watch.remove(s.home)
+			s.settled = false
+		}
+		s.settle()
 		for _, l := range s.locks {
 			s.verify(l)
 		}

@@ -2,6 +2,7 @@ package file_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -226,4 +227,47 @@ func TestInodeUsedAgain(t *testing.T) {
 		return
 	}
 	t.Skip("this file system does not use an inode again at once")
+}
+
+// Who holds a lock hears at once, and not by a heartbeat, that the directory was moved
+// away, if anybody of his process has waited.
+func TestDirectoryMovedAway(t *testing.T) {
+	t.Parallel()
+	for _, again := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "locks")
+		s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{})
+		must(t, err)
+		defer s.Close(context.Background())
+		owner := uint64(0)
+		apply := func(op backend.Op) uint64 {
+			owner++
+			op.Do, op.Owner = backend.Acquire, owner
+			_, _, err := s.Apply(t.Context(), []backend.Op{op})
+			must(t, err)
+			return owner
+		}
+		wait := mutex("x")
+		wait.Wait = true
+		apply(mutex("x"))
+		apply(wait) // which begins to listen
+		held := apply(mutex("y"))
+		if again { // for the directory that came in the place of the first
+			must(t, os.Rename(dir, dir+"-1"))
+			must(t, os.Mkdir(dir, 0o777))
+			file.Idle(s, 1)
+			held = apply(mutex("z"))
+		}
+		must(t, os.Rename(dir, dir+"~"))
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
+		for lost := false; !lost; {
+			events, err := s.Recv(ctx)
+			if err != nil {
+				t.Fatalf("again: %v: the loss is not noticed: %v", again, err)
+			}
+			for _, e := range events {
+				lost = lost || e.Kind == backend.EventLost && e.Owner == held
+			}
+		}
+		cancel()
+	}
 }

@@ -43,6 +43,8 @@ const (
 	writers attention = iota + 1
 	// everybody: somebody closed the file, or died with it open.
 	everybody
+	// nobody: what happens in the directory that this is about is of no interest.
+	nobody
 )
 
 // A notice is what happened to a watched file.

@@ -66,8 +66,11 @@ func (w *inotify) add(path string, what attention) (watch, bool) {
 	// A removal shows as IN_ATTRIB (of the link count) while the file is open
 	// somewhere, and as IN_DELETE_SELF after that.
 	mask := uint32(unix.IN_ATTRIB | unix.IN_MOVE_SELF | unix.IN_DELETE_SELF | unix.IN_CLOSE_WRITE | unix.IN_DONT_FOLLOW)
-	if what == everybody {
+	switch what {
+	case everybody:
 		mask |= unix.IN_CLOSE_NOWRITE
+	case nobody:
+		mask = unix.IN_MOVE_SELF | unix.IN_DELETE_SELF | unix.IN_ONLYDIR
 	}
 	for {
 		switch wd, err := unix.InotifyAddWatch(w.fd, path, mask); err {
