@@ -14,4 +14,8 @@ package dlock
 //
 // Whoever comes first gets the first ticket that is free, as for a [Mutex]. A
 // process has at most as many places in the store's queue as there are tickets.
+//
+// In the terms of the Go memory model, an Unlock synchronizes before the return of each
+// Lock that takes the ticket which it gave back, also where the two are of different
+// clients of one process.
 type Semaphore struct{ locker }

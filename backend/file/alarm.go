@@ -108,6 +108,9 @@ func (s *session) due() {
 // retry tries a claim that waits, and tells if it is granted. To try it here and not
 // have its owner ask spares a hand-over two wake-ups.
 func (s *session) retry(c *claim) {
+	if c.held { // and is about to be told so
+		return
+	}
 	switch state, err := s.advance(c, true); {
 	case err != nil: // for the owner's own attempt to find out
 		s.pending = append(s.pending, backend.Event{Kind: backend.EventTurn, Owner: c.owner})

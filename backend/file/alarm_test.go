@@ -12,7 +12,7 @@ import (
 func TestStrangerUnlocks(t *testing.T) {
 	for _, long := range []bool{false, true} {
 		dir := t.TempDir()
-		stranger, err := open(Path(dir, backend.Mutex, "x"), openOrCreate)
+		stranger, err := create(Path(dir, backend.Mutex, "x"), true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,4 +76,22 @@ func TestBackOff(t *testing.T) {
 	if a := s.claims[2].alarm; a.at.Sub(s.now) > time.Second {
 		t.Errorf("%v between polls", a.at.Sub(s.now))
 	}
+}
+
+// Who was granted the lock a moment ago, and has yet to be told, is not granted it again.
+func TestRetryOfTheGranted(t *testing.T) {
+	dir := t.TempDir()
+	s, other := openSession(t, dir), openSession(t, dir)
+	other.want(t, acquire(1, "x"), backend.Granted)
+	s.want(t, waiting(1, "x"), backend.Queued)
+	other.want(t, releaseOf(1), backend.Released)
+	s.mu.Lock()
+	c := s.claims[1]
+	s.retry(c)
+	s.retry(c)
+	if !c.held || len(s.pending) != 1 || len(s.granted) != 1 {
+		t.Errorf("held: %v, events: %v, granted: %d", c.held, s.pending, len(s.granted))
+	}
+	s.promote()
+	s.mu.Unlock()
 }

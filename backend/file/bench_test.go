@@ -19,8 +19,8 @@ func BenchmarkPair(b *testing.B) {
 		limit uint32
 	}{
 		{"mutex", backend.Mutex, backend.Exclusive, 1},
-		{"read", backend.RWMutex, backend.Shared, 0},
-		{"write", backend.RWMutex, backend.Exclusive, 0},
+		{"read", backend.RWMutex, backend.Shared, 1},
+		{"write", backend.RWMutex, backend.Exclusive, 1},
 		{"semaphore", backend.Semaphore, backend.Exclusive, 3},
 	} {
 		b.Run(bm.name, func(b *testing.B) {

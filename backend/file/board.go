@@ -28,13 +28,14 @@ type board struct {
 	local bool
 	head  []byte // the first line
 
-	path string
-	h    handle // noHandle while there is no board
-	id   identity
-	mem  mapping          // of the whole file, or nil when it is written by system calls
-	free []int            // slots, counted from 1, that were used and are free again
-	used int              // slots that are used or free
-	text [recordSize]byte // for show, that it need not be allocated
+	path  string
+	h     handle // noHandle while there is no board
+	id    identity
+	mem   mapping          // of the whole file, or nil when it is written by system calls
+	wrote time.Time        // by a system call, last
+	free  []int            // slots, counted from 1, that were used and are free again
+	used  int              // slots that are used or free
+	text  [recordSize]byte // for show, that it need not be allocated
 }
 
 const (
@@ -84,6 +85,7 @@ func (b *board) open(ctx context.Context, c *clock, now time.Time) error {
 			return &fs.PathError{Op: "open", Path: temporary, Err: err}
 		}
 		b.path, b.h, b.used, b.free = temporary, h, 0, nil
+		h.share(filepath.Join(b.dir, internalDir), true)
 		switch ok, err := h.tryLock(backend.Exclusive); {
 		case err != nil:
 			b.close()
@@ -139,15 +141,24 @@ func (b *board) grow(size int) error {
 }
 
 func (b *board) write(p []byte, off int) error {
-	if end := off + len(p); b.local && end > len(b.mem) {
+	end := off + len(p)
+	if b.local && end > len(b.mem) {
 		if err := b.grow(end); err != nil {
 			return err
 		}
 	}
-	if b.local {
+	if b.local && settled(b.wrote) {
 		return guard(func() { copy(b.mem[off:], p) })
 	}
+	if b.local {
+		// Whoever cut the file short has taken the first line, too.
+		var text [2]byte
+		if err := guard(func() { text[0], text[1] = b.mem[0], b.mem[off] }); err != nil {
+			return err
+		}
+	}
 	_, err := b.h.writeAt(p, int64(off))
+	b.wrote = time.Now()
 	return err
 }
 

@@ -141,10 +141,19 @@ func (s *session) attempt(c *claim) (bool, error) {
 		c.hold.abandon()
 		return false, err
 	}
+	// A process that was stopped since it looked at the file knows nothing of it.
+	if time.Since(s.now) >= lookedAt && !c.stands() {
+		c.hold.abandon()
+		return s.attempt(c)
+	}
 	c.held, c.grant, c.since = true, backend.Grant{Ordinal: ordinal}, s.now
 	s.board.show(c)
 	return true, nil
 }
+
+// lookedAt is how long a look at a file counts before its lock is granted. It is more
+// than a grant takes.
+const lookedAt = 5 * time.Millisecond
 
 // admitted reports whether the queue lets the claim try the lock.
 func (s *session) admitted(c *claim) (bool, error) {
@@ -172,7 +181,7 @@ func (s *session) promote() {
 		switch {
 		case l.key.class == backend.Semaphore:
 			// Several tickets that were given back may have rung this claim alone.
-			l.queue.ring(l.parked)
+			l.ring()
 		case l.key.class == backend.Mutex:
 			if others, _ := l.queue.others(l.parked); len(others) > 0 {
 				l.heir = others[0]
@@ -194,6 +203,7 @@ func (s *session) enqueue(c *claim) error {
 	// The watch is a new one, also of a ticket that has served before: what is
 	// still to be heard of that time is not about this claim.
 	t.watch, t.heard = s.attend(t.path, writers, subject{claim: c})
+	s.listen(c.lock)
 	c.ticket, c.since = t, s.now
 	s.board.show(c)
 	s.schedule(c)
@@ -221,6 +231,8 @@ func (s *session) release(owner uint64) backend.Result {
 	if c == nil {
 		return backend.Result{State: backend.Released}
 	}
+	c.ended = true
+	s.board.show(c) // which takes its time, and the look is to be the last thing before
 	if !c.held || c.stands() {
 		s.drop(c)
 		return backend.Result{State: backend.Released}
@@ -270,7 +282,7 @@ func (s *session) drop(c *claim) {
 func (s *session) rouse(l *lock) {
 	heir := l.heir
 	l.heir = place{}
-	if heir.path != "" && ring(heir) {
+	if heir.path != "" && ring(heir) == rung {
 		if others, err := l.queue.others(l.parked); err == nil && len(others) > 0 && others[0] == heir {
 			return
 		}
@@ -279,11 +291,21 @@ func (s *session) rouse(l *lock) {
 	if crowd, err := l.queue.exists(); err == nil && !crowd {
 		return
 	}
-	if l.queue.ring(l.parked) {
+	if l.ring() == absent {
 		// To remove the queue now would make the next who waits create it anew, which
 		// on a disk costs more than all the rest: heartbeats do it.
 		s.deserted[l.queue] = s.now
 	}
+}
+
+// ring rings those in the queue who may try the lock. Of one who has waited and cannot
+// be rung it is told by the lock file.
+func (l *lock) ring() presence {
+	p := l.queue.ring(l.parked)
+	if p == unheard {
+		l.file.call()
+	}
+	return p
 }
 
 // lose tells that a hold is no longer one.

@@ -28,6 +28,7 @@ type clock struct {
 	id    identity
 	mem   mapping
 	word  *atomic.Uint64 // what mem is, or nil when it is read and written
+	wrote time.Time      // by a system call, last
 	last  uint64         // the greatest reading of this session
 }
 
@@ -48,13 +49,15 @@ func openClock(ctx context.Context, path string, local bool) (*clock, error) {
 }
 
 func (c *clock) open(ctx context.Context) error {
-	h, err := create(c.path)
+	h, err := create(c.path, false)
 	if err != nil {
 		return err
 	}
 	c.h = h
 	if c.id, _, err = h.identity(); err != nil {
 		err = &fs.PathError{Op: "stat", Path: c.path, Err: err}
+	} else if h.linked() {
+		err = &fs.PathError{Op: "write", Path: c.path, Err: errLinked}
 	} else {
 		err = c.fill(ctx)
 	}
@@ -158,6 +161,11 @@ func (c *clock) advance(ctx context.Context, floor uint64) (n uint64, err error)
 			return c.write(n)
 		})
 		return n, err
+	}
+	if !settled(c.wrote) {
+		// Nothing, for others advance the word meanwhile: that waits as any write does.
+		_, _ = c.h.writeAt(nil, 0)
+		c.wrote = time.Now()
 	}
 	fault := guard(func() {
 		for {

@@ -3,6 +3,7 @@ package file_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -90,10 +91,22 @@ func TestOpenDenied(t *testing.T) {
 	must(t, os.Chmod(filepath.Dir(dir), 0o755))
 	must(t, os.Chmod(dir, 0o555))
 	defer os.Chmod(dir, 0o755)
-	asNobody(t, func() {
-		s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{})
-		if !errors.Is(err, backend.ErrDenied) || !errors.Is(err, unix.EACCES) || !strings.Contains(err.Error(), dir) {
-			t.Error(s, err)
-		}
-	})
+	var user string
+	if os.Geteuid() == 0 {
+		user = as(bob)
+	}
+	start(t, dir, "denied", user).expect("denied")
+}
+
+func init() { roles["denied"] = openDenied }
+
+func openDenied() error {
+	dir := os.Getenv(dirVariable)
+	fmt.Println("ready")
+	_, err := file.New(dir).Open(context.Background(), time.Second, backend.Party{})
+	if !errors.Is(err, backend.ErrDenied) || !errors.Is(err, unix.EACCES) || !strings.Contains(err.Error(), dir) {
+		return fmt.Errorf("Open: %w", err)
+	}
+	fmt.Println("denied")
+	return nil
 }

@@ -26,7 +26,19 @@ var remote = map[uint32]bool{
 	0x01161970:             true, // GFS2
 	0x0bd00bd0:             true, // Lustre
 	0x47504653:             true, // GPFS
+	0x19830326:             true, // BeeGFS
+	0x20030528:             true, // OrangeFS
+	0xaad7aaea:             true, // PanFS
+	0xbeefdead:             true, // StorNext
+	0x013111a8:             true, // IBRIX
+	0x61636673:             true, // ACFS
+	// What a virtual machine shares with its host.
+	0x786f4256: true, // vboxsf
+	0xbacbacbc: true, // vmhgfs
+	0x7c7c6673: true, // Parallels
 }
+
+func isRemote(kind uint32) bool { return remote[kind] }
 
 // onLocalDisk reports whether dir, or where it will be made, is on a file system
 // of this machine alone.
@@ -35,7 +47,7 @@ func onLocalDisk(dir string) bool {
 	for {
 		switch err := unix.Statfs(dir, &st); {
 		case err == nil:
-			return !remote[uint32(st.Type)]
+			return !isRemote(uint32(st.Type))
 		case err == unix.EINTR:
 		case os.IsNotExist(err) && dir != filepath.Dir(dir):
 			dir = filepath.Dir(dir)

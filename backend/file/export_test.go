@@ -19,6 +19,34 @@ func Remote(s *Store) *Store {
 	return s
 }
 
+// WithoutPolls keeps those who wait now from looking by themselves, for an hour or until
+// something wakes them: polls would hide a ring that is missing.
+func WithoutPolls(b backend.Session) {
+	s := b.(*session)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.alarms {
+		a.at, a.delay = s.now.Add(time.Hour), calmPoll
+	}
+	s.hurry()
+}
+
+// Rest has a session close the files that it keeps open between uses.
+func Rest(b backend.Session) {
+	s := b.(*session)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rest()
+}
+
+// Hears reports whether the system tells a session of what others do.
+func Hears(b backend.Session) bool {
+	s := b.(*session)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watch.exact()
+}
+
 // Kept returns how many of each thing a session remembers.
 func Kept(b backend.Session) map[string]int {
 	s := b.(*session)

@@ -29,11 +29,14 @@ func setFormat(ctx context.Context, dir string) error {
 		return err
 	}
 	path := formatPath(dir)
-	h, err := create(path)
+	h, err := create(path, true)
 	if err != nil {
 		return err
 	}
 	defer h.close()
+	if h.linked() {
+		return &fs.PathError{Op: "write", Path: path, Err: errLinked}
+	}
 	// Two may find nothing, and be of different versions.
 	return h.locked(ctx, path, func() error {
 		found, err := parseFormat(h, dir)

@@ -22,20 +22,46 @@ type handle int
 
 const noHandle handle = -1
 
-// Ways to open a file. Nobody who may write to the directory can make us follow
-// a link out of it.
+// Ways to open a file.
 const (
 	openExisting = unix.O_RDWR
-	openOrCreate = unix.O_RDWR | unix.O_CREAT
 	openNew      = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL
 	openToRead   = unix.O_RDONLY
 )
 
+// open opens a regular file, and nothing else: others may have put anything in its
+// place. It follows no link, and a FIFO keeps it from nothing.
 func open(path string, how int) (handle, error) {
+	h, err := openAny(path, how, 0o666)
+	if err != nil {
+		return noHandle, err
+	}
+	var st unix.Stat_t
+	if err := h.stat(&st); err != nil {
+		h.close()
+		return noHandle, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		h.close()
+		return noHandle, errIrregular
+	}
+	return h, nil
+}
+
+// openAny opens whatever is there, without waiting for it.
+func openAny(path string, how int, perm uint32) (handle, error) {
 	for {
-		fd, err := unix.Open(path, how|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o666)
+		fd, err := unix.Open(path, how|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
 		if err != unix.EINTR {
 			return handle(fd), err
+		}
+	}
+}
+
+func (h handle) stat(st *unix.Stat_t) error {
+	for {
+		if err := unix.Fstat(int(h), st); err != unix.EINTR {
+			return err
 		}
 	}
 }
@@ -73,12 +99,16 @@ func (h handle) unlock() error {
 
 // identity returns which file the handle is open on, and when it was last used.
 func (h handle) identity() (identity, time.Time, error) {
-	for {
-		var st unix.Stat_t
-		if err := unix.Fstat(int(h), &st); err != unix.EINTR {
-			return identity{uint64(st.Dev), st.Ino}, time.Unix(st.Mtim.Unix()), err
-		}
-	}
+	var st unix.Stat_t
+	err := h.stat(&st)
+	return identity{uint64(st.Dev), st.Ino}, time.Unix(st.Mtim.Unix()), err
+}
+
+// linked reports whether the file may have another name, somewhere else: what is
+// written to it would be written there.
+func (h handle) linked() bool {
+	var st unix.Stat_t
+	return h.stat(&st) != nil || st.Nlink > 1
 }
 
 // touch sets when the file was last used.
@@ -123,8 +153,23 @@ func unlink(path string) error { return os.Remove(path) }
 func denied(err error) bool {
 	for _, e := range []error{
 		unix.EACCES, unix.EPERM, unix.EROFS, unix.ENOTDIR, unix.EISDIR, unix.ELOOP,
-		unix.ENAMETOOLONG, unix.EINVAL, unix.ENXIO,
+		unix.ENAMETOOLONG, unix.EINVAL, unix.ENXIO, errIrregular, errLinked, errNoDirectory,
 	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// unreadable reports whether err says that we lack the right to open a file.
+func unreadable(err error) bool {
+	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
+}
+
+// irregular reports whether err says of a path that it names no regular file.
+func irregular(err error) bool {
+	for _, e := range []error{errIrregular, unix.EISDIR, unix.ELOOP, unix.EMLINK, unix.ENXIO, unix.ENODEV} {
 		if errors.Is(err, e) {
 			return true
 		}

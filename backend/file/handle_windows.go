@@ -21,11 +21,12 @@ const noHandle = handle(windows.InvalidHandle)
 // Ways to open a file.
 const (
 	openExisting = iota
-	openOrCreate
 	openNew
 	openToRead
 )
 
+// open opens a regular file, and nothing else: others may have put anything in its
+// place.
 func open(path string, how int) (handle, error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
@@ -34,8 +35,6 @@ func open(path string, how int) (handle, error) {
 	access := uint32(windows.GENERIC_READ | windows.GENERIC_WRITE)
 	disposition := uint32(windows.OPEN_EXISTING)
 	switch how {
-	case openOrCreate:
-		disposition = windows.OPEN_ALWAYS
 	case openNew:
 		disposition = windows.CREATE_NEW
 	case openToRead:
@@ -45,7 +44,19 @@ func open(path string, how int) (handle, error) {
 	// No security attributes: the handle is not inherited.
 	h, err := windows.CreateFile(name, access, share, nil, disposition,
 		windows.FILE_ATTRIBUTE_NORMAL|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
-	return handle(h), err
+	if err != nil {
+		return noHandle, err
+	}
+	var info windows.ByHandleFileInformation
+	if err := windows.GetFileInformationByHandle(h, &info); err != nil {
+		windows.CloseHandle(h)
+		return noHandle, err
+	}
+	if info.FileAttributes&(windows.FILE_ATTRIBUTE_REPARSE_POINT|windows.FILE_ATTRIBUTE_DIRECTORY) != 0 {
+		windows.CloseHandle(h)
+		return noHandle, errIrregular
+	}
+	return handle(h), nil
 }
 
 func (h handle) close() error { return windows.CloseHandle(windows.Handle(h)) }
@@ -83,6 +94,13 @@ func (h handle) identity() (identity, time.Time, error) {
 	}
 	id := identity{uint64(info.VolumeSerialNumber), uint64(info.FileIndexHigh)<<32 | uint64(info.FileIndexLow)}
 	return id, time.Unix(0, info.LastWriteTime.Nanoseconds()), nil
+}
+
+// linked reports whether the file may have another name, somewhere else: what is
+// written to it would be written there.
+func (h handle) linked() bool {
+	var info windows.ByHandleFileInformation
+	return windows.GetFileInformationByHandle(windows.Handle(h), &info) != nil || info.NumberOfLinks > 1
 }
 
 // touch sets when the file was last used.
@@ -153,6 +171,7 @@ func denied(err error) bool {
 		windows.ERROR_WRITE_PROTECT, windows.ERROR_INVALID_NAME, windows.ERROR_DIRECTORY,
 		windows.ERROR_BAD_PATHNAME, windows.ERROR_FILENAME_EXCED_RANGE,
 		windows.ERROR_CANT_RESOLVE_FILENAME, windows.ERROR_PRIVILEGE_NOT_HELD,
+		errIrregular, errLinked, errNoDirectory,
 	} {
 		if errors.Is(err, e) {
 			return true
@@ -160,6 +179,13 @@ func denied(err error) bool {
 	}
 	return false
 }
+
+// unreadable reports whether err says that we lack the right to open a file, or that
+// it is being removed, or is a directory.
+func unreadable(err error) bool { return errors.Is(err, windows.ERROR_ACCESS_DENIED) }
+
+// irregular reports whether err says of a path that it names no regular file.
+func irregular(err error) bool { return errors.Is(err, errIrregular) }
 
 // exhausted reports whether err says that too many files are open.
 func exhausted(err error) bool {

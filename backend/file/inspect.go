@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,9 @@ import (
 // Inspect tells who holds a lock and who waits for it, from what the sessions
 // say on their boards. It locks nothing that anybody waits for.
 //
+// A session that the caller may not read is passed over, and the first time that it
+// happens is logged by [slog.Default].
+//
 // A program that holds the file of a mutex or of a reader-writer lock without
 // dlock is told on Linux: its process, if the system shows that to the caller.
 func (s *Store) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
@@ -27,9 +31,21 @@ func (s *Store) Inspect(ctx context.Context, class backend.Class, name string) (
 	if class < backend.Mutex || class > backend.Semaphore {
 		return nil, nil, fmt.Errorf("%w: lock class %d", backend.ErrUnsupported, class)
 	}
+	type found struct{ holders, waiters []backend.Standing }
+	f, err := answered(ctx, s.dir, orderly, func() (f found, err error) {
+		f.holders, f.waiters, err = s.inspect(ctx, class, name)
+		return f, err
+	}, nil)
+	return f.holders, f.waiters, err
+}
+
+func (s *Store) inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
 	k := keyOf(class, name)
 	base := fileName(k, name)
 	internal := filepath.Join(s.dir, internalDir)
+	if err := checkInternal(s.dir); err != nil {
+		return nil, nil, explain(err)
+	}
 	if _, err := readFormat(s.dir); err != nil {
 		return nil, nil, explain(err)
 	}
@@ -39,6 +55,7 @@ func (s *Store) Inspect(ctx context.Context, class backend.Class, name string) (
 	}
 	var found standings
 	var boards []identity
+	var unread []error
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
@@ -46,11 +63,27 @@ func (s *Store) Inspect(ctx context.Context, class backend.Class, name string) (
 		if !isBoard(name) {
 			continue
 		}
-		id, err := found.read(filepath.Join(internal, name), k)
-		if err != nil {
+		path := filepath.Join(internal, name)
+		id, err := found.read(ctx, path, k)
+		switch {
+		case err == nil:
+			boards = append(boards, id)
+		case irregular(err): // nobody's
+		case unreadable(err):
+			if lockedUnread(path) {
+				unread = append(unread, err)
+			}
+		case errors.Is(err, errNoBoard):
+			unread = append(unread, err)
+		default:
 			return nil, nil, explain(err)
 		}
-		boards = append(boards, id)
+	}
+	if len(unread) > 0 {
+		s.passedOver.Do(func() {
+			slog.Warn("dlock: sessions that cannot be read are passed over: what they hold and await is not told",
+				"backend", s.String(), "sessions", len(unread), "error", unread[0])
+		})
 	}
 	holders, waiters = found.holders(), found.waiters(queue{filepath.Join(internal, base+queueSuffix)})
 	if len(holders) == 0 && class != backend.Semaphore {
@@ -71,9 +104,20 @@ func (s *standing) tell(ordinal uint64) backend.Standing {
 
 type standings []standing
 
+// errNoBoard says that a file is named like a board and is none.
+var errNoBoard = errors.New("no description of a session")
+
+const (
+	// maxHead bounds the first line of a board, and maxBoard what is read of it: there
+	// is room for a million claims, and whoever may write to the directory may make a
+	// file of any size.
+	maxHead  = 16 << 10
+	maxBoard = 64 << 20
+)
+
 // read appends what a board says of one lock, and returns which file it is: none
 // when its session is dead.
-func (f *standings) read(path string, k key) (identity, error) {
+func (f *standings) read(ctx context.Context, path string, k key) (identity, error) {
 	h, err := open(path, openToRead)
 	if os.IsNotExist(err) {
 		return identity{}, nil
@@ -88,41 +132,49 @@ func (f *standings) read(path string, k key) (identity, error) {
 	} else if dead {
 		return identity{}, nil
 	}
-	text, err := readAll(h)
+	id, _, err := h.identity()
+	if err != nil {
+		return identity{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	page := make([]byte, maxHead)
+	n, err := h.readAt(page, 0)
 	if err != nil {
 		return identity{}, &fs.PathError{Op: "read", Path: path, Err: err}
 	}
-	head, records, _ := bytes.Cut(text, []byte("\n"))
-	var s standing
-	if err := json.Unmarshal(head, &s.who); err != nil {
-		return identity{}, fmt.Errorf("%s says nothing of use: %w", path, err)
+	head, _, ok := bytes.Cut(page[:n], []byte("\n"))
+	var who backend.Party
+	if !ok || json.Unmarshal(head, &who) != nil {
+		return identity{}, &fs.PathError{Op: "read", Path: path, Err: errNoBoard}
 	}
-	for off := 0; off+recordSize <= len(records); off += recordSize {
-		b := (*[recordSize]byte)(records[off:])
-		for n := 0; keyOfRecord(b) == k && n < patience; n++ {
-			if s.decode(b) {
-				*f = append(*f, s)
-				break
-			}
-			if _, err := h.readAt(b[:], int64(len(head)+1+off)); err != nil { // it was being written
-				break
-			}
+	// A page holds whole records, so none is read in two pieces.
+	page = page[:len(page)/recordSize*recordSize]
+	for off := int64(len(head) + 1); off < maxBoard && ctx.Err() == nil; {
+		n, err := h.readAt(page, off)
+		if err != nil {
+			return identity{}, &fs.PathError{Op: "read", Path: path, Err: err}
 		}
+		n -= n % recordSize
+		if n == 0 {
+			break
+		}
+		for i := 0; i < n; i += recordSize {
+			f.decode(h, (*[recordSize]byte)(page[i:]), off+int64(i), k, who)
+		}
+		off += int64(n)
 	}
-	id, _, err := h.identity()
-	return id, err
+	return id, ctx.Err()
 }
 
-// readAll returns what is in a file.
-func readAll(h handle) ([]byte, error) {
-	text := make([]byte, 0, 2*boardPage)
-	for {
-		n, err := h.readAt(text[len(text):cap(text)], int64(len(text)))
-		if text = text[:len(text)+n]; n == 0 || err != nil {
-			return text, err
+// decode appends a record, which stands at off, if it is about the lock.
+func (f *standings) decode(h handle, b *[recordSize]byte, off int64, k key, who backend.Party) {
+	s := standing{who: who}
+	for n := 0; keyOfRecord(b) == k && n < patience; n++ {
+		if s.record.decode(b) {
+			*f = append(*f, s)
+			return
 		}
-		if len(text) == cap(text) {
-			text = slices.Grow(text, 1)
+		if _, err := h.readAt(b[:], off); err != nil { // it was being written
+			return
 		}
 	}
 }

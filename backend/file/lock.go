@@ -73,6 +73,18 @@ func (s *session) retire(l *lock) {
 	*slot = l
 }
 
+// watchHolds has the files watched that the lock's holders have locked.
+func (l *lock) watchHolds() {
+	if l.file.holds > 0 {
+		l.file.attend()
+	}
+	for _, f := range l.pool.slots {
+		if f.holds > 0 {
+			f.attend()
+		}
+	}
+}
+
 // forget closes what the lock has open.
 func (l *lock) forget() {
 	l.file.forget()

@@ -3,6 +3,7 @@ package file
 import (
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
@@ -19,7 +20,10 @@ type lockfile struct {
 	number  uint32 // of a slot
 	passing bool   // not worth keeping between uses
 
-	id      identity  // the file that path named last; zero when not known
+	// The file that path named last, or zero when not known. An identity may become
+	// that of another file once nobody has this one open: it counts while there is a
+	// spare handle or a hold.
+	id      identity
 	used    time.Time // when that file was last marked as used
 	spare   handle    // an open, unlocked handle of it, or noHandle
 	watch   watch     // of it
@@ -33,6 +37,10 @@ type hold struct {
 	h    handle
 	id   identity // the locked file; not file.id when that was replaced since
 }
+
+// order is what makes a release synchronize before the grants after it, for the sessions
+// of one process: the locks of files say nothing to Go's memory model.
+var order atomic.Uint64
 
 // markEvery is how often a file in use is marked as used.
 const markEvery = 10 * time.Minute
@@ -48,6 +56,7 @@ func (f *lockfile) try(mode backend.Mode) (hold, bool, error) {
 		ok, err := h.tryLock(mode)
 		if err != nil {
 			h.close()
+			f.forget()
 			return hold{}, false, &fs.PathError{Op: "lock", Path: f.path, Err: err}
 		}
 		if ok || !f.slot {
@@ -59,6 +68,7 @@ func (f *lockfile) try(mode backend.Mode) (hold, bool, error) {
 		id, err := identityAt(f.path)
 		if err != nil {
 			h.close()
+			f.forget()
 			return hold{}, false, &fs.PathError{Op: "stat", Path: f.path, Err: err}
 		}
 		if id != f.id {
@@ -70,6 +80,7 @@ func (f *lockfile) try(mode backend.Mode) (hold, bool, error) {
 			f.giveBack(h, id)
 			return hold{}, false, nil
 		}
+		order.Add(1)
 		f.mark(h)
 		f.holds++
 		return hold{f, h, id}, true, nil
@@ -83,7 +94,10 @@ func (f *lockfile) borrow() (handle, error) {
 		f.spare = noHandle
 		return h, nil
 	}
-	h, err := create(f.path)
+	if f.holds == 0 {
+		f.forget() // whatever it was, for nothing has kept it
+	}
+	h, err := create(f.path, true)
 	if err != nil {
 		return noHandle, err
 	}
@@ -115,12 +129,43 @@ func (f *lockfile) attend() {
 	}
 }
 
+// listen has whoever waits hear of the file as if it had been tried: when its holder
+// dies, or whoever has it open because he waits, too. So those who are next find out at
+// once that others before them are gone. It is best effort, for they look in any case.
+func (f *lockfile) listen() {
+	if id, err := identityAt(f.path); err == nil && id == f.id && (f.spare != noHandle || f.holds > 0) {
+		f.attend()
+		return
+	}
+	h, err := f.borrow()
+	if err != nil {
+		return
+	}
+	f.attend()
+	if id, err := identityAt(f.path); err == nil && id == f.id {
+		f.giveBack(h, id)
+		return
+	}
+	h.close()
+	f.forget()
+}
+
+// call wakes all who listen, in place of a ring that needs a right which is missing.
+func (f *lockfile) call() {
+	if h, err := open(f.path, openToRead); err == nil {
+		h.close()
+	}
+}
+
 // mark keeps the janitors away from a file that is in use.
 func (f *lockfile) mark(h handle) {
 	if f.s.now.Sub(f.used) < markEvery {
 		return
 	}
 	f.used = f.s.now
+	if h.linked() {
+		return
+	}
 	_ = h.touch(f.s.now) // another user's file stays unmarked: it is made anew if need be
 }
 
@@ -149,6 +194,7 @@ func (f *lockfile) rest() bool {
 
 // release unlocks the file.
 func (h hold) release() {
+	order.Add(1)
 	if h.file.passing || h.h.unlock() != nil {
 		h.abandon() // which unlocks it in any case
 		return
@@ -159,6 +205,7 @@ func (h hold) release() {
 
 // abandon unlocks a file without keeping it open.
 func (h hold) abandon() {
+	order.Add(1)
 	h.file.holds--
 	h.h.close()
 	if h.file.passing {

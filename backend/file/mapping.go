@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"time"
 )
 
 // A mapping is the beginning of a file in memory, shared with all who map it, and
@@ -30,3 +31,12 @@ func guard(f func()) (err error) {
 	f()
 	return nil
 }
+
+// settledFor is how long a mapping is written to once a system call has written to its
+// file. On a file system that is frozen a write waits for the end of that: in a system
+// call the runtime goes on without it, while in a mapping it would hold up the whole
+// process, which cannot even begin to collect garbage.
+const settledFor = time.Millisecond
+
+// settled reports whether a system call has written to a file just now.
+func settled(last time.Time) bool { return time.Since(last) < settledFor }

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -22,4 +23,11 @@ func namesIn(dir string) ([]string, error) {
 	d := os.NewFile(uintptr(h), dir)
 	defer d.Close()
 	return d.Readdirnames(-1)
+}
+
+// beingRemoved reports whether err is that of a file or directory that somebody has
+// removed and others still have open: soon it is gone. A right that is missing looks the
+// same.
+func beingRemoved(err error) bool {
+	return errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_DELETE_PENDING)
 }

@@ -4,6 +4,7 @@ package file_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,13 +25,38 @@ import (
 const (
 	roleVariable = "DLOCK_FILE_TEST_ROLE"
 	dirVariable  = "DLOCK_FILE_TEST_DIR"
+	userVariable = "DLOCK_FILE_TEST_USER"
 )
+
+// team is the group of the users that processes can be.
+const team = 4200
+
+// become makes a process that of another user of the team, who gives nobody any rights
+// to what he makes.
+func become(user string) error {
+	if user == "" {
+		return nil
+	}
+	syscall.Umask(0o077)
+	id, err := strconv.Atoi(user)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syscall.Setgroups([]int{team}), syscall.Setgid(id), syscall.Setuid(id))
+}
+
+// as is what start is told to have the process be another user's.
+func as(user int) string { return userVariable + "=" + strconv.Itoa(user) }
 
 // roles are those that begin in a way of their own.
 var roles = make(map[string]func() error)
 
 // play runs one role to its end.
 func play(role string) {
+	if err := become(os.Getenv(userVariable)); err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
 	if run := roles[role]; run != nil {
 		if err := run(); err != nil {
 			fmt.Println("error", err)
@@ -51,6 +77,8 @@ func play(role string) {
 		locker(p, in)
 	case "counter":
 		err = counter(p, in)
+	case "inspector":
+		err = inspector()
 	case "spendthrift":
 		err = spendthrift(p)
 	}
@@ -85,6 +113,13 @@ func locker(p *peer, in *bufio.Scanner) {
 			fmt.Println("released")
 		}
 	}
+}
+
+// inspector looks who holds the mutex "x".
+func inspector() error {
+	holders, _, err := file.New(os.Getenv(dirVariable)).Inspect(context.Background(), backend.Mutex, "x")
+	fmt.Println("holders", len(holders))
+	return err
 }
 
 // countedTogether is after how many sections a counter says that it goes on.
@@ -187,10 +222,10 @@ type process struct {
 	out chan string // closed when the process has closed its end
 }
 
-func start(t testing.TB, dir, role string) *process {
+func start(t testing.TB, dir, role string, env ...string) *process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), roleVariable+"="+role, dirVariable+"="+dir)
+	cmd.Env = append(append(os.Environ(), roleVariable+"="+role, dirVariable+"="+dir), env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -41,7 +41,7 @@ var errGone = errors.New("place in the queue is gone")
 // exists reports whether there may be somebody in the queue. It opens no file, for
 // there may be no descriptor left.
 func (q queue) exists() (bool, error) {
-	id, err := identityAt(q.dir)
+	id, err := again(func() (identity, error) { return identityAt(q.dir) })
 	if err != nil {
 		err = &fs.PathError{Op: "stat", Path: q.dir, Err: err}
 	}
@@ -50,7 +50,7 @@ func (q queue) exists() (bool, error) {
 
 // places returns the tickets in order, or [fs.ErrNotExist] where there is no queue.
 func (q queue) places() ([]place, error) {
-	names, err := namesIn(q.dir)
+	names, err := again(func() ([]string, error) { return namesIn(q.dir) })
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fs.ErrNotExist
@@ -100,13 +100,16 @@ func (q queue) admits(number uint64, mode backend.Mode) (bool, error) {
 	return true, nil
 }
 
-// ring wakes those who may try the lock, now that it may be free, and reports
-// whether there is a queue in which nobody waits. It spares itself the look at the
-// ticket that its caller has parked, if any. Errors are passed over: who is not rung
+// ring wakes those who may try the lock, now that it may be free. It tells whether there
+// is anybody: absent is of a queue in which nobody waits. It spares itself the look at
+// the ticket that its caller has parked, if any. Errors are passed over: who is not rung
 // polls.
-func (q queue) ring(parked *ticket) (deserted bool) {
+func (q queue) ring(parked *ticket) presence {
 	places, err := q.others(parked)
-	return err == nil && !q.rouse(places)
+	if err != nil {
+		return unheard
+	}
+	return q.rouse(places)
 }
 
 // others is places without the ticket that its caller has parked, if any.
@@ -118,34 +121,37 @@ func (q queue) others(parked *ticket) ([]place, error) {
 	return places, err
 }
 
-// rouse rings those of the places who may try the lock, and reports whether it is
-// anybody.
-func (q queue) rouse(places []place) (rung bool) {
+// rouse rings those of the places who may try the lock, and tells whether it is
+// anybody, and whether one of them does not hear it.
+func (q queue) rouse(places []place) (found presence) {
 	if until := q.turnOfReaders(places); until > 0 {
 		for _, p := range places {
-			if p.mode == backend.Shared && p.number < until && ring(p) {
-				rung = true
+			if p.mode == backend.Shared && p.number < until {
+				found = max(found, ring(p))
 			}
 		}
 	}
-	if rung {
-		return true
+	if found != absent {
+		return found
 	}
 	for _, p := range places {
-		if p.mode == backend.Exclusive && ring(p) {
-			return true
+		if p.mode == backend.Exclusive {
+			if found = ring(p); found != absent {
+				return found
+			}
 		}
 	}
 	for _, p := range places {
-		if p.mode == backend.Shared && ring(p) {
-			rung = true
+		if p.mode == backend.Shared {
+			found = max(found, ring(p))
 		}
 	}
-	return rung
+	return found
 }
 
 // join makes a ticket at the end of the queue, and the queue if need be.
 func (q queue) join(c *clock, now time.Time, mode backend.Mode) (*ticket, error) {
+	refusal := errRestless
 	for range patience {
 		number, err := c.next(now)
 		if err != nil {
@@ -156,14 +162,31 @@ func (q queue) join(c *clock, now time.Time, mode backend.Mode) (*ticket, error)
 		case ok:
 			return t, nil
 		case errors.Is(err, fs.ErrNotExist):
-			if err := makeDir(q.dir); err != nil {
+			if err := makeDir(q.dir); err != nil && !beingRemoved(err) {
 				return nil, err
 			}
+		case beingRemoved(err):
+			refusal = err
+			time.Sleep(removal)
 		case err != nil && !errors.Is(err, fs.ErrExist):
 			return nil, err
 		}
 	}
-	return nil, &fs.PathError{Op: "queue", Path: q.dir, Err: errRestless}
+	return nil, &fs.PathError{Op: "queue", Path: q.dir, Err: refusal}
+}
+
+// removal is about how long a directory can be in removal.
+const removal = time.Millisecond
+
+// again looks at a queue until that is not just being removed.
+func again[T any](look func() (T, error)) (found T, err error) {
+	for range patience {
+		if found, err = look(); err == nil || !beingRemoved(err) {
+			break
+		}
+		time.Sleep(removal)
+	}
+	return found, err
 }
 
 // remove ends the queue if nobody is in it.

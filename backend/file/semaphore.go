@@ -76,7 +76,10 @@ func (l *lock) joinPool(limit uint32) (bool, error) {
 			return false, err
 		}
 		if free {
-			err := writeLimit(base.h, limit)
+			err := errLinked
+			if !base.h.linked() {
+				err = writeLimit(base.h, limit)
+			}
 			base.release()
 			if err != nil {
 				return false, &fs.PathError{Op: "write", Path: l.file.path, Err: err}

@@ -35,6 +35,10 @@ type session struct {
 	upkeep   upkeep
 	deserted map[queue]time.Time // queues that were found empty, and when
 	parked   map[*lock]time.Time // locks that have a parked ticket, and since when
+
+	listening bool  // somebody has waited: what is held is watched
+	home      watch // of dir, while settled
+	settled   bool
 }
 
 var _ backend.Session = (*session)(nil)
@@ -148,6 +152,11 @@ func (s *session) news(ctx context.Context) ([]backend.Event, error) {
 	s.now = time.Now()
 	s.promote()
 	s.due()
+	if len(s.pending) > 0 && time.Since(s.now) >= lookedAt {
+		for _, c := range s.granted {
+			s.verify(c.lock) // The process may have been stopped.
+		}
+	}
 	events := s.pending
 	s.pending = nil
 	if len(events) == 0 {
@@ -174,6 +183,30 @@ func (s *session) attend(path string, what attention, about subject) (watch, boo
 	return w, ok
 }
 
+// listen has a lock's waiters hear of what becomes of its file. Where they are the first
+// of the session, holds are watched from now on.
+func (s *session) listen(l *lock) {
+	if l.key.class != backend.Semaphore { // whose users all have its file open
+		l.file.listen()
+	}
+	if s.listening || !s.watch.exact() {
+		return
+	}
+	s.listening = true
+	s.settle()
+	for _, l := range s.locks {
+		l.watchHolds()
+	}
+}
+
+// settle has the session hear when its directory is moved away, once it hears anything.
+func (s *session) settle() {
+	if !s.listening || s.settled {
+		return
+	}
+	s.home, s.settled = s.watch.add(s.dir, nobody)
+}
+
 // ignore ends a watch.
 func (s *session) ignore(w watch) {
 	delete(s.subjects, w)
@@ -188,7 +221,15 @@ func (s *session) notice(n notice) {
 		}
 		return
 	}
-	switch about := s.subjects[n.watch]; {
+	if s.settled && n.watch == s.home {
+		s.moved()
+		return
+	}
+	about := s.subjects[n.watch]
+	if n.kind == ended {
+		s.unwatched(n.watch, about)
+	}
+	switch {
 	case about.claim != nil:
 		// Rung, or the ticket has been removed.
 		c := about.claim
@@ -200,16 +241,39 @@ func (s *session) notice(n notice) {
 	}
 }
 
+// moved deals with a directory that is no longer where it was.
+func (s *session) moved() {
+	s.watch.remove(s.home)
+	s.settled = false // until heartbeats see another one
+	for _, l := range s.locks {
+		s.disturbed(l, moved)
+	}
+}
+
+// unwatched notes that a watch has ended with its file.
+func (s *session) unwatched(w watch, about subject) {
+	delete(s.subjects, w)
+	switch {
+	case about.claim != nil && about.claim.ticket != nil && about.claim.ticket.watch == w:
+		about.claim.ticket.heard = false
+	case about.file != nil && about.file.watch == w:
+		about.file.watched = false
+	}
+}
+
 // disturbed deals with a lock whose file somebody closed or moved.
 func (s *session) disturbed(l *lock, kind happening) {
 	if len(l.claims) == 0 {
 		return
 	}
-	if kind == moved {
+	if kind != closed {
 		s.verify(l)
 	}
 	for _, c := range l.claims {
 		if c.ticket != nil {
+			if kind != closed {
+				s.listen(l) // to the file that has come in its place
+			}
 			// A file is unlocked just after it is closed: this is for soon, too.
 			s.restart(c, 0)
 			c.alarm.delay = firstPoll
@@ -217,13 +281,24 @@ func (s *session) disturbed(l *lock, kind happening) {
 	}
 }
 
-// Close implements [backend.Session]. What it does to files is not interrupted by
-// ctx; but once ctx has ended it wakes nobody, and they find out as after a crash.
+// Close implements [backend.Session]. Once ctx has ended it wakes nobody, and they find
+// out as after a crash; and where the file system does not answer, it is left alone.
 func (s *session) Close(ctx context.Context) error {
+	_, err := answered(ctx, s.dir, parting, func() (struct{}, error) {
+		s.close(ctx)
+		return struct{}{}, nil
+	}, nil)
+	return err
+}
+
+// end closes a session that nobody wants any more.
+func (s *session) end() { s.close(context.Background()) }
+
+func (s *session) close(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil
+		return
 	}
 	s.closed = true
 	s.now = time.Now()
@@ -256,5 +331,4 @@ func (s *session) Close(ctx context.Context) error {
 	s.board.close()
 	s.clock.close()
 	s.watch.close()
-	return nil
 }

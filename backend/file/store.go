@@ -12,6 +12,22 @@
 // tells who holds a lock. The file .dlock/format says, as a decimal number in a line,
 // which format all this has, now 1: a directory with a greater number is left to
 // later versions.
+//
+// To share a directory between users, make it yours to share: for a group by
+//
+//	install -d -m 2775 -g GROUP /var/lock/app
+//
+// New files in it take the directory's group, and give the group and all others what
+// the directory gives them, whatever the umask; what root makes belongs to the owner of
+// the directory. Whoever may only read the directory can look who holds a lock, and can
+// lock its files by flock(1) and so keep others waiting: where strangers are not to, give
+// them no right to the directory (mode 2770). Whoever may write to it is trusted with the
+// locks, but not with more: links are not followed, a file with a second name is not
+// written to, and what is no regular file is nobody. A session whose files others may
+// not read, of another program or with rights changed by hand, has its turn only while
+// the system shows that it lives (Linux does, in one container), and [Store.Inspect]
+// passes it over and logs that.
+//
 // Whoever deletes or replaces the file of a lock that is held takes the lock
 // away: its holder is told so, at the latest by its release. Nothing else may be done
 // to the directory while it is in use.
@@ -21,7 +37,11 @@
 // error that wraps [backend.ErrDenied], and a file system without locks one that
 // wraps [backend.ErrUnsupported].
 //
-// On Linux waiters are told when it is their turn. Elsewhere they find out by polling,
+// On Linux waiters are told when it is their turn, by inotify. A session has an instance
+// of it once it has waited, of which a user has 128 at a time as a rule
+// (fs.inotify.max_user_instances); where there is none left, or no watch, that is logged
+// by [slog.Default], once for a process, and waiters poll. Before that, and in any case
+// elsewhere, the loss of a hold is found out by heartbeats. Elsewhere they find out by polling,
 // at first each millisecond and at last ten times a second; [backend.Caps].Notify
 // is false. On macOS and FreeBSD rings by kqueue are to hasten that, but have not
 // been tested.
@@ -39,7 +59,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -53,6 +72,8 @@ type Store struct {
 	dir     string // absolute, unless err is set
 	err     error  // why dir cannot be used, for Open to report
 	isLocal func() bool
+
+	passedOver sync.Once // by Inspect, which has said so
 }
 
 var _ backend.Backend = (*Store)(nil)
@@ -68,7 +89,13 @@ func New(dir string) *Store {
 	} else {
 		s.dir = abs
 	}
-	s.isLocal = sync.OnceValue(func() bool { return onLocalDisk(s.dir) })
+	s.isLocal = sync.OnceValue(func() bool {
+		// A file system that does not even say what it is may be anything.
+		ctx, cancel := context.WithTimeout(context.Background(), identified)
+		defer cancel()
+		local, err := answered(ctx, s.dir, 0, func() (bool, error) { return onLocalDisk(s.dir), nil }, nil)
+		return local && err == nil
+	})
 	return s
 }
 
@@ -79,6 +106,10 @@ func New(dir string) *Store {
 func Path(dir string, class backend.Class, name string) string {
 	return filepath.Join(dir, fileName(keyOf(class, name), name))
 }
+
+// Path returns the file that is locked for the lock of that class and name; see the
+// function [Path].
+func (s *Store) Path(class backend.Class, name string) string { return Path(s.dir, class, name) }
 
 // String returns the URL of the directory.
 func (s *Store) String() string {
@@ -111,7 +142,10 @@ func (s *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (b
 	if s.err != nil {
 		return nil, s.err
 	}
-	session, err := s.open(ctx, who)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	session, err := answered(ctx, s.dir, orderly, func() (*session, error) { return s.open(ctx, who) }, (*session).end)
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -119,11 +153,8 @@ func (s *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (b
 }
 
 func (s *Store) open(ctx context.Context, who backend.Party) (*session, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	internal := filepath.Join(s.dir, internalDir)
-	if err := os.MkdirAll(internal, 0o777); err != nil {
+	if err := makeInternal(s.dir); err != nil {
 		return nil, err
 	}
 	if err := setFormat(ctx, s.dir); err != nil {

@@ -57,6 +57,28 @@ func strangers(path string, boards []identity) []backend.Standing {
 	return slices.DeleteFunc(found, func(s backend.Standing) bool { return known[s.PID] })
 }
 
+// lockedUnread reports whether somebody has locked a file that we may not open. Who is
+// in another container is not seen, and passes for dead: that costs the place in a
+// queue, and not exclusion.
+func lockedUnread(path string) bool {
+	id, err := identityAt(path)
+	if err != nil || id == (identity{}) {
+		return false
+	}
+	f, err := os.Open("/proc/locks")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	file := id.inKernel()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if words := strings.Fields(lines.Text()); len(words) >= 6 && words[1] == "FLOCK" && words[5] == file {
+			return true
+		}
+	}
+	return false
+}
+
 // inKernel returns the file as it stands in /proc/locks.
 func (id identity) inKernel() string {
 	return fmt.Sprintf("%02x:%02x:%d", unix.Major(id.dev), unix.Minor(id.dev), id.ino)

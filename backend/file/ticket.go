@@ -64,6 +64,7 @@ func newTicket(dir string, number uint64, mode backend.Mode) (*ticket, bool, err
 		t.remove()
 		return nil, false, &fs.PathError{Op: "lock", Path: t.path, Err: err}
 	}
+	h.share(dir, false)
 	// It was to be seen before it was locked. Who locks it for a moment, to learn
 	// whether it is dead, removes it before letting go: so once it is ours and
 	// still there, it is there for good.
@@ -117,38 +118,56 @@ func (t *ticket) remove() {
 	t.h.close()
 }
 
+// presence is what is known of the owner of a ticket or of a board.
+type presence int
+
+const (
+	absent  presence = iota // dead, or does not wait
+	rung                    // alive, and has been woken if that was asked for
+	unheard                 // alive, for all we know, and cannot be woken by us
+)
+
 // alive reports whether the owner of the ticket, or the board, at path lives, and
 // waits. What belonged to a dead one it removes.
-func alive(path string) bool { return inspect(path, openToRead, 0) }
+func alive(path string) bool { return inspect(path, openToRead, 0) != absent }
 
-// ring wakes the owner of a place, and reports whether it waits: a file that was
-// open for writing and is closed is an event for those who watch.
-func ring(p place) bool { return inspect(p.path, openExisting, p.number) }
+// ring wakes the owner of a place: a file that was open for writing and is closed is an
+// event for those who watch.
+func ring(p place) presence { return inspect(p.path, openExisting, p.number) }
 
-func inspect(path string, how int, knock uint64) bool {
+func inspect(path string, how int, knock uint64) presence {
+	found := rung
 	h, err := open(path, how)
-	if err != nil && how != openToRead && !os.IsNotExist(err) {
-		h, err = open(path, openToRead) // another user's: it will find out by polling
+	if err != nil && how != openToRead && unreadable(err) {
+		found = unheard
+		h, err = open(path, openToRead) // another user's
 	}
-	if err != nil {
-		// A ticket that is not there stands in nobody's way. One that we must not
-		// open does, for all we know.
-		return !os.IsNotExist(err)
+	switch {
+	case err == nil:
+	case os.IsNotExist(err):
+		return absent
+	case irregular(err):
+		_ = os.Remove(path) // nobody's
+		return absent
+	case unreadable(err) && !lockedUnread(path):
+		return absent
+	default:
+		return unheard
 	}
 	defer h.close()
 	// Shared, so that those who inspect do not take each other for the owner.
 	if dead, _ := h.tryLock(backend.Shared); dead {
 		_ = os.Remove(path)
-		return false
+		return absent
 	}
 	var text [1]byte
 	if _, _ = h.readAt(text[:], 0); string(text[:]) == parkedText {
-		return false
+		return absent
 	}
-	if how == openExisting {
+	if how == openExisting && found == rung && !h.linked() {
 		var number [8]byte
 		binary.NativeEndian.PutUint64(number[:], knock)
 		_, _ = h.writeAt(number[:], knockAt) // who finds no number looks who is next
 	}
-	return true
+	return found
 }

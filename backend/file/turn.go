@@ -2,6 +2,8 @@ package file
 
 import (
 	"encoding/binary"
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -62,15 +64,17 @@ func (q queue) pass(c *clock, now time.Time) {
 	readers := slices.ContainsFunc(places, func(p place) bool {
 		return p.mode == backend.Shared && alive(p.path)
 	})
-	how := openExisting
-	if readers {
-		how = openOrCreate
+	h, err := open(q.turnPath(), openExisting)
+	if readers && errors.Is(err, fs.ErrNotExist) {
+		h, err = makeFile(q.turnPath(), true)
 	}
-	h, err := open(q.turnPath(), how)
 	if err != nil {
 		return // nobody to pass, and no count of earlier ones to end
 	}
 	defer h.close()
+	if h.linked() {
+		return
+	}
 	was := readTurn(h)
 	is := was
 	if is.passed++; !readers {

@@ -2,7 +2,6 @@ package file
 
 import (
 	"context"
-	"path/filepath"
 	"time"
 )
 
@@ -64,6 +63,11 @@ func (s *session) inspect() {
 	u := &s.upkeep
 	if id, err := identityAt(s.dir); err == nil && id != u.dir {
 		u.dir = id
+		if id != (identity{}) && s.settled {
+			s.watch.remove(s.home)
+			s.settled = false
+		}
+		s.settle()
 		for _, l := range s.locks {
 			s.verify(l)
 		}
@@ -94,7 +98,7 @@ func (s *session) repost() {
 	s.board.close()
 	ctx, cancel := context.WithTimeout(context.Background(), clockWait)
 	defer cancel()
-	if makeDir(filepath.Join(s.dir, internalDir)) != nil || setFormat(ctx, s.dir) != nil ||
+	if makeInternal(s.dir) != nil || setFormat(ctx, s.dir) != nil ||
 		s.board.open(ctx, s.clock, s.now) != nil {
 		return
 	}

@@ -13,7 +13,8 @@ import (
 // The session calls all but wait while it holds its mutex; wait runs beside them.
 type watcher interface {
 	// add watches the file at path. It reports false when it cannot: its caller
-	// then has to look for itself.
+	// then has to look for itself. Where what the system has of watchers is scarce,
+	// the first of writers is what the watcher begins with: before that nobody waits.
 	add(path string, what attention) (watch, bool)
 	// remove ends a watch. Notices of it that are under way still arrive.
 	remove(watch)
@@ -42,6 +43,8 @@ const (
 	writers attention = iota + 1
 	// everybody: somebody closed the file, or died with it open.
 	everybody
+	// nobody: what happens in the directory that this is about is of no interest.
+	nobody
 )
 
 // A notice is what happened to a watched file.
@@ -57,6 +60,8 @@ const (
 	closed happening = iota + 1
 	// moved: the file may have been removed, renamed or replaced.
 	moved
+	// ended: the watch has ended, with the file as a rule.
+	ended
 	// lapsed: notices were dropped.
 	lapsed
 )

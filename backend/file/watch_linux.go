@@ -3,7 +3,10 @@ package file
 import (
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,43 +17,71 @@ import (
 const canNotify = true
 
 // newWatcher returns a watcher by inotify, or a poller on a file system that
-// other machines change unnoticed, and when the user has no inotify instance left.
+// other machines change unnoticed.
 func newWatcher(local bool) watcher {
 	if !local {
 		return newPoller()
 	}
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err != nil {
-		return newPoller()
-	}
-	// Non-blocking, hence read by way of the runtime's poller: a deadline and
-	// Close end a Read that waits.
-	return &inotify{fd: fd, file: os.NewFile(uintptr(fd), "inotify")}
+	return &inotify{poller: newPoller()}
 }
 
+// An inotify is a poller at first, for the system has few instances for each user, and
+// most sessions never wait. It stays one while there is no instance left.
 type inotify struct {
-	fd   int // of file, whose Fd method would make it blocking
-	file *os.File
+	*poller
+	file atomic.Pointer[os.File] // set once, by add
+	fd   int                     // of file, whose Fd method would make it blocking
 
 	// Owned by wait.
 	buf     [4096]byte // many events: those of files bear no names
 	notices []notice
 }
 
-func (*inotify) exact() bool { return true }
+func (w *inotify) exact() bool { return w.file.Load() != nil }
+
+// scarce says once in the life of a process that something has run out.
+var scarce struct{ instances, watches sync.Once }
+
+// begin makes the watcher one. It is tried again for everybody who waits.
+func (w *inotify) begin() bool {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		scarce.instances.Do(func() {
+			slog.Warn("dlock: no inotify instance left: who waits for a lock in a directory polls, which takes longer (see fs.inotify.max_user_instances)", "error", err)
+		})
+		return false
+	}
+	w.fd = fd
+	// Non-blocking, hence read by way of the runtime's poller: a deadline and
+	// Close end a Read that waits.
+	w.file.Store(os.NewFile(uintptr(fd), "inotify"))
+	w.poller.until(time.Now()) // to have wait read it
+	return true
+}
 
 func (w *inotify) add(path string, what attention) (watch, bool) {
+	if w.file.Load() == nil && (what != writers || !w.begin()) {
+		return 0, false
+	}
 	// A removal shows as IN_ATTRIB (of the link count) while the file is open
 	// somewhere, and as IN_DELETE_SELF after that.
 	mask := uint32(unix.IN_ATTRIB | unix.IN_MOVE_SELF | unix.IN_DELETE_SELF | unix.IN_CLOSE_WRITE | unix.IN_DONT_FOLLOW)
-	if what == everybody {
+	switch what {
+	case everybody:
 		mask |= unix.IN_CLOSE_NOWRITE
+	case nobody:
+		mask = unix.IN_MOVE_SELF | unix.IN_DELETE_SELF | unix.IN_ONLYDIR
 	}
 	for {
 		switch wd, err := unix.InotifyAddWatch(w.fd, path, mask); err {
 		case nil:
 			return watch(wd), true
 		case unix.EINTR:
+		case unix.ENOSPC, unix.ENOMEM:
+			scarce.watches.Do(func() {
+				slog.Warn("dlock: no inotify watch left: who waits for a lock in a directory polls, which takes longer (see fs.inotify.max_user_watches)", "error", err)
+			})
+			return 0, false
 		default:
 			return 0, false
 		}
@@ -61,12 +92,27 @@ func (w *inotify) remove(id watch) {
 	_, _ = unix.InotifyRmWatch(w.fd, uint32(id)) // it may have ended with its file
 }
 
-func (w *inotify) until(t time.Time) { _ = w.file.SetReadDeadline(t) }
+func (w *inotify) until(t time.Time) {
+	if f := w.file.Load(); f != nil {
+		_ = f.SetReadDeadline(t)
+		return
+	}
+	w.poller.until(t)
+}
 
-func (w *inotify) close() { _ = w.file.Close() }
+func (w *inotify) close() {
+	w.poller.close()
+	if f := w.file.Load(); f != nil {
+		_ = f.Close()
+	}
+}
 
 func (w *inotify) wait() ([]notice, error) {
-	n, err := w.file.Read(w.buf[:])
+	f := w.file.Load()
+	if f == nil {
+		return w.poller.wait()
+	}
+	n, err := f.Read(w.buf[:])
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, nil
@@ -85,7 +131,8 @@ func (w *inotify) wait() ([]notice, error) {
 		switch {
 		case mask&unix.IN_Q_OVERFLOW != 0:
 			w.notices = append(w.notices, notice{kind: lapsed})
-		case mask&unix.IN_IGNORED != 0: // a watch has ended
+		case mask&unix.IN_IGNORED != 0:
+			w.notices = append(w.notices, notice{id, ended})
 		case mask&(unix.IN_CLOSE_WRITE|unix.IN_CLOSE_NOWRITE) != 0:
 			w.notices = append(w.notices, notice{id, closed})
 		default:

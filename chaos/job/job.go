@@ -16,6 +16,10 @@ type Job struct {
 	Registers string // the socket of the registers
 	Seed      uint64
 
+	// User, if set, is whom the worker makes itself once it has opened what it needs,
+	// with that umask and the group Team, of which all such users are.
+	User int
+
 	Class   backend.Class
 	Limit   int // of semaphores
 	TTL     time.Duration
@@ -32,6 +36,9 @@ type Job struct {
 	// that time, and end.
 	Probe time.Duration
 }
+
+// Team is the group of the users of a run.
+const Team = 4300
 
 // Names is how many names a run has, beside the one for crowds.
 func (j *Job) Names() int { return j.Busy + j.Long }

@@ -133,6 +133,11 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 		return nil, err
 	}
 	defer registers.Close()
+	if _, ok := s.(store.Users); ok { // who have to get there
+		if err := errors.Join(os.Chmod(dir, 0o711), os.Chmod(socket, 0o777)); err != nil {
+			return nil, err
+		}
+	}
 
 	base := job.Job{
 		Registers: socket, Seed: c.Seed, Class: c.Class, Limit: limit, TTL: c.Store.TTL,
@@ -142,6 +147,9 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	t := &team{exe: c.Worker, dir: dir, slots: make([]*process, slots), job: func(slot int) job.Job {
 		j := base
 		j.Slot, j.URL = slot, s.URL(slot)
+		if u, ok := s.(store.Users); ok {
+			j.User = u.User(slot)
+		}
 		if slot%2 == 1 {
 			j.Handoff = 5 * time.Millisecond // The others keep to the order of the store.
 		}

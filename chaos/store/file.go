@@ -48,10 +48,19 @@ func (f *file) Start(_ context.Context, s Setup) error {
 	if err := os.Mkdir(f.dir, 0o777); err != nil {
 		return err
 	}
-	if os.Geteuid() == 0 {
-		f.mounted = unix.Mount("tmpfs", f.dir, "tmpfs", 0, "size=1m,nr_inodes=1k") == nil
+	if os.Geteuid() != 0 {
+		return nil
 	}
-	return nil
+	f.mounted = unix.Mount("tmpfs", f.dir, "tmpfs", 0, "size=1m,nr_inodes=1k") == nil
+	return errors.Join(os.Chown(f.dir, 0, job.Team), os.Chmod(f.dir, os.ModeSetgid|0o775))
+}
+
+// User makes every second worker another unprivileged user, where we may.
+func (f *file) User(slot int) int {
+	if os.Geteuid() != 0 || slot%2 == 0 {
+		return 0
+	}
+	return job.Team + slot
 }
 
 func (f *file) URL(int) string { return "file://" + f.dir }
@@ -72,6 +81,7 @@ func (f *file) Faults(time.Duration) []fault.Kind {
 		{Name: "delete lock file", Target: fault.Server, Overlap: fileNoticed, Recovery: time.Second, Takes: true, Inject: f.remove},
 		{Name: "replace lock file", Target: fault.Server, Overlap: fileNoticed, Recovery: time.Second, Takes: true, Inject: f.replace},
 	}
+	kinds = append(kinds, fault.Kind{Name: "planted FIFO", Target: fault.Server, Recovery: time.Second, Inject: f.plant})
 	if f.mounted {
 		kinds = append(kinds, fault.Kind{Name: "disk full", Target: fault.Server, Recovery: diskFull, Inject: f.fill})
 	}
@@ -97,7 +107,36 @@ func (f *file) replace(_ context.Context, x *fault.Injection) error {
 		x.Note("no room for another one")
 		return nil
 	}
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.Chown(other, 0, job.Team), os.Chmod(other, 0o664)); err != nil {
+			return err
+		}
+	}
 	return os.Rename(other, path)
+}
+
+// plant puts FIFOs where sessions and those who wait leave their files.
+func (f *file) plant(ctx context.Context, x *fault.Injection) error {
+	internal := filepath.Join(f.dir, ".dlock")
+	queue := filepath.Join(internal, filepath.Base(f.path(x.Name()))+".q")
+	fifos := []string{
+		filepath.Join(internal, "1.session"),
+		filepath.Join(queue, "0000000000001.exclusive"),
+		filepath.Join(queue, "0000000000002.shared"),
+	}
+	planted := 0
+	for _, path := range fifos {
+		if unix.Mkfifo(path, 0o666) == nil {
+			planted++
+		}
+	}
+	x.Note("%d of them", planted) // There may be no queue.
+	x.Wait(ctx, x.Stretch(0.3, 1))
+	for _, path := range fifos {
+		_ = os.Remove(path)
+	}
+	_ = os.Remove(queue) // if it was only kept by them
+	return nil
 }
 
 // fill leaves no room on the file system for a while: neither for data nor for

@@ -45,6 +45,12 @@ type Store interface {
 	Stop()
 }
 
+// Users is a store whose workers are of several users.
+type Users interface {
+	// User is that of a slot, or 0 for the controller's own.
+	User(slot int) int
+}
+
 // A Maker is a backend by name.
 type Maker struct {
 	Name string

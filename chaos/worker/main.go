@@ -67,6 +67,9 @@ func run() error {
 		return err
 	}
 	w.journal = j
+	if err := become(w.job.User); err != nil {
+		return err
+	}
 	j.Add(journal.Start, int64(w.job.Slot), int64(os.Getpid()))
 	watching, cease := context.WithCancel(context.Background())
 	watched := make(chan struct{})

@@ -47,8 +47,10 @@ func unusable(err error) exit {
 // environment returns the environment of the command.
 func (j *job) environment(hold *dlock.Hold) []string {
 	// One dlock may run another, which may have no token.
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, tokenVariable+"=") })
-	env = append(env, nameVariable+"="+j.name)
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, tokenVariable+"=") || strings.HasPrefix(v, heldVariable+"=")
+	})
+	env = append(env, nameVariable+"="+j.name, heldVariable+"="+j.lineage())
 	if token, ok := hold.Token(); ok {
 		env = append(env, tokenVariable+"="+strconv.FormatUint(token, 10))
 	}
@@ -59,31 +61,67 @@ func (j *job) environment(hold *dlock.Hold) []string {
 // lock is lost, so is the command's right to go on.
 func (j *job) guard(cmd *exec.Cmd, hold *dlock.Hold, signals chan os.Signal) exit {
 	cmd.Env = j.environment(hold)
+	var heirs *heirs // nil where nobody is waited for
+	if j.waitChildren {
+		var err error
+		if heirs, err = bequeath(cmd); err != nil {
+			return exit{code: exitFailure, err: err}
+		}
+		defer heirs.close()
+	}
 	p, e := startProcess(cmd, signals, j.onLost != onLostIgnore)
 	if p == nil {
 		return e
 	}
 	defer p.close()
+	heirs.begin()
 	w := watch{job: j, hold: hold, process: p, loss: loss{action: j.onLost, grace: j.grace}}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	lost := hold.Lost()
+	var childless <-chan struct{} // nil until the command has ended
+	var asked bool                // a signal has asked for the end
+	var enough <-chan time.Time   // nil until that is to end the wait for its children
 	for {
 		select {
 		case <-p.changed:
-			if e, ended := p.look(); ended {
+			if w.ended {
+				p.reap()
+				continue
+			}
+			e, w.ended = p.look()
+			if e.ran = true; w.ended && heirs == nil {
 				return w.end(e)
 			}
+			if w.ended {
+				childless = heirs.gone
+				if asked {
+					enough = time.After(waitParting)
+				}
+			}
 			continue
+		case <-childless:
+			return w.end(e)
 		case sig := <-signals:
 			p.pass(sig)
+			asked = asked || ending(sig)
+			if w.ended && enough == nil && asked {
+				e = bySignal(sig)
+				enough = time.After(waitParting)
+			}
 			continue
+		case <-enough:
+			return w.end(e)
 		case <-lost:
 			lost = nil
 		case <-timer.C:
 		}
 		timer.Stop()
-		if pause, ok := w.look(); ok {
+		pause, ok := w.look()
+		if w.killed && w.ended {
+			return w.end(e) // Children that have left the process group are on their own.
+		}
+		if ok {
 			timer.Reset(pause)
 		}
 	}
@@ -96,6 +134,8 @@ type watch struct {
 	process *process
 	loss    loss
 	told    bool // the command has been told to end, or been killed
+	killed  bool
+	ended   bool // the command has; its children may not have
 }
 
 // look does what is to be done now, and returns when to look again.
@@ -119,6 +159,7 @@ func (w *watch) look() (pause time.Duration, again bool) {
 		say(fmt.Sprintf("the lock %s was renewed after all, but the command had been told to end", brief(w.job.name)))
 	case kill:
 		w.process.kill()
+		w.killed = true
 		if err == nil {
 			err = fmt.Errorf("the lock %s has ended", brief(w.job.name))
 		}

@@ -30,8 +30,8 @@ func (c *subcommand) flags(valued bool) []string {
 		if valued && o.value == "" {
 			continue
 		}
-		if o.short != "" {
-			flags = append(flags, "-"+o.short)
+		for _, letter := range o.letters() {
+			flags = append(flags, "-"+letter)
 		}
 		flags = append(flags, "--"+o.long)
 	}
@@ -110,7 +110,7 @@ complete -o default -F _dlock dlock
 
 func zsh() string {
 	var b strings.Builder
-	b.WriteString("#compdef dlock\n\n_dlock() {\n\tlocal line state\n\t_arguments -C '1:subcommand:(" +
+	b.WriteString("#compdef dlock\n\n_dlock() {\n" + zshCommand + "\tlocal line state\n\t_arguments -C '1:subcommand:(" +
 		strings.Join(names(), " ") + ")' '*::argument:->rest'\n\t[[ $state == rest ]] || return\n\tcase $line[1] in\n")
 	for _, c := range subcommands {
 		fmt.Fprintf(&b, "\t%s)\n\t\t_arguments -s -S", c.name)
@@ -128,8 +128,8 @@ func zsh() string {
 				long += "="
 			}
 			fmt.Fprintf(&b, " \\\n\t\t\t'%s[%s]%s'", long, text, value)
-			if o.short != "" {
-				short := "-" + o.short
+			for _, letter := range o.letters() {
+				short := "-" + letter
 				if value != "" {
 					short += "+"
 				}
@@ -138,7 +138,7 @@ func zsh() string {
 		}
 		switch {
 		case c.name == "run":
-			b.WriteString(" \\\n\t\t\t'1:name:' '*::command:_normal'")
+			b.WriteString(" \\\n\t\t\t'1:name:'")
 		case c.words() != nil:
 			fmt.Fprintf(&b, " \\\n\t\t\t'1:argument:(%s)'", strings.Join(c.words(), " "))
 		default:
@@ -150,22 +150,32 @@ func zsh() string {
 	return b.String()
 }
 
+// zshCommand completes the command behind "--", as if it stood alone.
+const zshCommand = `	local -i mark=${words[(i)--]}
+	if [[ ${words[2]} == run ]] && ((mark < CURRENT)); then
+		shift $mark words
+		((CURRENT -= mark))
+		_normal
+		return
+	fi
+`
+
 var zshEscapes = strings.NewReplacer("'", "'\\''", "[", "\\[", "]", "\\]", ":", "\\:")
 
 func zshText(text string) string { return zshEscapes.Replace(firstSentence(text)) }
 
 func fish() string {
 	var b strings.Builder
-	b.WriteString("# fish completion for dlock\n\ncomplete -c dlock -f\n")
+	b.WriteString("# fish completion for dlock\n\n" + fishCommand + "complete -c dlock -f\n")
 	for _, c := range subcommands {
 		fmt.Fprintf(&b, "complete -c dlock -n __fish_use_subcommand -a %s -d %s\n", c.name, fishText(c.text[0]))
 	}
 	for _, c := range subcommands {
-		in := fmt.Sprintf("complete -c dlock -n '__fish_seen_subcommand_from %s'", c.name)
+		in := fmt.Sprintf("complete -c dlock -n '__fish_seen_subcommand_from %s; and not contains -- -- (commandline -opc)'", c.name)
 		for _, o := range c.options {
 			b.WriteString(in)
-			if o.short != "" {
-				b.WriteString(" -s " + o.short)
+			for _, letter := range o.letters() {
+				b.WriteString(" -s " + letter)
 			}
 			b.WriteString(" -l " + o.long)
 			if o.value != "" {
@@ -180,9 +190,19 @@ func fish() string {
 			b.WriteString(in + " -a '" + strings.Join(w, " ") + "'\n")
 		}
 	}
-	b.WriteString("complete -c dlock -n 'contains -- -- (commandline -opc)' -x -a '(__fish_complete_subcommand --commandline)'\n")
+	b.WriteString("complete -c dlock -n 'contains -- -- (commandline -opc)' -x -a '(__dlock_command)'\n")
 	return b.String()
 }
+
+// fishCommand completes the command behind "--", as if it stood alone.
+const fishCommand = `function __dlock_command
+	set -l tokens (commandline -opc)
+	set -l mark (contains -i -- -- $tokens); or return
+	set -e tokens[1..$mark]
+	complete -C (string join ' ' -- (string escape -- $tokens) (commandline -ct))
+end
+
+`
 
 var fishEscapes = strings.NewReplacer("\\", "\\\\", "'", "\\'")
 

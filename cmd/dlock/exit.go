@@ -25,6 +25,8 @@ type exit struct {
 	err  error // what is to be said about it, or nil
 	// lost is set when the lock was lost, and that is said, in err or before.
 	lost bool
+	// ran is set when the command was started.
+	ran bool
 	// interrupted is set when the terminal's interrupt ended the command, and
 	// came to nobody but the command, because that had the terminal.
 	interrupted bool

@@ -19,17 +19,48 @@ const reach = 10 * time.Second
 type held struct {
 	client *dlock.Client
 	hold   *dlock.Hold
+	since  time.Time
+}
+
+// promptly is how long a store may take to say whether a lock is free, where dlock is not
+// to wait.
+const promptly = 2 * time.Second
+
+// deadline returns the end of the wait, or the zero Time when there is none.
+func (j *job) deadline() time.Time {
+	switch {
+	case j.try:
+		return j.begin.Add(promptly)
+	case j.wait > 0:
+		return j.begin.Add(j.wait)
+	}
+	return time.Time{}
 }
 
 // take takes the lock of a job, or tells how dlock ends without it.
 func (j *job) take(ctx context.Context) (*held, exit) {
+	store, e := j.resolve()
+	if store == nil {
+		return nil, e
+	}
+	if err := j.nested(store); err != nil {
+		return nil, exit{code: exitUsage, err: err}
+	}
+	if deadline := j.deadline(); !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
 	opening, cancel := context.WithTimeout(ctx, reach)
 	defer cancel()
 	var least slog.LevelVar
 	least.Set(slog.LevelError) // what fails now is an error below
 	client, err := dlock.Open(opening, j.url, dlock.WithTTL(j.ttl), dlock.WithReason(j.reason),
-		dlock.WithLogger(slog.New(messenger{least: &least})))
+		dlock.WithNamespace(j.namespace), dlock.WithLogger(slog.New(messenger{least: &least})))
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, j.overdue(err)
+		}
 		return nil, exit{code: exitUnavailable, err: err}
 	}
 	switch {
@@ -38,22 +69,18 @@ func (j *job) take(ctx context.Context) (*held, exit) {
 	case !j.quiet:
 		least.Set(slog.LevelWarn)
 	}
-	if j.wait > 0 {
-		ctx, cancel = context.WithTimeout(ctx, j.wait)
-		defer cancel()
-	}
 	b := j.issue(client)
 	hold, err := j.acquire(ctx, client)
 	b.stop()
 	if err != nil {
 		e := j.refused(err, client)
-		closeInTime(client)
+		closeInTime(client, brieflyParting)
 		return nil, e
 	}
 	if j.verbose {
-		say(fmt.Sprintf("have %s after %v", brief(j.name), time.Since(b.begin).Round(time.Millisecond)))
+		say(fmt.Sprintf("have %s after %v", brief(j.name), time.Since(j.begin).Round(time.Millisecond)))
 	}
-	return &held{client, hold}, exit{}
+	return &held{client, hold, time.Now()}, exit{}
 }
 
 func (j *job) acquire(ctx context.Context, client *dlock.Client) (*dlock.Hold, error) {
@@ -80,15 +107,28 @@ func (j *job) acquire(ctx context.Context, client *dlock.Client) (*dlock.Hold, e
 
 // refused is the exit of a job that did not get its lock because of err.
 func (j *job) refused(err error, client *dlock.Client) exit {
-	e := exit{code: exitBusy}
 	switch {
 	case errors.Is(err, dlock.ErrBusy):
-		e.err = fmt.Errorf("%s is busy%s", brief(j.name), j.blame(client))
+		return j.conflicted(fmt.Errorf("%s is busy%s", brief(j.name), j.blame(client)))
+	case errors.Is(err, context.DeadlineExceeded) && !j.try:
+		return j.conflicted(fmt.Errorf("%s was not to be had within %v%s%s", brief(j.name), j.wait, trouble(err), j.blame(client)))
 	case errors.Is(err, context.DeadlineExceeded):
-		e.err = fmt.Errorf("%s was not to be had within %v%s%s", brief(j.name), j.wait, trouble(err), j.blame(client))
-	default:
-		return failed(err)
+		return j.overdue(err)
 	}
+	return failed(err)
+}
+
+// overdue is the exit of a job whose time was over before the store had answered.
+func (j *job) overdue(err error) exit {
+	if j.try {
+		return exit{code: exitUnavailable, err: fmt.Errorf("whether %s is free the store did not say within %v%s", brief(j.name), promptly, trouble(err))}
+	}
+	return j.conflicted(fmt.Errorf("%s was not to be had within %v%s", brief(j.name), j.wait, trouble(err)))
+}
+
+// conflicted is the exit of a job whose lock others have.
+func (j *job) conflicted(err error) exit {
+	e := exit{code: exitBusy, err: err}
 	if j.conflict != nil {
 		e.code = *j.conflict
 	}
@@ -135,7 +175,7 @@ func failed(err error) exit {
 
 // blame tells why the lock was not to be had, if the store says so.
 func (j *job) blame(client *dlock.Client) string {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), brieflyParting)
 	defer cancel()
 	found, err := client.Inspect(ctx, j.name)
 	if err != nil {
@@ -159,12 +199,13 @@ func (h *held) giveBack() error {
 	if err != nil && !errors.Is(err, dlock.ErrLost) {
 		say(err)
 	}
-	closeInTime(h.client)
+	closeInTime(h.client, parting)
 	return err
 }
 
-func closeInTime(client *dlock.Client) {
-	ctx, cancel := context.WithTimeout(context.Background(), parting)
+// closeInTime closes a client, as far as it gets in the time.
+func closeInTime(client *dlock.Client, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := client.Close(ctx); err != nil {
 		say(err)

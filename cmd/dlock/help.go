@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ func overviewText() string {
 	b.WriteString("The most usual flags of run:\n\n")
 	run, _ := find("run")
 	for _, o := range run.options {
-		if o.short != "" {
+		if o.short != "" && !o.idle {
 			b.WriteString(entry(o.flags(), firstSentence(o.text), 28))
 		}
 	}
@@ -61,11 +62,19 @@ func statusText() string {
 	return b.String()
 }
 
+// letters returns the short forms of an option.
+func (o *option) letters() []string {
+	if o.short == "" {
+		return nil
+	}
+	return strings.Split(o.short, "")
+}
+
 // flags returns the forms of an option, as in "-w, --timeout DURATION".
 func (o *option) flags() string {
 	s := "--" + o.long
-	if o.short != "" {
-		s = "-" + o.short + ", " + s
+	for _, letter := range slices.Backward(o.letters()) {
+		s = "-" + letter + ", " + s
 	}
 	if len(o.values) > 0 {
 		return s + " " + strings.Join(o.values, "|")

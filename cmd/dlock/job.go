@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -28,32 +29,44 @@ const (
 
 // A job is what dlock was called for.
 type job struct {
-	url      string // of the store; empty for the default
-	name     string // of the lock
-	command  []string
-	shared   bool
-	mutex    bool
-	slots    int // 0 for none
-	try      bool
-	wait     time.Duration // for the lock; 0 is for as long as it takes
-	conflict *int          // the exit code in place of exitBusy
-	ttl      time.Duration
-	onLost   string
-	grace    time.Duration // 0 for the default
-	reason   string
-	quiet    bool
-	verbose  bool
-	json     bool
+	url          string    // of the store; empty for the default
+	store        string    // what it calls itself
+	name         string    // of the lock
+	namespace    string    // of the name; empty for none
+	begin        time.Time // when dlock was called
+	command      []string
+	shared       bool
+	mutex        bool
+	slots        int // 0 for none
+	try          bool
+	wait         time.Duration // for the lock; 0 is for as long as it takes
+	conflict     *int          // the exit code in place of exitBusy
+	ttl          time.Duration
+	onLost       string
+	grace        time.Duration // 0 for the default
+	reason       string
+	atLeast      time.Duration // for which the lock is kept
+	waitChildren bool          // of the command
+	ancestors    []ancestor    // the dlocks that run this one
+	quiet        bool
+	verbose      bool
+	json         bool
 }
 
 // parseJob reads the arguments of a subcommand that is about a lock.
 func (c *subcommand) parseJob(args []string) (*job, error) {
-	j := &job{url: os.Getenv(urlVariable), ttl: defaultTTL, onLost: onLostTerm}
+	j := &job{
+		url: os.Getenv(urlVariable), namespace: os.Getenv(namespaceVariable),
+		begin: time.Now(), ancestors: ancestors(os.Getenv(heldVariable)), ttl: defaultTTL, onLost: onLostTerm,
+	}
 	operands, command, err := c.parse(j, args)
 	if err != nil {
 		return nil, err
 	}
 	j.command = command
+	if j.name != "" {
+		operands = append([]string{j.name}, operands...)
+	}
 	switch {
 	case len(operands) == 0 || operands[0] == "":
 		return nil, fmt.Errorf("%s needs the name of a lock", c.name)
@@ -81,6 +94,8 @@ func (j *job) complete() error {
 		return errors.New("-n and -w exclude each other")
 	case j.conflict != nil && !j.try && j.wait == 0:
 		return errors.New("-E makes no sense without -n or -w: dlock waits for as long as it takes")
+	case j.waitChildren && runtime.GOOS == "windows":
+		return errors.New("--wait-children is not for Windows")
 	case j.quiet && j.verbose:
 		return errors.New("-q and -v exclude each other")
 	case j.grace > 0 && j.onLost != onLostTerm:
@@ -104,7 +119,7 @@ func (j *job) resolve() (backend.Backend, exit) {
 		}
 		j.url = url
 	}
-	store, err := backend.FromURL(j.url)
+	store, err := fromURL(j.url)
 	if err != nil {
 		return nil, exit{code: exitUsage, err: err}
 	}
@@ -128,6 +143,23 @@ func (j *job) setURL(s string) error {
 	}
 	j.url = s
 	return nil
+}
+
+func (j *job) setName(s string) error {
+	if s == "" {
+		return errors.New("it is empty")
+	}
+	j.name = s
+	return nil
+}
+
+// setWait makes of a wait of zero a try, as flock(1) does.
+func (j *job) setWait(s string) error {
+	if d, err := strconv.ParseFloat(strings.TrimSuffix(s, "s"), 64); err == nil && d == 0 {
+		j.try = true
+		return nil
+	}
+	return setDuration(&j.wait, s)
 }
 
 func (j *job) setSlots(s string) error {

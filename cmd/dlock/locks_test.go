@@ -48,7 +48,7 @@ func TestSlots(t *testing.T) {
 	s.sh("echo not reached", "--slots", "2", "-n").exits(75, "")
 	disagreeing := s.sh("echo not reached", "--slots", "3", "-n")
 	disagreeing.exits(64, "")
-	disagreeing.complains("limit")
+	disagreeing.complains("another number")
 	second.enter("")
 	second.exits(0, "done\n")
 	third.exits(0, "third\n")
@@ -63,7 +63,7 @@ func TestSlotsOfAnotherNumber(t *testing.T) {
 	holder := s.holder("--slots", "2")
 	waiter := s.sh("echo got", "--slots", "3")
 	deadline := time.Now().Add(patience)
-	for !strings.Contains(waiter.errors(), "another limit") {
+	for !strings.Contains(waiter.errors(), "another number") {
 		if time.Now().After(deadline) {
 			t.Fatal("the wait is not told")
 		}
@@ -71,7 +71,7 @@ func TestSlotsOfAnotherNumber(t *testing.T) {
 	}
 	hasty := s.sh("echo not reached", "--slots", "4", "-w", "300ms")
 	hasty.exits(75, "")
-	hasty.says(`"demo" was not to be had within 300ms: semaphore in use with another limit: 2, not 4: held by `)
+	hasty.says(`"demo" was not to be had within 300ms: slots in use with another number: 2, not 4: held by `)
 	s.sh("echo not reached", "--slots", "4", "-w", "1ms", "-q", "-E", "9").exits(9, "")
 	holder.enter("")
 	holder.exits(0, "done\n")

@@ -50,20 +50,23 @@ func dispatch(args []string) exit {
 // call runs the subcommand.
 func (c *subcommand) call(args []string) exit {
 	switch c.name {
-	case "run", "status", "inspect":
+	case "run", "status", "inspect", "path":
 		j, err := c.parseJob(args)
 		if err != nil {
 			return usage("%w", err)
+		}
+		if c.name == "run" {
+			return j.run()
 		}
 		store, e := j.resolve()
 		if store == nil {
 			return e
 		}
 		switch c.name {
-		case "run":
-			return j.run()
 		case "status":
 			return j.status(store)
+		case "path":
+			return j.path(store)
 		}
 		return j.inspect(store)
 	}

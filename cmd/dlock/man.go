@@ -42,6 +42,9 @@ func manPage() string {
 	line(".TP")
 	line(urlVariable)
 	line("The store, where there is no \\-\\-url.")
+	line(".TP")
+	line(namespaceVariable)
+	line("The namespace, where there is no \\-\\-namespace.")
 	line(".SH EXAMPLES")
 	for _, c := range subcommands {
 		for _, e := range c.examples {

@@ -61,8 +61,12 @@ func TestManualIsComplete(t *testing.T) {
 		all += c.helpText()
 		seen := make(map[string]bool)
 		for _, o := range c.options {
-			for _, f := range []string{"-" + o.short, "--" + o.long} {
-				if f != "-" && (seen[f] || c.option(f) == nil) {
+			forms := []string{"--" + o.long}
+			for _, letter := range o.letters() {
+				forms = append(forms, "-"+letter)
+			}
+			for _, f := range forms {
+				if seen[f] || c.option(f) == nil {
 					t.Errorf("%s: flag %s is there twice or not at all", c.name, f)
 				}
 				seen[f] = true
@@ -125,22 +129,32 @@ ask dlock run -w 1s demo -- tru; ask dlock status --j; ask dlock completion z; a
 	const zsh = `
 autoload -Uz compinit && compinit -D -u
 source /dev/stdin
-print -r -- "${_comps[dlock]}"`
+print -r -- "${_comps[dlock]}"
+# What is asked for is what the completion of a command on its own would be asked for.
+_normal() { print -r -- "normal:$CURRENT:${(j:,:)words}" }
+_arguments() { print -r -- "arguments:$CURRENT:${(j:,:)words}"; return 1 }
+ask() { words=("$@"); CURRENT=$#; _dlock }
+ask dlock run demo -- env; ask dlock run -w 1s demo -- env FOO=1 ca; ask dlock run -- ; ask dlock run demo; ask dlock status -- x; true`
 	const fish = `
 source
 complete -C 'dlock r' | cut -f1
 complete -C 'dlock run --on-' | cut -f1
 complete -C 'dlock run --on-lost k' | cut -f1
 complete -C 'dlock status --j' | cut -f1
-complete -C 'dlock completion z' | cut -f1`
+complete -C 'dlock completion z' | cut -f1
+complete -C 'dlock run -w 1s demo -- tru' | cut -f1
+complete -c known -l own-flag
+complete -C 'dlock run demo -- known --o' | cut -f1`
 	for _, c := range []struct {
 		shell string
 		args  []string
 		want  []string
 	}{
 		{"bash", []string{"--norc", "-c", bash}, []string{"run", "--on-lost", "kill", "ignore", "true", "--json", "zsh", "man"}},
-		{"zsh", []string{"-f", "-c", zsh}, []string{"_dlock"}},
-		{"fish", []string{"--no-config", "-c", fish}, []string{"run", "--on-lost", "kill", "--json", "zsh"}},
+		{"zsh", []string{"-f", "-c", zsh}, []string{
+			"_dlock", "normal:1:env", "normal:3:env,FOO=1,ca", "arguments:3:dlock,run,demo", "arguments:4:dlock,status,--,x",
+		}},
+		{"fish", []string{"--no-config", "-c", fish}, []string{"run", "--on-lost", "kill", "--json", "zsh", "true", "--own-flag"}},
 	} {
 		t.Run(c.shell, func(t *testing.T) {
 			path, err := exec.LookPath(c.shell)

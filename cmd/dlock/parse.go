@@ -78,7 +78,7 @@ func (c *subcommand) apply(j *job, flag, value string, glued bool, args []string
 func (c *subcommand) option(flag string) *option {
 	for i := range c.options {
 		o := &c.options[i]
-		if flag == "--"+o.long || o.short != "" && flag == "-"+o.short {
+		if flag == "--"+o.long || slices.Contains(o.letters(), strings.TrimPrefix(flag, "-")) {
 			return o
 		}
 	}

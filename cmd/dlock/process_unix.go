@@ -58,12 +58,18 @@ func startProcess(cmd *exec.Cmd, signals chan<- os.Signal, bound bool) (*process
 // look tells whether the command has ended, and how. Where it has stopped, dlock
 // stops too, and both go on together.
 func (p *process) look() (exit, bool) {
+	whose := p.group
+	if os.Getpid() == 1 {
+		whose = -1
+	}
 	for {
 		var status unix.WaitStatus
-		pid, err := unix.Wait4(p.group, &status, unix.WUNTRACED|unix.WNOHANG, nil)
+		pid, err := unix.Wait4(whose, &status, unix.WUNTRACED|unix.WNOHANG, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
+		case pid > 0 && pid != p.group:
+			continue // An orphan, which is init's to bury.
 		case err != nil:
 			return exit{code: exitFailure, err: os.NewSyscallError("wait4", err)}, true
 		case pid == 0:
@@ -77,6 +83,19 @@ func (p *process) look() (exit, bool) {
 		case status.Exited():
 			p.terminal.takeBack(p.group)
 			return exit{code: status.ExitStatus()}, true
+		}
+	}
+}
+
+// reap buries orphans, where that is for dlock to do, when the command has ended.
+func (p *process) reap() {
+	if os.Getpid() != 1 {
+		return
+	}
+	for {
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		if pid <= 0 && !errors.Is(err, unix.EINTR) {
+			return
 		}
 	}
 }
@@ -168,6 +187,8 @@ func (p *process) linger(deadline time.Time) {
 func (p *process) close() {
 	p.guard.dismiss()
 	signal.Stop(p.changed)
+	// What is typed on a terminal is for dlock itself from now on.
+	signal.Reset(tidings...)
 	if p.terminal != nil {
 		p.terminal.file.Close()
 	}

@@ -120,3 +120,9 @@ func terminalWidth(f *os.File) (columns int, ok bool) {
 
 // behind reports that a console belongs to all that run in it.
 func behind(*os.File) bool { return false }
+
+// reap does nothing: nobody is left as a zombie here.
+func (*process) reap() {}
+
+// ending reports whether a signal is for dlock to end.
+func ending(os.Signal) bool { return true }

@@ -55,7 +55,12 @@ func TestWrongUse(t *testing.T) {
 		{"run -w soon demo -- true", "soon"},
 		{"run -w 5x demo -- true", "10s"},
 		{"run -w -1s demo -- true", "-1s"},
-		{"run -w 0 demo -- true", "-w 0"},
+		{"run --name= demo -- true", "--name"},
+		{"run --name demo more -- true", "more"},
+		{"run --at-least soon demo -- true", "soon"},
+		{"path", "name"},
+		{"path demo -- true", "one name"},
+		{"path --url memory: demo", "directory"},
 		{"run -w", "-w DURATION"},
 		{"run -n -w 1s demo -- true", "exclude"},
 		{"run -s --slots 2 demo -- true", "exclude"},
@@ -84,10 +89,16 @@ func TestWrongUse(t *testing.T) {
 		{"run --url nonsense demo -- true", "scheme"},
 		{"run --url gopher://x demo -- true", "gopher"},
 		{"run --url file://host/dir demo -- true", "host"},
+		{"run --url /var/lock/app demo -- true", "file:///var/lock/app"},
+		{"run --url ./locks demo -- true", "file:RELATIVE/DIR"},
+		{"run --url gopher://x demo -- true", "known are file"},
 	} {
 		p := start(t, strings.Fields(c.args)...)
 		p.exits(64, "")
 		p.complains(c.words)
+		if strings.Contains(p.errors(), "imported") {
+			t.Errorf("a user of the command can import nothing: %s", p.errors())
+		}
 	}
 	p := start(t, "run", "--url", "", "demo", "--", "true")
 	p.exits(64, "")

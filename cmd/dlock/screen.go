@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"unicode"
@@ -23,7 +24,19 @@ func say(message any) {
 	screen.mu.Lock()
 	defer screen.mu.Unlock()
 	erase()
-	fmt.Fprintln(os.Stderr, "dlock: "+strings.TrimPrefix(fmt.Sprint(message), "dlock: "))
+	fmt.Fprintln(os.Stderr, "dlock: "+strings.TrimPrefix(inWords(fmt.Sprint(message)), "dlock: "))
+}
+
+// classes finds the locks in messages of the library, which names them as a Go program
+// does.
+var classes = regexp.MustCompile(`\b(?:(?:try)?acquire|release|inspect|hold) (?:rwmutex|semaphore|mutex)\b|\bclass=(?:rwmutex|semaphore)\b`)
+
+var shellWords = strings.NewReplacer("tryacquire", "acquire", "inspect mutex", "inspect", "inspect rwmutex", "inspect", "inspect semaphore", "inspect", "rwmutex", "lock", "semaphore", "slot")
+
+// inWords says a message in the words of the flags.
+func inWords(message string) string {
+	message = strings.Replace(message, "semaphore in use with another limit", "slots in use with another number", 2)
+	return classes.ReplaceAllStringFunc(message, shellWords.Replace)
 }
 
 // sayFleeting prints a message that the next one replaces. The caller knows that

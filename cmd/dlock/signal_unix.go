@@ -41,6 +41,15 @@ func listen(signals chan<- os.Signal, sigs ...os.Signal) {
 	}
 }
 
+// ending reports whether a signal is for dlock to end.
+func ending(sig os.Signal) bool {
+	switch sig {
+	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
+		return true
+	}
+	return false
+}
+
 // interruptGroup does to dlock's process group what the terminal's interrupt
 // would have done, had the command not had the terminal: a script of which dlock
 // is one line ends, too.

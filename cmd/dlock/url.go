@@ -1,20 +1,46 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"strings"
 
+	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/file"
 	_ "github.com/dlock-go/dlock/backend/memory"
 	_ "github.com/dlock-go/dlock/backend/postgres"
 	_ "github.com/dlock-go/dlock/backend/redis"
 )
 
-// urlVariable is the environment variable that names the store.
-const urlVariable = "DLOCK_URL"
+// The environment variables that name the store, and the namespace of a lock.
+const (
+	urlVariable       = "DLOCK_URL"
+	namespaceVariable = "DLOCK_NAMESPACE"
+)
+
+// fromURL returns the store that a URL names. What it refuses it does not repeat, but for
+// a path: somebody may have put a password there.
+func fromURL(rawURL string) (backend.Backend, error) {
+	scheme, _, ok := strings.Cut(rawURL, ":")
+	if !ok || len(scheme) == 1 && runtime.GOOS == "windows" || strings.ContainsAny(scheme, `/\`) {
+		switch {
+		case strings.HasPrefix(rawURL, "/"):
+			return nil, fmt.Errorf("a path is no URL: for that directory write file://%s", rawURL)
+		case strings.HasPrefix(rawURL, "."), strings.HasPrefix(rawURL, "~"), strings.ContainsAny(rawURL, `/\`) && !strings.Contains(rawURL, "@"):
+			return nil, fmt.Errorf("a path is no URL: a directory is file:///DIR, or file:RELATIVE/DIR")
+		}
+	}
+	store, err := backend.FromURL(rawURL)
+	if err != nil {
+		// Which drivers there are is not the user's business.
+		return nil, errors.New(strings.TrimSuffix(err.Error(), " (is its driver imported?)"))
+	}
+	return store, nil
+}
 
 // defaultURL returns the store for a user who has named none.
 //
