@@ -154,7 +154,7 @@ func (h *hole) close() {
 
 // url returns the address of a server through the hole.
 func (h *hole) url(r *rig) string {
-	return at(r.T, r.server, h.listener.Addr().String())
+	return at(r.T, r.url(), h.listener.Addr().String())
 }
 
 func TestBlackHoleEndsHoldsInTime(t *testing.T) {
@@ -162,7 +162,7 @@ func TestBlackHoleEndsHoldsInTime(t *testing.T) {
 	const ttl = 2 * time.Second
 	r := newRig(t)
 	hole := newHole(r)
-	c, other := r.client(hole.url(r), dlock.WithTTL(ttl)), r.client(r.server.URL())
+	c, other := r.client(hole.url(r), dlock.WithTTL(ttl)), r.client(r.url())
 	h := r.acquire(c.Mutex("x"))
 	granted := r.acquiring(other.Mutex("x"))
 	r.waiters(1)
@@ -187,7 +187,7 @@ func TestBlackHoleWhileConnecting(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	hole := newHole(r)
-	other := r.client(r.server.URL())
+	other := r.client(r.url())
 	for after := range 8 {
 		c := r.client(hole.url(r), dlock.WithTTL(2*time.Second))
 		h := r.acquire(other.Mutex("x"))
@@ -210,7 +210,7 @@ func TestBlackHoleLeavesNobodyWaiting(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			hole := newHole(r)
-			c, other := r.client(hole.url(r), dlock.WithTTL(2*time.Second)), r.client(r.server.URL())
+			c, other := r.client(hole.url(r), dlock.WithTTL(2*time.Second)), r.client(r.url())
 			h := r.acquire(other.Mutex("x"))
 			read := r.acquire(other.RWMutex("x"))
 			ticket := r.acquire(other.Semaphore("x", 1))
@@ -257,7 +257,7 @@ func TestNobodyQueuesBehindAPing(t *testing.T) {
 		}
 		return results[0].State
 	}
-	other := r.client(r.server.URL())
+	other := r.client(r.url())
 	h := r.acquire(other.Mutex("x"))
 	if state := apply(backend.Acquire, 1); state != backend.Queued {
 		t.Fatalf("state %d", state)
@@ -283,9 +283,9 @@ func TestNobodyQueuesBehindAPing(t *testing.T) {
 // meantime others have had the lock: the client must not be told that it holds it.
 func TestGrantOfADeadServer(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newServer(t)
 	hole := newHole(r)
-	c, other := r.client(hole.url(r)), r.client(r.server.URL())
+	c, other := r.client(hole.url(r)), r.client(r.url())
 	holders := r.backends()
 	r.must(r.acquire(c.Mutex("x")).Release(r.ctx))
 	for range 2 { // One wait in some is of another kind.

@@ -23,7 +23,7 @@ func (r *rig) kill() {
 func TestReleaseAfterTheBackendWasKilled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	c := r.client(r.server.URL())
+	c := r.client(r.url())
 	for i := range 30 {
 		h := r.acquire(c.Mutex("x"))
 		read := r.acquire(reader{c.RWMutex("x")})
@@ -171,7 +171,7 @@ func TestReleaseOfWhatTheServerDoesNotKnow(t *testing.T) {
 func TestReleaseOfAKeeper(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	other := r.client(r.server.URL())
+	other := r.client(r.url())
 	hole := newHole(r)
 	b := r.bare(hole.url(r), 10*time.Second)
 	holder := r.backends()

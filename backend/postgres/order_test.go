@@ -27,12 +27,12 @@ func TestClientsAreServedInTheOrderOfTheirArrival(t *testing.T) {
 	for _, hold := range holds {
 		t.Run(hold.String(), func(t *testing.T) {
 			name := hold.String()
-			first := r.acquire(r.client(r.server.URL()).Mutex(name))
+			first := r.acquire(r.client(r.url()).Mutex(name))
 			var mu sync.Mutex
 			var order []int
 			var all sync.WaitGroup
 			for i := range clients {
-				m := r.client(r.server.URL()).Mutex(name)
+				m := r.client(r.url()).Mutex(name)
 				all.Go(func() {
 					h, err := m.Acquire(r.ctx)
 					if err != nil {
@@ -62,8 +62,8 @@ func TestClientsAreServedInTheOrderOfTheirArrival(t *testing.T) {
 // A statement that waits has a snapshot, and who builds an index waits for it.
 func TestIndexIsBuiltBesideWaiters(t *testing.T) {
 	r := newRig(t)
-	r.exec(r.watch, "CREATE TABLE things AS SELECT generate_series(1, 1000) AS n")
-	a, b, c := r.client(r.server.URL()), r.client(r.server.URL()), r.client(r.server.URL())
+	r.exec(r.watch, "CREATE TABLE public.things AS SELECT generate_series(1, 1000) AS n")
+	a, b, c := r.client(r.url()), r.client(r.url()), r.client(r.url())
 	var held []*dlock.Hold
 	var second, third []<-chan *dlock.Hold
 	// One waits with the gate, and one for the gate.
@@ -88,7 +88,7 @@ func TestIndexIsBuiltBesideWaiters(t *testing.T) {
 		r.waiters(waiting + 1)
 	}
 	start := time.Now()
-	builder := r.connect(r.server.URL())
+	builder := r.connect(r.url())
 	r.exec(builder, "CREATE INDEX CONCURRENTLY ON things (n)")
 	took := time.Since(start)
 	t.Logf("built in %v", took)
@@ -115,15 +115,15 @@ func TestWriterAmongReaders(t *testing.T) {
 		hold    = 20 * time.Millisecond
 		rounds  = 5
 	)
-	r := newRig(t, "max_connections", "150")
-	writer := r.client(r.server.URL()).RWMutex("x")
+	r := newServer(t, "max_connections", "150")
+	writer := r.client(r.url()).RWMutex("x")
 	ctx, stop := context.WithCancel(r.ctx)
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	defer stop()
 	reads := make([]int, readers)
 	for i := range readers {
-		rw := r.client(r.server.URL()).RWMutex("x")
+		rw := r.client(r.url()).RWMutex("x")
 		reading.Go(func() {
 			for ctx.Err() == nil {
 				if err := rw.RLockContext(ctx); err != nil {
@@ -188,7 +188,7 @@ func TestSharesBesideLocksByHand(t *testing.T) {
 	var all sync.WaitGroup
 	start := make(chan struct{})
 	for i := range clients {
-		m := r.client(r.server.URL(), dlock.WithHandoff(0)).Mutex("x")
+		m := r.client(r.url(), dlock.WithHandoff(0)).Mutex("x")
 		all.Go(func() {
 			<-start
 			for more := true; more; {
@@ -202,7 +202,7 @@ func TestSharesBesideLocksByHand(t *testing.T) {
 		})
 	}
 	for i := range byHand {
-		conn := r.connect(r.server.URL())
+		conn := r.connect(r.url())
 		all.Go(func() {
 			<-start
 			for more := true; more; {
@@ -232,8 +232,8 @@ func TestMoreNamesThanWaitSessions(t *testing.T) {
 	t.Parallel()
 	const names = 20
 	r := newRig(t)
-	a := r.client(r.server.URL())
-	b := r.over(open(t, r.server.URL(), WithConnections(3)))
+	a := r.client(r.url())
+	b := r.over(open(t, r.url(), WithConnections(3)))
 	var held []*dlock.Hold
 	var granted []<-chan *dlock.Hold
 	for i := range names {
@@ -256,13 +256,13 @@ func TestMoreNamesThanWaitSessions(t *testing.T) {
 func TestRotation(t *testing.T) {
 	const names = 3
 	r := newRig(t)
-	b := r.over(open(t, r.server.URL(), WithConnections(2)), dlock.WithTTL(3*time.Second))
+	b := r.over(open(t, r.url(), WithConnections(2)), dlock.WithTTL(3*time.Second))
 	ctx, stop := context.WithCancel(r.ctx)
 	var busy sync.WaitGroup
 	defer busy.Wait()
 	defer stop()
 	for range 2 {
-		c := r.client(r.server.URL())
+		c := r.client(r.url())
 		for i := range names {
 			m := c.Mutex(fmt.Sprint(i))
 			busy.Go(func() {

@@ -18,7 +18,7 @@ func TestPoolerInSessionModeWorks(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	pooler := pgtest.NewPooler(t, r.server, pgtest.SessionPooling, map[string]string{"default_pool_size": "40"})
-	a, b, direct := r.client(pooler.URL()), r.client(pooler.URL()), r.client(r.server.URL())
+	a, b, direct := r.client(pooler.DatabaseURL(r.database)), r.client(pooler.DatabaseURL(r.database)), r.client(r.url())
 	h := r.acquire(a.Mutex("x"))
 	r.available(b.Mutex("x"), false)
 	r.available(direct.Mutex("x"), false)
@@ -63,7 +63,7 @@ func TestPoolerInOtherModesIsRefused(t *testing.T) {
 					done := make(chan struct{}, others)
 					busy, rest := context.WithCancel(ctx)
 					for range others {
-						conn := r.connect(pooler.URL(), func(c *pgx.ConnConfig) { c.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol })
+						conn := r.connect(pooler.DatabaseURL(r.database), func(c *pgx.ConnConfig) { c.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol })
 						go func() {
 							defer func() { done <- struct{}{} }()
 							for busy.Err() == nil {
@@ -72,7 +72,7 @@ func TestPoolerInOtherModesIsRefused(t *testing.T) {
 						}()
 					}
 					for range 10 {
-						c, err := dlock.Open(ctx, pooler.URL())
+						c, err := dlock.Open(ctx, pooler.DatabaseURL(r.database))
 						if err == nil {
 							_ = c.Close(ctx)
 							t.Fatal("the pooler is accepted")

@@ -28,7 +28,7 @@ func TestOrdinalsAreNotTooGreat(t *testing.T) {
 	}
 	r := newRig(t)
 	r.exec(r.watch, "CREATE SCHEMA dlock; CREATE SEQUENCE dlock.token CACHE 1")
-	if err := r.refused(r.server.URL()); !strings.Contains(err.Error(), fmt.Sprint("MAXVALUE of at most ", int64(maxNumber))) {
+	if err := r.refused(r.url()); !strings.Contains(err.Error(), fmt.Sprint("MAXVALUE of at most ", int64(maxNumber))) {
 		t.Error(err)
 	}
 }
@@ -38,17 +38,17 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	url := r.app()
-	r.client(r.server.URL())
+	r.client(r.url())
 	comment := func() string {
 		return ask[string](r, r.watch, "SELECT coalesce(obj_description('dlock.token'::regclass, 'pg_class'), '')")
 	}
 	if c := comment(); c != fmt.Sprint("dlock format ", format) {
 		t.Errorf("the sequence has the comment %q", c)
 	}
-	r.exec(r.watch, "GRANT USAGE ON SCHEMA dlock TO app; GRANT USAGE ON SEQUENCE dlock.token TO app")
+	r.exec(r.watch, "GRANT USAGE ON SCHEMA dlock TO "+r.role+"; GRANT USAGE ON SEQUENCE dlock.token TO "+r.role)
 	for _, c := range []string{"dlock format 4711", "dlock format 4711, by a later version"} {
 		r.exec(r.watch, "COMMENT ON SEQUENCE dlock.token IS '"+c+"'")
-		for _, url := range []string{url, url + "&dlock_tokens=false", r.server.URL()} {
+		for _, url := range []string{url, url + "&dlock_tokens=false", r.url()} {
 			err := r.refused(url)
 			for _, part := range []string{"format 4711", fmt.Sprint("up to ", format), open(t, url).String(), `"dlock"`} {
 				if !errors.Is(err, backend.ErrUnsupported) || !strings.Contains(err.Error(), part) {
@@ -70,9 +70,9 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	tx := r.tx() // Somebody who is at the sequence is not waited for.
 	_, err := tx.Exec(r.ctx, "ALTER SEQUENCE dlock.token OWNED BY NONE")
 	r.must(err)
-	r.client(r.server.URL())
+	r.client(r.url())
 	r.must(tx.Rollback(r.ctx))
-	r.client(r.server.URL())
+	r.client(r.url())
 	if c := comment(); c != fmt.Sprint("dlock format ", format) {
 		t.Errorf("the sequence has the comment %q", c)
 	}
@@ -83,7 +83,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 func TestSequenceIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	c := r.client(r.server.URL())
+	c := r.client(r.url())
 	h := r.acquire(c.Mutex("x"))
 	r.exec(r.watch, `DROP SCHEMA dlock CASCADE`)
 	r.exec(r.watch, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dlock %'`)

@@ -87,7 +87,7 @@ func storm(t *testing.T, strike func(r *rig, rnd *rand.Rand, holders []int32)) {
 	var clients []*dlock.Client
 	var holders []int32
 	for range 2 {
-		clients = append(clients, r.client(r.server.URL(), dlock.WithHandoff(0)))
+		clients = append(clients, r.client(r.url(), dlock.WithHandoff(0)))
 		holders = r.backends()
 	}
 	var running sync.WaitGroup
