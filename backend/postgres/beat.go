@@ -7,7 +7,6 @@ import (
 
 // What is done now and then.
 const (
-	cancelEvery = time.Millisecond       // a cancellation that had no effect is repeated
 	ticketEvery = 5 * time.Millisecond   // the head of a semaphore's queue looks for a ticket
 	pollEvery   = 10 * time.Millisecond  // it is looked for those without a wait session
 	pollMore    = 50 * time.Microsecond  // longer for each of them
@@ -41,7 +40,7 @@ func (s *session) tend(now time.Time) {
 			delete(s.outsiders, k)
 		}
 	}
-	var old, all []int64
+	var old, ages, all []int64
 	turns := len(s.unmet)
 	for _, wt := range s.waiters {
 		if now.Sub(wt.began) < lookEvery {
@@ -55,7 +54,7 @@ func (s *session) tend(now time.Time) {
 				wt.rotate = true
 				s.cancel(wt)
 			} else {
-				old = append(old, wt.wire.pid)
+				old, ages = append(old, wt.wire.pid), append(ages, now.Sub(wt.began).Milliseconds())
 			}
 		case wt.step == landing && turns > 0 && !wt.wait.asked:
 			turns--
@@ -63,10 +62,10 @@ func (s *session) tend(now time.Time) {
 		}
 	}
 	if len(old) > 0 {
-		s.extras = append(s.extras, extra{stStalling, appendArray(nil, oidInt4, old), s.giveWay})
+		s.extras = append(s.extras, extra{stStalling, [][]byte{appendArray(nil, oidInt4, old), appendArray(nil, oidInt8, ages)}, s.giveWay})
 	}
 	if len(all) > 0 {
-		s.extras = append(s.extras, extra{stAlive, appendArray(nil, oidInt4, all), func(alive []int64) { s.miss(all, alive) }})
+		s.extras = append(s.extras, extra{stAlive, pids(all), func(alive []int64) { s.miss(all, alive) }})
 	}
 }
 
@@ -132,6 +131,7 @@ func (s *session) rings() {
 			s.cancel(wt)
 		}
 	}
+	s.seek(time.Now())
 	s.pending = append(s.pending, s.later...)
 	clear(s.later)
 	s.later = s.later[:0]

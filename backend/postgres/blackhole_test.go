@@ -23,6 +23,7 @@ type hole struct {
 	pipes []*pipe // in the order of their opening
 	next  int     // how much of the next one comes through, or 0: all
 	shut  bool
+	deaf  bool // it takes no more connections
 }
 
 // A pipe is a connection through a hole.
@@ -31,6 +32,7 @@ type pipe struct {
 	most      int // what the server may say in one go, so many times, or 0: without end
 	swallowed chan struct{}
 	once      sync.Once
+	hidden    atomic.Pointer[chan struct{}] // nil, or what is closed when the server may hear of the client's end
 	late      atomic.Pointer[chan struct{}] // nil, or what lets the next of what the server says through
 }
 
@@ -42,6 +44,35 @@ func (h *hole) delay(n int) chan<- struct{} {
 	next := make(chan struct{})
 	h.pipes[n].late.Store(&next)
 	return next
+}
+
+// refuse has the hole take no more connections.
+func (h *hole) refuse() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deaf = true
+}
+
+// hide keeps from the server that the client of the nth connection has ended it, until
+// the function that it returns is called.
+func (h *hole) hide(r *rig, n int) (show func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := make(chan struct{})
+	h.pipes[n].hidden.Store(&c)
+	show = sync.OnceFunc(func() { close(c) })
+	r.Cleanup(show)
+	return show
+}
+
+// shown returns what is closed when the server may hear of the client's end.
+func (p *pipe) shown() <-chan struct{} {
+	if c := p.hidden.Load(); c != nil {
+		return *c
+	}
+	c := make(chan struct{})
+	close(c)
+	return c
 }
 
 func (p *pipe) swallow() { p.once.Do(func() { close(p.swallowed) }) }
@@ -61,6 +92,13 @@ func (h *hole) accept() {
 		client, err := h.listener.Accept()
 		if err != nil {
 			return
+		}
+		h.mu.Lock()
+		deaf := h.deaf
+		h.mu.Unlock()
+		if deaf {
+			_ = client.Close()
+			continue
 		}
 		server, err := net.Dial("tcp", h.server)
 		if err != nil {
@@ -105,6 +143,9 @@ func (p *pipe) pass(from, to net.Conn, most int) {
 			_, err = to.Write(buf[:n])
 		}
 		if err != nil {
+			if from == p.ends[0] {
+				<-p.shown()
+			}
 			p.close()
 			return
 		}

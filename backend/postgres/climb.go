@@ -217,7 +217,7 @@ func (s *session) keep(wt *waiter) {
 func (s *session) count(wt *waiter) {
 	w := wt.wait
 	wt.step = counting
-	s.extras = append(s.extras, extra{stWriters, appendInt(nil, oidInt8, w.lock.key.derive("writers")), func(rows []int64) {
+	s.extras = append(s.extras, extra{stWriters, [][]byte{appendInt(nil, oidInt8, w.lock.key.derive("writers"))}, func(rows []int64) {
 		if wt.wait != w || wt.step != counting {
 			return // It is gone.
 		}

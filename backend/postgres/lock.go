@@ -26,7 +26,9 @@ type lock struct {
 	waits     [backend.Shared + 1]*wait // by mode
 	deciding  int                       // tries without an answer
 	unlocking int                       // unlocks without an answer
+	leftovers int                       // connections that are gone and may wait for it
 	pass      uint64                    // the last one of Apply in which a job on it had to wait
+	slow      uint64                    // the last one in which that was for the end of a wait
 	round     uint64                    // the last one with a try of it
 }
 
@@ -52,6 +54,7 @@ type claim struct {
 	wait  bool
 	state claimState
 	left  bool  // it is to be released as soon as its try has an answer
+	stood bool  // it was released while it waited
 	told  bool  // its owner was told that it waits
 	err   error // of one that is refused, or nil: busy; of one that is held, why its release is refused
 
@@ -123,7 +126,7 @@ func (s *session) find(op *backend.Op) (*lock, error) {
 
 // forget drops a lock of which nothing is left to know.
 func (s *session) forget(l *lock) {
-	if l.jobs+l.users+l.deciding+l.unlocking == 0 && l.waits == [len(l.waits)]*wait{} {
+	if l.jobs+l.users+l.deciding+l.unlocking+l.leftovers == 0 && l.waits == [len(l.waits)]*wait{} {
 		delete(s.locks, l.id)
 		delete(s.keys, l.keyID())
 	}

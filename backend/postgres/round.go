@@ -56,9 +56,12 @@ type round struct {
 // An extra is a statement of its own.
 type extra struct {
 	statement string
-	param     []byte
-	then      func(rows []int64) // with no rows if it has failed
+	params    [][]byte
+	then      func(rows []int64) // with nil if it has failed
 }
+
+// pids is the parameters of an extra about backends.
+func pids(all []int64) [][]byte { return [][]byte{appendArray(nil, oidInt4, all)} }
 
 // most bounds a round, so that it fits into the buffers of a socket.
 const most = 1000
@@ -151,11 +154,7 @@ func (r *round) encode(w *wire) {
 	}
 	for _, e := range r.extras {
 		part()
-		if e.param == nil {
-			w.exec(e.statement)
-		} else {
-			w.exec(e.statement, e.param)
-		}
+		w.exec(e.statement, e.params...)
 	}
 }
 

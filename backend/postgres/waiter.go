@@ -26,7 +26,7 @@ type waiter struct {
 	pinged bool    // what is on its way is a ping, or a keeper's way down
 	began  time.Time
 	used   time.Time
-	cut    bool // its statement is being cancelled
+	cut    cut  // its statement is being cancelled
 	rotate bool // so that others have their turn
 	missed int  // looks in a row that did not find it waiting at the server
 
@@ -63,6 +63,7 @@ func (s *session) run(wt *waiter, st step, script []order) {
 		return
 	}
 	wt.script, wt.next, wt.missed = script, nil, 0
+	wt.cut.again()
 	now := time.Now()
 	wt.began, wt.used = now, now
 	for _, o := range script {
@@ -152,6 +153,7 @@ func (s *session) connect(wt *waiter) {
 		poke(s.moved) // Apply may have to read what comes of it.
 		s.mu.Unlock()
 		err = w.read(func(r *reply) { s.waiterAnswered(wt, r) })
+		close(w.over)
 		s.mu.Lock()
 	} else {
 		s.barred = time.Now().Add(barredFor)
@@ -193,6 +195,7 @@ func (s *session) gone(wt *waiter, err error) {
 	if g := wt.grip; g != nil {
 		s.loseAll(g, fmt.Errorf("%w: %w", errGone, err), wt.next != nil || wt.wire.mute || ended(err) && len(wt.wire.reply.sets) == 0)
 	}
+	s.leave(wt)
 	w := wt.wait
 	if w == nil {
 		return
@@ -311,26 +314,6 @@ func (s *session) descend(wt *waiter) {
 	}
 }
 
-// cancel has the server end the statement of a wait session. The signal may come
-// late and hit a later one, so that every statement has to put up with it; and it
-// may come before the statement has begun, and then has to be sent again.
-func (s *session) cancel(wt *waiter) {
-	if wt.cut {
-		return
-	}
-	wt.cut = true
-	s.extras = append(s.extras, extra{stCancel, appendArray(nil, oidInt4, []int64{wt.wire.pid}), func(rows []int64) {
-		wt.cut = false
-		switch {
-		case !wt.unwanted():
-		case rows == nil:
-			s.rearm(pauseFor) // It may not be allowed.
-		default:
-			s.rearm(cancelEvery)
-		}
-	}})
-}
-
 // unwanted reports whether what a wait session is waiting for is to end.
 func (wt *waiter) unwanted() bool {
 	// It may have ended since, and then has no wait.
@@ -347,17 +330,17 @@ func (s *session) confirm() {
 	if s.confirming {
 		return
 	}
-	var pids []int64
+	var climbers []int64
 	for _, wt := range s.waiters {
 		if w := wt.wait; w != nil && !w.standing && wt.step == climbing && wt.wire.busy {
-			pids = append(pids, wt.wire.pid)
+			climbers = append(climbers, wt.wire.pid)
 		}
 	}
-	if len(pids) == 0 {
+	if len(climbers) == 0 {
 		return
 	}
 	s.confirming = true
-	s.extras = append(s.extras, extra{stStanding, appendArray(nil, oidInt4, pids), func(stand []int64) {
+	s.extras = append(s.extras, extra{stStanding, pids(climbers), func(stand []int64) {
 		for _, wt := range s.waiters {
 			// Where the server does not tell, that is how long it takes.
 			taken := wt.next == nil && time.Since(wt.began) > s.unseen()

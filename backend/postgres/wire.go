@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -25,10 +26,12 @@ import (
 // pipeline is divided.
 type wire struct {
 	// Immutable.
-	pid     int64 // of the backend, by its own account
+	pid     int64          // of the backend, by its own account
+	pg      *pgconn.PgConn // what it was; it still knows how to have a statement cancelled
 	conn    net.Conn
 	in      *pgproto3.Frontend
 	patient time.Duration // for a write
+	over    chan struct{} // of a wait session: closed by its reader at the end
 
 	// Guarded by the session's mutex.
 	out  []byte // the pipeline that is being written
@@ -80,7 +83,7 @@ func newWire(c *pgx.Conn, pid int64, patient time.Duration) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &wire{pid: pid, conn: h.Conn, in: h.Frontend, patient: patient, reply: reply{rows: make([]int64, 0, 64)}}, nil
+	return &wire{pid: pid, pg: c.PgConn(), conn: h.Conn, in: h.Frontend, patient: patient, over: make(chan struct{}), reply: reply{rows: make([]int64, 0, 64)}}, nil
 }
 
 // exec appends a prepared statement to the pipeline, with its parameters in the
@@ -114,6 +117,11 @@ func (w *wire) flush(now time.Time) error {
 	w.out, w.mute = w.out[:0], n == 0
 	return err
 }
+
+// cancel asks the server to end the statement that it is at, over a connection of its
+// own. Unlike a function for that it needs no right, and leaves the other connections
+// alone.
+func (w *wire) cancel(ctx context.Context) error { return w.pg.CancelRequest(ctx) }
 
 // leave sends the pipeline and the end of the connection behind it. read goes on
 // until the server has closed it.
