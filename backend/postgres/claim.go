@@ -63,9 +63,7 @@ func (s *session) part(c *claim) {
 func (s *session) grant(c *claim, g *grip, number int64) {
 	l := c.lock
 	c.state, c.grip = held, g
-	if number != 0 {
-		c.ordinal = s.above | uint64(number)
-	}
+	c.ordinal = uint64(number)
 	l.holders++
 	l.shared = c.mode == backend.Shared
 	if c.told {

@@ -143,7 +143,7 @@ func TestServerWithoutRoomForMoreLocks(t *testing.T) {
 		r.must(h.Err())
 		r.must(h.Release(r.ctx))
 	}
-	if n := ask[int](r, r.watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"); n != 0 {
+	if n := ask[int](r, r.watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"); n != 1 { // the session's marker
 		t.Errorf("%d locks are left", n)
 	}
 }

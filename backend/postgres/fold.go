@@ -15,7 +15,7 @@ func (s *session) holderAnswered(r *reply) {
 		return
 	}
 	w := s.holder
-	w.busy = false
+	w.answered(r)
 	// What comes after the end of the lease comes too late: some may have been
 	// told that they have lost what they held.
 	if !s.until.IsZero() && time.Now().After(s.until) {

@@ -84,7 +84,7 @@ func TestDeniedAcquire(t *testing.T) {
 	b.apply([]backend.Op{a, c}, backend.Granted, backend.Granted)
 	before := r.held()
 	for _, change := range [][2]string{
-		{"REVOKE USAGE ON SEQUENCE dlock.token FROM " + r.role, "GRANT USAGE ON SEQUENCE dlock.token TO " + r.role},
+		{"REVOKE ALL ON SEQUENCE dlock.token FROM " + r.role, "GRANT USAGE, UPDATE ON SEQUENCE dlock.token TO " + r.role},
 		{"ALTER SEQUENCE dlock.token RENAME TO gone", "ALTER SEQUENCE dlock.gone RENAME TO token"},
 	} {
 		d, e, f := b.acquire(backend.Mutex, "d"), b.acquire(backend.RWMutex, "e"), b.acquire(backend.Semaphore, "f")

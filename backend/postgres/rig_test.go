@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,14 +39,20 @@ var shared = sync.OnceValues(func() (*pgtest.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.SQL(watching)
+	_, err = s.SQL(watching())
 	return s, err
 })
 
-// watching has a connection see what concerns its own database.
-const watching = `CREATE SCHEMA watching;
+// watching has a connection see what concerns its own database, without the markers of
+// sessions.
+func watching() string {
+	with, without := new(Store), new(Store)
+	with.config, without.config = defaults(), config{}
+	return fmt.Sprintf(`CREATE SCHEMA watching;
 CREATE VIEW watching.pg_stat_activity AS SELECT * FROM pg_catalog.pg_stat_activity WHERE datname = current_database();
-CREATE VIEW watching.pg_locks AS SELECT * FROM pg_catalog.pg_locks WHERE pid IN (SELECT pid FROM watching.pg_stat_activity)`
+CREATE VIEW watching.pg_locks AS SELECT * FROM pg_catalog.pg_locks WHERE pid IN (SELECT pid FROM watching.pg_stat_activity)
+	AND NOT coalesce(locktype = 'advisory' AND objsubid = 1 AND classid IN (%d, %d), false)`, uint32(with.kind()), uint32(without.kind()))
+}
 
 // databases counts those of the shared server.
 var databases atomic.Int64
@@ -71,7 +78,13 @@ func newRig(t *testing.T) *rig {
 // by name and value by value.
 func newServer(t *testing.T, settings ...string) *rig {
 	t.Helper()
-	return rigOn(t, pgtest.New(t, quick(settings...)), pgtest.Database)
+	server := pgtest.New(t, quick(settings...))
+	if !slices.Contains(settings, "max_locks_per_transaction") { // Then there is no room for much.
+		if _, err := server.SQL(watching()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rigOn(t, server, pgtest.Database)
 }
 
 // quick is the configuration of a server whose data need not survive anything, and

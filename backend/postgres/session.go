@@ -22,7 +22,7 @@ type session struct {
 	store *Store
 	ttl   time.Duration
 	who   backend.Party
-	above uint64          // the timeline, in ordinals
+	marker
 	opens time.Duration   // how long opening another connection may take
 	life  context.Context // ends with the session
 	end   context.CancelFunc
@@ -98,12 +98,12 @@ var (
 	errPID    = errors.New("another backend answers than the one that held the locks: there is a pooler that shares backends between sessions")
 )
 
-func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, above uint64, opening time.Duration) *session {
+func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, m marker, opening time.Duration) *session {
 	s := &session{
 		store:     st,
 		ttl:       ttl,
 		who:       who,
-		above:     above,
+		marker:    m,
 		opens:     max(min(ttl/3, 2*time.Second), 2*opening),
 		wake:      make(chan struct{}, 1),
 		moved:     make(chan struct{}, 1),

@@ -33,6 +33,7 @@ const (
 	stUnlockShared = "dlock_unlock_shared"
 	stFlag         = "dlock_flag"
 	stToken        = "dlock_token"
+	stMarker       = "dlock_marker" // true: the marker could be had
 	pair           = "_pair"
 )
 
@@ -209,6 +210,7 @@ func statements(token string, r role) map[string]string {
 	// Writers that wait share the flag, so whoever gets it alone knows that there are none.
 	all[stFlag] = "select case when pg_try_advisory_lock($1::int8) then pg_advisory_unlock($1::int8)::int else 0 end"
 	all[stToken] = "select " + token
+	all[stMarker] = "select pg_try_advisory_lock($1::int8)"
 	return all
 }
 
@@ -219,6 +221,9 @@ func tokenOf(sequence string) string {
 	}
 	return "nextval(" + literal(sequence) + "::regclass)"
 }
+
+// regclass returns the constant that stands for a relation.
+func regclass(relation string) string { return literal(relation) + "::regclass" }
 
 // literal quotes a string for SQL, in ASCII whatever it contains.
 func literal(s string) string {

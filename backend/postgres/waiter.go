@@ -67,7 +67,7 @@ func (s *session) run(wt *waiter, st step, script []order) {
 	now := time.Now()
 	wt.began, wt.used = now, now
 	for _, o := range script {
-		o.exec(wt.wire, wt.wait)
+		o.exec(wt.wire, wt.wait, s.marker)
 	}
 	s.dispatch(wt, now)
 }
@@ -174,11 +174,20 @@ const barredFor = time.Second
 func (s *session) open() (*wire, error) {
 	ctx, cancel := context.WithTimeout(s.life, s.opens)
 	defer cancel()
-	c, server, err := s.store.dial(ctx, s.ttl, s.who)
+	c, server, err := s.store.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s.store.wire(ctx, c, server, waiting, s.ttl, s.who)
+	var elsewhere []string
+	err = setUp(ctx, c, append(furnishing(waiting, s.ttl, s.who), s.marker.look(&elsewhere)))
+	if err == nil && !slices.Equal(elsewhere, []string{"f"}) {
+		err = errElsewhere
+	}
+	if err != nil {
+		giveBack(c, server)
+		return nil, err
+	}
+	return s.store.wire(c, server, waiting, s.ttl, s.who)
 }
 
 // gone takes the end of a wait session. What it held is lost, and whom it served
@@ -293,7 +302,7 @@ func (s *session) comeDown(wt *waiter) {
 	wt.owes = nil
 	wt.pinged = true
 	for _, o := range descent(w) {
-		o.exec(wt.wire, w)
+		o.exec(wt.wire, w, s.marker)
 	}
 	s.dispatch(wt, time.Now())
 }
