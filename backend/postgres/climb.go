@@ -174,7 +174,9 @@ func (s *session) landed(w *wait, g *grip, number int64, err error) {
 		s.drop(w, err)
 	case wt == nil:
 	case w.lock.tickets != nil:
-		s.rearm(ticketEvery)
+		w.nap = min(max(2*w.nap, ticketFirst), ticketEvery)
+		w.due = time.Now().Add(w.nap)
+		s.rearm(w.nap)
 		return
 	default:
 		w.strange, w.keep = true, true
@@ -223,7 +225,7 @@ func (s *session) keep(wt *waiter) {
 func (s *session) count(wt *waiter) {
 	w := wt.wait
 	wt.step = counting
-	s.extras = append(s.extras, extra{stWriters, [][]byte{appendInt(nil, oidInt8, w.lock.key.derive("writers"))}, func(rows []int64) {
+	s.extras = append(s.extras, extra{stWriters, [][]byte{appendInt(nil, oidInt8, w.lock.key.derive("writers"))}, func(rows []int64, _ *pgconn.PgError) {
 		if wt.wait != w || wt.step != counting {
 			return // It is gone.
 		}

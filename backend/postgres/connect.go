@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -51,9 +52,10 @@ func settings(ttl time.Duration, who backend.Party) [][2]string {
 		{"standard_conforming_strings", "on"},
 		{"statement_timeout", "0"},
 		{"synchronous_commit", "off"}, // See lift.
+		// Together no less than ttl: who is cut off counts himself as lost before that.
 		{"tcp_keepalives_count", "3"},
-		{"tcp_keepalives_idle", seconds(ttl / 3)},
-		{"tcp_keepalives_interval", seconds(ttl / 6)},
+		{"tcp_keepalives_idle", seconds(ttl / 4)},
+		{"tcp_keepalives_interval", seconds(ttl / 4)},
 		{"tcp_user_timeout", millis(ttl)},
 		{"transaction_timeout", "0"},
 	}
@@ -91,7 +93,7 @@ func millis(d time.Duration) string {
 	return strconv.FormatInt((d + time.Millisecond - 1).Milliseconds(), 10)
 }
 
-func seconds(d time.Duration) string { return strconv.Itoa(max(1, int(d.Seconds()))) }
+func seconds(d time.Duration) string { return strconv.Itoa(max(1, int(math.Ceil(d.Seconds())))) }
 
 // furnishing returns the stages that make a connection what it is for, whatever it was
 // before. A pooler may have had it from a client that was killed.

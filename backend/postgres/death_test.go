@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend"
 )
@@ -157,7 +159,7 @@ func TestReleaseOfWhatTheServerDoesNotKnow(t *testing.T) {
 	m := newMid(t)
 	s := m.Session.(*session)
 	s.mu.Lock()
-	s.extras = append(s.extras, extra{stUnlockAll, nil, func([]int64) {}})
+	s.extras = append(s.extras, extra{stUnlockAll, nil, func([]int64, *pgconn.PgError) {}})
 	s.mu.Unlock()
 	m.apply(nil)
 	m.apply(m.releases()[:2], backend.Unknown, backend.NotHeld)

@@ -48,7 +48,8 @@
 // CONCURRENTLY and its like wait for it. About once a second a client looks
 // whether somebody does, and begins its statements anew; who holds a place in the
 // queue behind the first may then change it with others. After five minutes a
-// statement ends by itself, for the sake of vacuum.
+// statement ends by itself, for the sake of vacuum, and
+// who waited by it queues anew.
 //
 // Fencing tokens are numbers of a sequence. They grow over crashes, over a fail-over to a
 // standby, over pg_upgrade and a restore from a dump: a client that opens a session when

@@ -3,6 +3,8 @@ package postgres
 import (
 	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A leftover is a wait session whose connection is gone for us, and perhaps not for
@@ -45,9 +47,9 @@ func (s *session) seek(now time.Time) {
 	for _, l := range s.leftovers {
 		sought = append(sought, l.pid)
 	}
-	s.extras = append(s.extras, extra{stPresent, pids(sought), func(present []int64) {
+	s.extras = append(s.extras, extra{stPresent, pids(sought), func(present []int64, err *pgconn.PgError) {
 		s.seeking, s.sought = false, time.Now().Add(seekEvery)
-		failed := present == nil
+		failed := err != nil
 		s.leftovers = slices.DeleteFunc(s.leftovers, func(l leftover) bool {
 			asked := !failed && slices.Contains(sought, l.pid)
 			gone := asked && !slices.Contains(present, l.pid) || time.Since(l.since) > seekTTLs*s.ttl

@@ -93,16 +93,18 @@ type grip struct {
 type wait struct {
 	lock     *lock
 	mode     backend.Mode
-	claims   []*claim  // in the order of their arrival
-	waiter   *waiter   // nil: there is none free, and the holder session tries now and then
-	cover    int       // of these readers come in with the next grant; the others came after it queued
-	passed   int       // writers that went before these readers, at most
-	strange  bool      // somebody takes the lock without the gate: the wait session has to hold it
-	keep     bool      // the wait session is to hold it
-	direct   bool      // somebody did so lately: it stands in the lock's own queue with them, without the gate, and writers do not go first
-	standing bool      // it is known to stand in the queue, or to stand in none
-	asked    bool      // a try on its behalf is on its way
-	pause    time.Time // until then it does without a wait session: the server had no room for it
+	claims   []*claim      // in the order of their arrival
+	waiter   *waiter       // nil: there is none free, and the holder session tries now and then
+	cover    int           // of these readers come in with the next grant; the others came after it queued
+	passed   int           // writers that went before these readers, at most
+	strange  bool          // somebody takes the lock without the gate: the wait session has to hold it
+	keep     bool          // the wait session is to hold it
+	direct   bool          // somebody did so lately: it stands in the lock's own queue with them, without the gate, and writers do not go first
+	standing bool          // it is known to stand in the queue, or to stand in none
+	asked    bool          // a try on its behalf is on its way
+	nap      time.Duration // between two looks for a ticket
+	due      time.Time     // the next
+	pause    time.Time     // until then it does without a wait session: the server had no room for it
 }
 
 // find returns the lock of op, or an error when it cannot be told from another

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/dlock-go/dlock/backend"
 )
 
@@ -57,7 +59,7 @@ type round struct {
 type extra struct {
 	statement string
 	params    [][]byte
-	then      func(rows []int64) // with nil if it has failed
+	then      func(rows []int64, err *pgconn.PgError) // with nil rows if it has failed; that does not matter to others
 }
 
 // pids is the parameters of an extra about backends.
@@ -79,6 +81,10 @@ func (s *session) pump() {
 	kept := 0
 	for i := 0; i < len(s.pending); i++ { // It may grow.
 		q := s.pending[i]
+		if s.dry.why != nil && q.draws() {
+			s.withhold(q)
+			continue
+		}
 		if len(r.many)+len(r.tickets) >= most || len(r.slots) >= 4*most || !s.put(q) {
 			s.pending[kept] = q
 			kept++

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -213,4 +214,73 @@ func TestLiftsGoOneByOne(t *testing.T) {
 	}
 	r.must(tx.Rollback(r.ctx))
 	r.opening(r.url())
+}
+
+// Somebody changes the sequence and takes his time. Whoever holds something keeps it, and
+// can release it; locks are to be had again when there are tokens.
+func TestHolderDoesNotWaitForTheSequence(t *testing.T) {
+	t.Parallel()
+	const ttl = 6 * time.Second
+	r := newRig(t)
+	c, other := r.client(r.url(), dlock.WithTTL(ttl)), r.client(r.url())
+	kept := r.acquire(c.Mutex("kept"))
+	var holds []*dlock.Hold
+	for i := range 8 {
+		holds = append(holds, r.acquire(c.Mutex(fmt.Sprint(i))))
+	}
+	contended := r.acquire(other.Mutex("contended"))
+	tickets := r.acquire(other.Semaphore("contended", 1))
+	waiting := []<-chan *dlock.Hold{r.acquiring(c.Mutex("contended")), r.acquiring(c.Semaphore("contended", 1))}
+	r.waiters(1)
+	tx := r.tx()
+	if _, err := tx.Exec(r.ctx, "ALTER SEQUENCE dlock.token OWNED BY NONE"); err != nil {
+		t.Fatal(err)
+	}
+	want := func() error {
+		ctx, cancel := context.WithTimeout(r.ctx, ttl/2)
+		defer cancel()
+		_, err := c.Mutex("wanted").Acquire(ctx)
+		return err
+	}
+	if err := want(); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	r.must(contended.Release(r.ctx))
+	r.must(tickets.Release(r.ctx))
+	granted := r.acquiring(c.Mutex("wanted"))
+	for _, h := range holds {
+		time.Sleep(ttl / 8)
+		start := time.Now()
+		r.must(h.Release(r.ctx))
+		if took := time.Since(start); took > ttl/4 {
+			t.Errorf("a release took %v", took)
+		}
+	}
+	r.must(kept.Err())
+	if len(granted)+len(waiting[0])+len(waiting[1]) > 0 {
+		t.Error("a lock without a token")
+	}
+	r.must(tx.Rollback(r.ctx))
+	for _, granted := range append(waiting, granted) {
+		h := comes(r, "grant", granted)
+		if _, ok := h.Token(); !ok {
+			t.Error("no token")
+		}
+		r.must(h.Release(r.ctx))
+	}
+	r.must(kept.Release(r.ctx))
+}
+
+// No keepalive ends a connection before the client counts it as lost.
+func TestKeepalivesLastForTheTTL(t *testing.T) {
+	for ttl := 100 * time.Millisecond; ttl < 2*time.Minute; ttl += 130 * time.Millisecond {
+		of := make(map[string]int64)
+		for _, s := range settings(ttl, backend.Party{}) {
+			n, _ := strconv.ParseInt(s[1], 10, 64)
+			of[s[0]] = n
+		}
+		if lasts := time.Duration(of["tcp_keepalives_idle"]+of["tcp_keepalives_count"]*of["tcp_keepalives_interval"]) * time.Second; lasts < ttl {
+			t.Errorf("with a TTL of %v keepalives end after %v", ttl, lasts)
+		}
+	}
 }

@@ -62,10 +62,11 @@ type session struct {
 	extras    []extra
 	round     round // what it has asked
 	rounds    uint64
-	beat      bool      // it is to say something, and be it nothing
-	broken    []broken  // statements of the round that failed
-	failed    bool      // one has, and what came of it is being looked up
-	why       error     // it has
+	beat      bool     // it is to say something, and be it nothing
+	broken    []broken // statements of the round that failed
+	failed    bool     // one has, and what came of it is being looked up
+	why       error    // it has
+	dry       drought
 	scrubs    int       // unlocks that are done before anything is tried
 	verify    bool      // they are done, and that is to be looked up
 	later     []request // to be asked again when the clock rings

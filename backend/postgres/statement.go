@@ -17,6 +17,7 @@ const (
 	stFree      = "dlock_free"       // stMany for unlocks alone, which need no sequence and no right to it
 	stFreeSlots = "dlock_free_slots" // stTickets likewise
 	stPing      = "dlock_ping"       // nothing
+	stProbe     = "dlock_probe"      // a token, if it is to be had at once
 	stStanding  = "dlock_standing"   // which backends wait for a lock
 	stStalling  = "dlock_stalling"   // which backends others wait for
 	stAlive     = "dlock_alive"      // which backends are at work
@@ -190,6 +191,7 @@ func statements(token string, r role) map[string]string {
 		maps.DeleteFunc(d, func(what int64, _ string) bool { return what&ofPair != 0 })
 		all[stFree] = manyOf(d, "0::int8")
 		all[stFreeSlots] = freeSlots
+		all[stProbe] = "select case when set_config('lock_timeout', '10', true) is not null then " + token + " end"
 		all[stStanding] = standing
 		all[stAlive] = alive
 		all[stPresent] = "select p from unnest($1::int4[]) p where p in (select pid from pg_locks where locktype = 'advisory')"

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/dlock-go/dlock/backend"
 )
 
@@ -349,7 +351,7 @@ func (s *session) confirm() {
 		return
 	}
 	s.confirming = true
-	s.extras = append(s.extras, extra{stStanding, pids(climbers), func(stand []int64) {
+	s.extras = append(s.extras, extra{stStanding, pids(climbers), func(stand []int64, _ *pgconn.PgError) {
 		for _, wt := range s.waiters {
 			// Where the server does not tell, that is how long it takes.
 			taken := wt.next == nil && time.Since(wt.began) > s.unseen()
