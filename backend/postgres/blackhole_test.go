@@ -16,14 +16,14 @@ import (
 // comes through any more, not even their end.
 type hole struct {
 	listener net.Listener
-	server   string
 	running  sync.WaitGroup
 
-	mu    sync.Mutex
-	pipes []*pipe // in the order of their opening
-	next  int     // how much of the next one comes through, or 0: all
-	shut  bool
-	deaf  bool // it takes no more connections
+	mu     sync.Mutex
+	server string  // to which connections lead that come
+	pipes  []*pipe // in the order of their opening
+	next   int     // how much of the next one comes through, or 0: all
+	shut   bool
+	deaf   bool // it takes no more connections
 }
 
 // A pipe is a connection through a hole.
@@ -51,6 +51,13 @@ func (h *hole) refuse() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.deaf = true
+}
+
+// lead has the connections that come lead to another server.
+func (h *hole) lead(to *rig) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.server = fmt.Sprintf("127.0.0.1:%d", to.server.Port())
 }
 
 // hide keeps from the server that the client of the nth connection has ended it, until
@@ -94,13 +101,13 @@ func (h *hole) accept() {
 			return
 		}
 		h.mu.Lock()
-		deaf := h.deaf
+		deaf, to := h.deaf, h.server
 		h.mu.Unlock()
 		if deaf {
 			_ = client.Close()
 			continue
 		}
-		server, err := net.Dial("tcp", h.server)
+		server, err := net.Dial("tcp", to)
 		if err != nil {
 			_ = client.Close()
 			continue
