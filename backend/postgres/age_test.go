@@ -67,7 +67,7 @@ func (c *counted) Close() error {
 func (r *rig) old(ttl time.Duration, options ...Option) *old {
 	r.Helper()
 	o := &old{rig: r}
-	config, err := pgx.ParseConfig(r.server.URL())
+	config, err := pgx.ParseConfig(r.url())
 	r.must(err)
 	dial := config.DialFunc
 	config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -99,7 +99,7 @@ type cost struct {
 func (s *session) rests() (kept, waiters, goroutines int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept = len(s.locks) + len(s.keys) + len(s.claims) + len(s.events) + len(s.pending) + len(s.extras) + len(s.later) + len(s.unmet) + len(s.broken) + s.active + s.scrubs
+	kept = len(s.locks) + len(s.keys) + len(s.claims) + len(s.events) + len(s.pending) + len(s.extras) + len(s.later) + len(s.unmet) + len(s.broken) + len(s.leftovers) + s.active + s.scrubs
 	for _, wt := range s.waiters {
 		if wt.step != idle {
 			kept++
@@ -189,7 +189,7 @@ func TestAge(t *testing.T) {
 	if long {
 		cycles = 10_000
 	}
-	r := newRig(t, "max_connections", "200")
+	r := newServer(t, "max_connections", "200")
 	for name, run := range map[string]func(r *rig){
 		"names that come once": func(r *rig) {
 			o := r.old(10 * time.Second)
@@ -245,7 +245,7 @@ func TestAge(t *testing.T) {
 		},
 		"sessions that are killed": func(r *rig) {
 			o := r.old(10 * time.Second)
-			watch := r.connect(r.server.URL())
+			watch := r.connect(r.url())
 			o.ages(cycles/10, func(int) {
 				h := r.acquire(o.client.Mutex("x"))
 				o.mu.Lock()

@@ -48,7 +48,7 @@ func (s *session) audited(r *reply) {
 	for rows := r.sets[0].rows; len(rows) >= columns; rows = rows[columns:] {
 		has[record{rows[0], rows[1] == 2, rows[2] == 1}] = true
 	}
-	for _, want := range s.records() {
+	for _, want := range append(s.records(), s.marker.record()) {
 		if !has[want] {
 			s.die(fmt.Errorf("%w, and a lock was gone", s.why))
 			return

@@ -3,12 +3,14 @@ package postgres
 import (
 	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // What is done now and then.
 const (
-	cancelEvery = time.Millisecond       // a cancellation that had no effect is repeated
-	ticketEvery = 5 * time.Millisecond   // the head of a semaphore's queue looks for a ticket
+	ticketFirst = time.Millisecond / 2   // the head of a semaphore's queue looks for a ticket, after twice as long each time
+	ticketEvery = 5 * time.Millisecond   // at the most
 	pollEvery   = 10 * time.Millisecond  // it is looked for those without a wait session
 	pollMore    = 50 * time.Microsecond  // longer for each of them
 	pauseFor    = time.Second            // whom the server refuses a place does without one
@@ -41,7 +43,7 @@ func (s *session) tend(now time.Time) {
 			delete(s.outsiders, k)
 		}
 	}
-	var old, all []int64
+	var old, ages, all []int64
 	turns := len(s.unmet)
 	for _, wt := range s.waiters {
 		if now.Sub(wt.began) < lookEvery {
@@ -55,7 +57,7 @@ func (s *session) tend(now time.Time) {
 				wt.rotate = true
 				s.cancel(wt)
 			} else {
-				old = append(old, wt.wire.pid)
+				old, ages = append(old, wt.wire.pid), append(ages, now.Sub(wt.began).Milliseconds())
 			}
 		case wt.step == landing && turns > 0 && !wt.wait.asked:
 			turns--
@@ -63,10 +65,10 @@ func (s *session) tend(now time.Time) {
 		}
 	}
 	if len(old) > 0 {
-		s.extras = append(s.extras, extra{stStalling, appendArray(nil, oidInt4, old), s.giveWay})
+		s.extras = append(s.extras, extra{stStalling, [][]byte{appendArray(nil, oidInt4, old), appendArray(nil, oidInt8, ages)}, s.giveWay})
 	}
 	if len(all) > 0 {
-		s.extras = append(s.extras, extra{stAlive, appendArray(nil, oidInt4, all), func(alive []int64) { s.miss(all, alive) }})
+		s.extras = append(s.extras, extra{stAlive, pids(all), func(alive []int64, _ *pgconn.PgError) { s.miss(all, alive) }})
 	}
 }
 
@@ -92,7 +94,7 @@ func (s *session) miss(all, alive []int64) {
 
 // giveWay interrupts the wait sessions with these backends: somebody waits for
 // the end of their transactions. In the next they go on waiting.
-func (s *session) giveWay(backends []int64) {
+func (s *session) giveWay(backends []int64, _ *pgconn.PgError) {
 	for _, pid := range backends {
 		for _, wt := range s.waiters {
 			if wt.wire != nil && wt.wire.pid == pid && wt.step == climbing && wt.wire.busy {
@@ -126,12 +128,18 @@ func (s *session) rings() {
 	s.alarm = time.Time{}
 	for _, wt := range s.waiters {
 		if w := wt.wait; wt.step == landing && !w.asked && len(w.claims) > 0 {
-			s.land(w)
+			if left := time.Until(w.due); left > 0 {
+				s.rearm(left)
+			} else {
+				s.land(w)
+			}
 		}
 		if wt.unwanted() {
 			s.cancel(wt)
 		}
 	}
+	s.seek(time.Now())
+	s.probe(time.Now())
 	s.pending = append(s.pending, s.later...)
 	clear(s.later)
 	s.later = s.later[:0]

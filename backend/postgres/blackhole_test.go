@@ -16,13 +16,14 @@ import (
 // comes through any more, not even their end.
 type hole struct {
 	listener net.Listener
-	server   string
 	running  sync.WaitGroup
 
-	mu    sync.Mutex
-	pipes []*pipe // in the order of their opening
-	next  int     // how much of the next one comes through, or 0: all
-	shut  bool
+	mu     sync.Mutex
+	server string  // to which connections lead that come
+	pipes  []*pipe // in the order of their opening
+	next   int     // how much of the next one comes through, or 0: all
+	shut   bool
+	deaf   bool // it takes no more connections
 }
 
 // A pipe is a connection through a hole.
@@ -31,6 +32,7 @@ type pipe struct {
 	most      int // what the server may say in one go, so many times, or 0: without end
 	swallowed chan struct{}
 	once      sync.Once
+	hidden    atomic.Pointer[chan struct{}] // nil, or what is closed when the server may hear of the client's end
 	late      atomic.Pointer[chan struct{}] // nil, or what lets the next of what the server says through
 }
 
@@ -42,6 +44,42 @@ func (h *hole) delay(n int) chan<- struct{} {
 	next := make(chan struct{})
 	h.pipes[n].late.Store(&next)
 	return next
+}
+
+// refuse has the hole take no more connections.
+func (h *hole) refuse() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deaf = true
+}
+
+// lead has the connections that come lead to another server.
+func (h *hole) lead(to *rig) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.server = fmt.Sprintf("127.0.0.1:%d", to.server.Port())
+}
+
+// hide keeps from the server that the client of the nth connection has ended it, until
+// the function that it returns is called.
+func (h *hole) hide(r *rig, n int) (show func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := make(chan struct{})
+	h.pipes[n].hidden.Store(&c)
+	show = sync.OnceFunc(func() { close(c) })
+	r.Cleanup(show)
+	return show
+}
+
+// shown returns what is closed when the server may hear of the client's end.
+func (p *pipe) shown() <-chan struct{} {
+	if c := p.hidden.Load(); c != nil {
+		return *c
+	}
+	c := make(chan struct{})
+	close(c)
+	return c
 }
 
 func (p *pipe) swallow() { p.once.Do(func() { close(p.swallowed) }) }
@@ -62,7 +100,14 @@ func (h *hole) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", h.server)
+		h.mu.Lock()
+		deaf, to := h.deaf, h.server
+		h.mu.Unlock()
+		if deaf {
+			_ = client.Close()
+			continue
+		}
+		server, err := net.Dial("tcp", to)
 		if err != nil {
 			_ = client.Close()
 			continue
@@ -105,6 +150,9 @@ func (p *pipe) pass(from, to net.Conn, most int) {
 			_, err = to.Write(buf[:n])
 		}
 		if err != nil {
+			if from == p.ends[0] {
+				<-p.shown()
+			}
 			p.close()
 			return
 		}
@@ -154,7 +202,7 @@ func (h *hole) close() {
 
 // url returns the address of a server through the hole.
 func (h *hole) url(r *rig) string {
-	return at(r.T, r.server, h.listener.Addr().String())
+	return at(r.T, r.url(), h.listener.Addr().String())
 }
 
 func TestBlackHoleEndsHoldsInTime(t *testing.T) {
@@ -162,7 +210,7 @@ func TestBlackHoleEndsHoldsInTime(t *testing.T) {
 	const ttl = 2 * time.Second
 	r := newRig(t)
 	hole := newHole(r)
-	c, other := r.client(hole.url(r), dlock.WithTTL(ttl)), r.client(r.server.URL())
+	c, other := r.client(hole.url(r), dlock.WithTTL(ttl)), r.client(r.url())
 	h := r.acquire(c.Mutex("x"))
 	granted := r.acquiring(other.Mutex("x"))
 	r.waiters(1)
@@ -187,7 +235,7 @@ func TestBlackHoleWhileConnecting(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	hole := newHole(r)
-	other := r.client(r.server.URL())
+	other := r.client(r.url())
 	for after := range 8 {
 		c := r.client(hole.url(r), dlock.WithTTL(2*time.Second))
 		h := r.acquire(other.Mutex("x"))
@@ -210,7 +258,7 @@ func TestBlackHoleLeavesNobodyWaiting(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			hole := newHole(r)
-			c, other := r.client(hole.url(r), dlock.WithTTL(2*time.Second)), r.client(r.server.URL())
+			c, other := r.client(hole.url(r), dlock.WithTTL(2*time.Second)), r.client(r.url())
 			h := r.acquire(other.Mutex("x"))
 			read := r.acquire(other.RWMutex("x"))
 			ticket := r.acquire(other.Semaphore("x", 1))
@@ -257,7 +305,7 @@ func TestNobodyQueuesBehindAPing(t *testing.T) {
 		}
 		return results[0].State
 	}
-	other := r.client(r.server.URL())
+	other := r.client(r.url())
 	h := r.acquire(other.Mutex("x"))
 	if state := apply(backend.Acquire, 1); state != backend.Queued {
 		t.Fatalf("state %d", state)
@@ -283,9 +331,9 @@ func TestNobodyQueuesBehindAPing(t *testing.T) {
 // meantime others have had the lock: the client must not be told that it holds it.
 func TestGrantOfADeadServer(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newServer(t)
 	hole := newHole(r)
-	c, other := r.client(hole.url(r)), r.client(r.server.URL())
+	c, other := r.client(hole.url(r)), r.client(r.url())
 	holders := r.backends()
 	r.must(r.acquire(c.Mutex("x")).Release(r.ctx))
 	for range 2 { // One wait in some is of another kind.

@@ -63,9 +63,7 @@ func (s *session) part(c *claim) {
 func (s *session) grant(c *claim, g *grip, number int64) {
 	l := c.lock
 	c.state, c.grip = held, g
-	if number != 0 {
-		c.ordinal = s.above | uint64(number)
-	}
+	c.ordinal = uint64(number)
 	l.holders++
 	l.shared = c.mode == backend.Shared
 	if c.told {
@@ -100,7 +98,7 @@ func (s *session) release(c *claim) {
 	case asking:
 		c.left = true
 	case queued:
-		c.state = leaving
+		c.state, c.stood = leaving, true
 		w := c.lock.waits[c.mode]
 		i := slices.Index(w.claims, c)
 		w.claims = slices.Delete(w.claims, i, i+1)
@@ -127,7 +125,7 @@ func (s *session) release(c *claim) {
 func (s *session) quiet(c *claim) bool {
 	l := c.lock
 	w := l.waits[c.mode]
-	return l.unlocking == 0 && s.scrubs == 0 && (w == nil || len(w.claims) > 0)
+	return l.unlocking == 0 && s.scrubs == 0 && (w == nil || len(w.claims) > 0) && !(c.stood && l.leftovers > 0)
 }
 
 // unhand takes one claim off a grip, and gives it back when that was the last: c, or

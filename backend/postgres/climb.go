@@ -28,7 +28,7 @@ func (s *session) heed(wt *waiter, r *reply) {
 	if s.err != nil {
 		return
 	}
-	wt.wire.busy = false
+	wt.wire.answered(r)
 	if wt.step == keeper && time.Now().After(wt.until) {
 		_ = wt.wire.conn.Close() // Too late: its holders may have been told.
 		return
@@ -65,6 +65,12 @@ func (s *session) climbed(wt *waiter, r *reply) {
 	}
 	if i := slices.Index(wt.script, makeToken); !failed && i >= 0 {
 		wt.number = r.sets[i].rows[0]
+	}
+	if i := slices.Index(wt.script, prove); !failed && i >= 0 && r.sets[i].rows[0] != 0 {
+		// Another server has given the lock, or the session has ended on this one.
+		s.barred = time.Now().Add(barredFor)
+		_ = wt.wire.conn.Close() // Its reader does the rest.
+		return
 	}
 	switch wt.step {
 	case climbing:
@@ -132,13 +138,13 @@ func (s *session) arrived(wt *waiter) {
 		wt.step = landing
 		s.land(w)
 	case w.mode == backend.Shared:
-		s.run(wt, keeping, []order{makeToken})
+		s.run(wt, keeping, []order{prove, makeToken})
 	case time.Until(wt.until) > s.ttl-s.ttl/100-min(fresh, s.ttl/2):
 		s.keep(wt)
 	default:
 		// How long ago the lock was granted nobody knows. The server may be about to
 		// count the session as dead, or may have been restarted since.
-		s.run(wt, keeping, []order{ping})
+		s.run(wt, keeping, []order{prove})
 	}
 }
 
@@ -168,7 +174,9 @@ func (s *session) landed(w *wait, g *grip, number int64, err error) {
 		s.drop(w, err)
 	case wt == nil:
 	case w.lock.tickets != nil:
-		s.rearm(ticketEvery)
+		w.nap = min(max(2*w.nap, ticketFirst), ticketEvery)
+		w.due = time.Now().Add(w.nap)
+		s.rearm(w.nap)
 		return
 	default:
 		w.strange, w.keep = true, true
@@ -217,7 +225,7 @@ func (s *session) keep(wt *waiter) {
 func (s *session) count(wt *waiter) {
 	w := wt.wait
 	wt.step = counting
-	s.extras = append(s.extras, extra{stWriters, appendInt(nil, oidInt8, w.lock.key.derive("writers")), func(rows []int64) {
+	s.extras = append(s.extras, extra{stWriters, [][]byte{appendInt(nil, oidInt8, w.lock.key.derive("writers"))}, func(rows []int64, _ *pgconn.PgError) {
 		if wt.wait != w || wt.step != counting {
 			return // It is gone.
 		}
@@ -264,7 +272,7 @@ func (s *session) interrupted(wt *waiter, carried int, err *pgconn.PgError) {
 	}
 	if lock := slices.Index(wt.script, takeLock); w.keep && w.mode == backend.Exclusive && lock >= 0 && lock < carried && len(w.claims) > 0 {
 		wt.rotate = false
-		s.run(wt, climbing, []order{makeToken}) // It has the lock.
+		s.run(wt, climbing, []order{prove, makeToken}) // It has the lock.
 		return
 	}
 	gate := slices.Index(wt.script, takeGate)

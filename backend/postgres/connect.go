@@ -2,11 +2,11 @@ package postgres
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -51,10 +51,11 @@ func settings(ttl time.Duration, who backend.Party) [][2]string {
 		{"search_path", "pg_catalog, pg_temp"},
 		{"standard_conforming_strings", "on"},
 		{"statement_timeout", "0"},
-		{"synchronous_commit", "local"}, // A token outlives a crash; over a fail-over the timeline sees to it.
+		{"synchronous_commit", "off"}, // See lift.
+		// Together no less than ttl: who is cut off counts himself as lost before that.
 		{"tcp_keepalives_count", "3"},
-		{"tcp_keepalives_idle", seconds(ttl / 3)},
-		{"tcp_keepalives_interval", seconds(ttl / 6)},
+		{"tcp_keepalives_idle", seconds(ttl / 4)},
+		{"tcp_keepalives_interval", seconds(ttl / 4)},
 		{"tcp_user_timeout", millis(ttl)},
 		{"transaction_timeout", "0"},
 	}
@@ -63,7 +64,7 @@ func settings(ttl time.Duration, who backend.Party) [][2]string {
 // bounds returns what a connection sets when it is open: until then whoever opens it
 // says how long that may take.
 func bounds(r role, ttl time.Duration) [][2]string {
-	statement, lock := ttl, ttl
+	statement, lock := ttl, ttl/6 // It never waits for long: all that the client holds would.
 	if r == waiting {
 		statement, lock = 0, gateSlice
 	}
@@ -92,26 +93,43 @@ func millis(d time.Duration) string {
 	return strconv.FormatInt((d + time.Millisecond - 1).Milliseconds(), 10)
 }
 
-func seconds(d time.Duration) string { return strconv.Itoa(max(1, int(d.Seconds()))) }
+func seconds(d time.Duration) string { return strconv.Itoa(max(1, int(math.Ceil(d.Seconds())))) }
 
-// checkInterval is how often the server looks whether somebody who waits is
-// still there. Some systems cannot.
-const checkInterval = "select set_config('client_connection_check_interval', '1000', false) where current_setting('client_connection_check_interval', true) is not null"
+// furnishing returns the stages that make a connection what it is for, whatever it was
+// before. A pooler may have had it from a client that was killed.
+func furnishing(r role, ttl time.Duration, who backend.Party) []stage {
+	const doing = "setting the connection up"
+	stages := []stage{
+		{doing: doing, sql: "select pg_advisory_unlock_all()"},
+		{doing: doing, sql: "deallocate all"},
+		{doing: doing, sql: setting(settings(ttl, who))},
+		// How often the server looks whether somebody who waits is still there. Some systems
+		// cannot.
+		{doing: doing, sql: "select set_config('client_connection_check_interval', '1000', false) where current_setting('client_connection_check_interval', true) is not null", optional: true},
+	}
+	if r == waiting {
+		stages = append(stages, stage{doing: doing, sql: setting(bounds(r, ttl))})
+	}
+	return stages
+}
 
 // server is what a connection learns about its server.
 type server struct {
 	version  int
 	pid      int64
-	activity int // bytes that pg_stat_activity shows of a statement
+	activity int    // bytes that pg_stat_activity shows of a statement
+	found    *found // the sequence, or nil
+	refused  error  // why it could not be looked for
 }
 
-// dial opens a connection and makes sure that it leads to a server that will do.
-func (st *Store) dial(ctx context.Context, ttl time.Duration, who backend.Party) (*pgx.Conn, server, error) {
+// dial opens a connection and makes sure that it leads to a server that will do. It
+// changes nothing there.
+func (st *Store) dial(ctx context.Context) (*pgx.Conn, server, error) {
 	c, err := st.connect(ctx)
 	if err != nil {
 		return nil, server{}, fmt.Errorf("connecting: %w", err)
 	}
-	s, err := greet(ctx, c, ttl, who)
+	s, err := st.greet(ctx, c)
 	if err != nil {
 		hangUp(c)
 		return nil, server{}, err
@@ -123,10 +141,10 @@ func (st *Store) dial(ctx context.Context, ttl time.Duration, who backend.Party)
 // connection may have settings with which pgx does not work.
 const introduction = "select current_setting('server_version_num'), pg_is_in_recovery()::int, pg_backend_pid(), coalesce(pg_size_bytes(current_setting('track_activity_query_size', true)), 1024)"
 
-// greet learns what a connection leads to and sets it up.
-func greet(ctx context.Context, c *pgx.Conn, ttl time.Duration, who backend.Party) (s server, err error) {
-	answers, err := c.PgConn().Exec(ctx, introduction).ReadAll()
-	if err != nil {
+// greet learns what a connection leads to.
+func (st *Store) greet(ctx context.Context, c *pgx.Conn) (s server, err error) {
+	answers, err := c.PgConn().Exec(ctx, introduction+"; "+st.looking()).ReadAll()
+	if len(answers) == 0 || answers[0].Err != nil || err != nil && sqlState(err) == "" {
 		return s, fmt.Errorf("asking the server what it is: %w", err)
 	}
 	var standby int
@@ -139,15 +157,12 @@ func greet(ctx context.Context, c *pgx.Conn, ttl time.Duration, who backend.Part
 		return s, fmt.Errorf("%w: the server has version %d of Postgres, and at least %d is needed", backend.ErrUnsupported, s.version/10000, oldest/10000)
 	case standby != 0:
 		return s, errStandby
+	case err != nil:
+		s.refused = fmt.Errorf("looking for the sequence of the fencing tokens: %w", err)
+	case len(answers[1].Rows) > 0:
+		s.found, err = st.parseFound(answers[1].Rows[0])
 	}
-	if _, err := c.PgConn().Exec(ctx, "select pg_advisory_unlock_all(); "+setting(settings(ttl, who))).ReadAll(); err != nil {
-		return s, fmt.Errorf("setting the connection up: %w", err)
-	}
-	_, err = c.PgConn().Exec(ctx, checkInterval).ReadAll()
-	if err != nil && sqlState(err) == "" {
-		return s, fmt.Errorf("setting the connection up: %w", err)
-	}
-	return s, nil
+	return s, err
 }
 
 // errStandby says that a server does not do, now.
@@ -156,19 +171,9 @@ var errStandby = errors.New("the server is a standby, whose locks exclude nobody
 // quoteText quotes a string of ASCII for SQL.
 func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// wire prepares the statements of a connection and takes it over.
-func (st *Store) wire(ctx context.Context, c *pgx.Conn, s server, r role, ttl time.Duration, who backend.Party) (*wire, error) {
-	card := card(who, s.activity)
-	p := c.PgConn().StartPipeline(ctx)
-	for name, sql := range statements(st.token(), r) {
-		p.SendPrepare(name, card+sql, nil)
-	}
-	p.SendQueryParams(setting(bounds(r, ttl)), nil, nil, nil, nil)
-	if err := cmp.Or(p.Sync(), p.Close()); err != nil {
-		hangUp(c)
-		return nil, fmt.Errorf("preparing statements: %w", err)
-	}
-	return newWire(c, s.pid, ttl)
+// wire takes a connection over.
+func (st *Store) wire(c *pgx.Conn, s server, r role, ttl time.Duration, who backend.Party) (*wire, error) {
+	return newWire(c, s.pid, s.pooled(c), ttl, card(who, s.activity), statements(st.token(), r))
 }
 
 func (st *Store) token() string {
@@ -177,6 +182,23 @@ func (st *Store) token() string {
 	}
 	return tokenOf(st.sequence())
 }
+
+// pooled reports whether a connection leads to a pooler.
+func (s *server) pooled(c *pgx.Conn) bool { return int64(c.PgConn().PID()) != s.pid }
+
+// giveBack closes a connection that was set up. A pooler may give it to others, so
+// nothing of ours is left set.
+func giveBack(c *pgx.Conn, s server) {
+	if s.pooled(c) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, _ = c.PgConn().Exec(ctx, resetting).ReadAll() // It may have failed before.
+	}
+	hangUp(c)
+}
+
+// resetting has a connection be as it was at first.
+const resetting = "discard all"
 
 // hangUp closes a connection that is no longer wanted, and waits for nobody.
 func hangUp(c *pgx.Conn) {

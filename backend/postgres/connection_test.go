@@ -13,7 +13,7 @@ import (
 func TestCyclesUseOneConnection(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	c := r.client(r.server.URL())
+	c := r.client(r.url())
 	before := r.backends()
 	if len(before) != 1 {
 		t.Fatalf("a client that does nothing has %d connections", len(before))
@@ -48,9 +48,9 @@ func TestCyclesUseOneConnection(t *testing.T) {
 func TestBrokenConnectionLosesItsLocksAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	a := r.client(r.server.URL())
+	a := r.client(r.url())
 	victim := r.backends()
-	b := r.client(r.server.URL())
+	b := r.client(r.url())
 	var lost []*dlock.Hold
 	for _, l := range []acquirer{a.Mutex("a"), reader{a.RWMutex("both")}, a.Semaphore("both", 2)} {
 		lost = append(lost, r.acquire(l))

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend"
 )
@@ -23,7 +25,7 @@ func (r *rig) kill() {
 func TestReleaseAfterTheBackendWasKilled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	c := r.client(r.server.URL())
+	c := r.client(r.url())
 	for i := range 30 {
 		h := r.acquire(c.Mutex("x"))
 		read := r.acquire(reader{c.RWMutex("x")})
@@ -157,7 +159,7 @@ func TestReleaseOfWhatTheServerDoesNotKnow(t *testing.T) {
 	m := newMid(t)
 	s := m.Session.(*session)
 	s.mu.Lock()
-	s.extras = append(s.extras, extra{stUnlockAll, nil, func([]int64) {}})
+	s.extras = append(s.extras, extra{stUnlockAll, nil, func([]int64, *pgconn.PgError) {}})
 	s.mu.Unlock()
 	m.apply(nil)
 	m.apply(m.releases()[:2], backend.Unknown, backend.NotHeld)
@@ -171,7 +173,7 @@ func TestReleaseOfWhatTheServerDoesNotKnow(t *testing.T) {
 func TestReleaseOfAKeeper(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	other := r.client(r.server.URL())
+	other := r.client(r.url())
 	hole := newHole(r)
 	b := r.bare(hole.url(r), 10*time.Second)
 	holder := r.backends()

@@ -15,7 +15,7 @@ func TestDescriptors(t *testing.T) {
 	r := newRig(t)
 	before := descriptors(t)
 	for range 3 {
-		a, b := r.client(r.server.URL()), r.client(r.server.URL())
+		a, b := r.client(r.url()), r.client(r.url())
 		held := r.acquire(a.Mutex("x"))
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		if _, err := b.Mutex("x").Acquire(ctx); err == nil {

@@ -48,16 +48,20 @@
 // CONCURRENTLY and its like wait for it. About once a second a client looks
 // whether somebody does, and begins its statements anew; who holds a place in the
 // queue behind the first may then change it with others. After five minutes a
-// statement ends by itself, for the sake of vacuum.
+// statement ends by itself, for the sake of vacuum, and
+// who waited by it queues anew.
 //
-// Fencing tokens are numbers of a sequence, below the server's timeline. They grow
-// over crashes and over a fail-over to a standby; a database that is restored from
-// a dump begins with the numbers of the dump. A client makes the sequence when it
-// may. If it may not, it says what to grant. In the comment on the sequence stands
-// the format of what a database has for dlock ("dlock format 1"), and a client
-// refuses a format that is newer than it is; who makes the sequence by hand may leave
-// it out. The sequence has to be made durable now and then, so tokens cost an fsync for every batch of more than a few grants;
-// [WithoutTokens] does not have that.
+// Fencing tokens are numbers of a sequence. They grow over crashes, over a fail-over to a
+// standby, over pg_upgrade and a restore from a dump: a client that opens a session when
+// no other has one lifts the sequence beyond the server's clock, in microseconds since
+// 2020, and beyond all that a crash may have cost it. To give tokens the server then waits
+// for no disk (synchronous_commit=off): a crash ends all sessions, and what it sets back
+// the next lift makes good, which is on the disk before the first token is drawn. If
+// the clock is set back and a fail-over or a restore loses numbers at the same time, tokens
+// may go back. A client makes the sequence when it may. If it may not, it says what to
+// grant. In the comment on the sequence stands the format of what a database has for dlock
+// ("dlock format 2"), and a client refuses a format that is newer than it is; who makes
+// the sequence by hand may leave it out.
 //
 // # Refusals
 //
@@ -71,7 +75,7 @@
 //
 // Sessions set for themselves what they need, whatever the role or the database
 // say: idle_session_timeout, statement_timeout, lock_timeout, the tcp_keepalives_*
-// and tcp_user_timeout, client_connection_check_interval, synchronous_commit=local,
+// and tcp_user_timeout, client_connection_check_interval, synchronous_commit=off,
 // application_name, search_path, and a few that pin defaults. The connections of a
 // pool are taken out of it and never given back, so no setting leaks.
 //
@@ -88,5 +92,7 @@
 //
 // In pg_stat_activity the connections are called "dlock HOST PID", and their
 // statements begin with a comment that has the reason of dlock.WithReason. In
-// pg_locks a mutex or reader-writer lock stands under its key: [WithKeys].
+// pg_locks a mutex or reader-writer lock stands under its key: [WithKeys]. Each client has
+// one lock there that is nobody else's, by which its connections find out whether they
+// lead to one server.
 package postgres

@@ -24,7 +24,7 @@ func TestFailover(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t)
+			r := newServer(t)
 			standby := pgtest.NewStandby(t, r.server, quick())
 			url := pgtest.URL([]*pgtest.Server{r.server, standby}, "target_session_attrs=primary")
 			a, b := r.client(url, dlock.WithTTL(ttl)), r.client(url, dlock.WithTTL(ttl))

@@ -15,7 +15,7 @@ func (s *session) holderAnswered(r *reply) {
 		return
 	}
 	w := s.holder
-	w.busy = false
+	w.answered(r)
 	// What comes after the end of the lease comes too late: some may have been
 	// told that they have lost what they held.
 	if !s.until.IsZero() && time.Now().After(s.until) {
@@ -58,6 +58,7 @@ func (s *session) foldRound(r *reply) {
 				return
 			}
 			s.why = answer.err
+			s.parch(asked, answer.err)
 			s.broken = append(s.broken, broken{asked, answer.err})
 			continue
 		}
@@ -77,7 +78,8 @@ func (s *session) foldRound(r *reply) {
 		}
 	}
 	for _, e := range s.round.extras {
-		e.then(next().rows)
+		answer := next()
+		e.then(answer.rows, answer.err)
 	}
 	if len(s.round.many)+len(s.round.tickets)+len(s.round.extras) == 0 {
 		if answer := next(); answer.err == nil && (len(answer.rows) != 1 || answer.rows[0] != s.holder.pid) {
@@ -240,7 +242,7 @@ func (s *session) admit(w *wait, g *grip, number int64) {
 		s.pending = append(s.pending, request{kind: enter, lock: w.lock, claim: c, grip: g})
 	}
 	w.claims = append(w.claims[:0], rest...)
-	w.cover, w.passed = 0, 0
+	w.cover, w.passed, w.nap = 0, 0, 0
 }
 
 // polled takes what came of a try on behalf of a wait without a wait session.

@@ -60,8 +60,8 @@ func TestApplicationName(t *testing.T) {
 func TestInspectTellsOfStrangers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	c := r.client(r.server.URL(), dlock.WithReason("import"))
-	conn, tx := r.connect(r.server.URL()), r.tx()
+	c := r.client(r.url(), dlock.WithReason("import"))
+	conn, tx := r.connect(r.url()), r.tx()
 	r.exec(conn, "SELECT pg_advisory_lock($1)", nameKey(backend.Mutex, "x").value)
 	granted := r.acquiring(c.Mutex("x"))
 	r.waiters(1)
@@ -93,7 +93,7 @@ func TestInspectTellsOfStrangers(t *testing.T) {
 func TestPeopleSeeLocks(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	c := r.client(r.server.URL(), dlock.WithReason("nightly export"))
+	c := r.client(r.url(), dlock.WithReason("nightly export"))
 	h := r.acquire(c.Mutex("x"))
 	type row struct {
 		application, query string

@@ -14,12 +14,15 @@ type job struct {
 	started bool
 	first   bool // the first Release of an owner that was granted
 	done    bool
+	slow    bool // it has to do with a wait that is being ended
+	again   bool // it is a Release that was asked for before
 	result  backend.Result
 }
 
 // advance starts the jobs that can be started and takes the answers that are
-// there. It returns how many jobs are left. Jobs on one lock are done in order.
-func (s *session) advance() (left int) {
+// there. It returns how many jobs are left, and how many of these have to do with a
+// wait that is being ended. Jobs on one lock are done in order.
+func (s *session) advance() (left, slow int) {
 	s.pass++
 	s.freeing = false
 	for i := range s.jobs {
@@ -29,6 +32,9 @@ func (s *session) advance() (left int) {
 		}
 		if j.lock != nil && j.lock.pass == s.pass {
 			left++
+			if j.slow = j.lock.slow == s.pass; j.slow {
+				slow++
+			}
 			s.freeing = s.freeing || j.op.Do == backend.Release
 			continue
 		}
@@ -41,12 +47,18 @@ func (s *session) advance() (left int) {
 		if !j.done {
 			left++
 			s.freeing = s.freeing || j.op.Do == backend.Release
-			if l := j.lock; l != nil && (!j.started || j.op.Do == backend.Acquire) {
+			l := j.lock
+			if l != nil && (!j.started || j.op.Do == backend.Acquire) {
 				l.pass = s.pass // An unlock goes before what is asked next.
+			}
+			j.slow = l != nil && (j.withdraws() || !j.started && (l.ending() || s.dry.why != nil))
+			if j.slow {
+				slow++
+				l.slow = s.pass
 			}
 		}
 	}
-	return left
+	return left, slow
 }
 
 // start begins with a job, if what is under way already lets it.
@@ -65,7 +77,7 @@ func (s *session) start(j *job) {
 			return
 		}
 		s.at(j, j.claim.lock)
-		j.first = j.claim.granted()
+		j.first, j.again = j.claim.granted(), j.claim.state == leaving
 		s.release(j.claim)
 		return
 	case backend.Acquire:
@@ -118,6 +130,11 @@ func (s *session) start(j *job) {
 	j.claim = &claim{owner: op.Owner, lock: l, mode: op.Mode, wait: op.Wait}
 	s.claims[op.Owner] = j.claim
 	s.ask(j.claim)
+}
+
+// withdraws reports whether a job ends a wait.
+func (j *job) withdraws() bool {
+	return j.op.Do == backend.Release && j.claim != nil && j.claim.stood
 }
 
 func (s *session) at(j *job, l *lock) {

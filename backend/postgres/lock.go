@@ -26,7 +26,9 @@ type lock struct {
 	waits     [backend.Shared + 1]*wait // by mode
 	deciding  int                       // tries without an answer
 	unlocking int                       // unlocks without an answer
+	leftovers int                       // connections that are gone and may wait for it
 	pass      uint64                    // the last one of Apply in which a job on it had to wait
+	slow      uint64                    // the last one in which that was for the end of a wait
 	round     uint64                    // the last one with a try of it
 }
 
@@ -52,6 +54,7 @@ type claim struct {
 	wait  bool
 	state claimState
 	left  bool  // it is to be released as soon as its try has an answer
+	stood bool  // it was released while it waited
 	told  bool  // its owner was told that it waits
 	err   error // of one that is refused, or nil: busy; of one that is held, why its release is refused
 
@@ -90,16 +93,18 @@ type grip struct {
 type wait struct {
 	lock     *lock
 	mode     backend.Mode
-	claims   []*claim  // in the order of their arrival
-	waiter   *waiter   // nil: there is none free, and the holder session tries now and then
-	cover    int       // of these readers come in with the next grant; the others came after it queued
-	passed   int       // writers that went before these readers, at most
-	strange  bool      // somebody takes the lock without the gate: the wait session has to hold it
-	keep     bool      // the wait session is to hold it
-	direct   bool      // somebody did so lately: it stands in the lock's own queue with them, without the gate, and writers do not go first
-	standing bool      // it is known to stand in the queue, or to stand in none
-	asked    bool      // a try on its behalf is on its way
-	pause    time.Time // until then it does without a wait session: the server had no room for it
+	claims   []*claim      // in the order of their arrival
+	waiter   *waiter       // nil: there is none free, and the holder session tries now and then
+	cover    int           // of these readers come in with the next grant; the others came after it queued
+	passed   int           // writers that went before these readers, at most
+	strange  bool          // somebody takes the lock without the gate: the wait session has to hold it
+	keep     bool          // the wait session is to hold it
+	direct   bool          // somebody did so lately: it stands in the lock's own queue with them, without the gate, and writers do not go first
+	standing bool          // it is known to stand in the queue, or to stand in none
+	asked    bool          // a try on its behalf is on its way
+	nap      time.Duration // between two looks for a ticket
+	due      time.Time     // the next
+	pause    time.Time     // until then it does without a wait session: the server had no room for it
 }
 
 // find returns the lock of op, or an error when it cannot be told from another
@@ -123,7 +128,7 @@ func (s *session) find(op *backend.Op) (*lock, error) {
 
 // forget drops a lock of which nothing is left to know.
 func (s *session) forget(l *lock) {
-	if l.jobs+l.users+l.deciding+l.unlocking == 0 && l.waits == [len(l.waits)]*wait{} {
+	if l.jobs+l.users+l.deciding+l.unlocking+l.leftovers == 0 && l.waits == [len(l.waits)]*wait{} {
 		delete(s.locks, l.id)
 		delete(s.keys, l.keyID())
 	}

@@ -16,8 +16,8 @@ import (
 // A server that does not answer for a while, but in time, takes nothing away.
 func TestShortPauseOfTheServerIsOutlived(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	c := r.client(r.server.URL(), dlock.WithTTL(20*time.Second))
+	r := newServer(t)
+	c := r.client(r.url(), dlock.WithTTL(20*time.Second))
 	held := r.acquire(c.Mutex("held"))
 	r.must(r.server.Pause())
 	granted := r.acquiring(c.Mutex("asked for meanwhile")) // its outcome is unknown for some time
@@ -36,8 +36,8 @@ func TestShortPauseOfTheServerIsOutlived(t *testing.T) {
 func TestLongPauseOfTheServerIsALoss(t *testing.T) {
 	t.Parallel()
 	const ttl = 2 * time.Second
-	r := newRig(t)
-	c := r.client(r.server.URL(), dlock.WithTTL(ttl))
+	r := newServer(t)
+	c := r.client(r.url(), dlock.WithTTL(ttl))
 	holds := []*dlock.Hold{r.acquire(c.Mutex("x")), r.acquire(reader{c.RWMutex("x")}), r.acquire(c.Semaphore("x", 2))}
 	start := time.Now()
 	r.must(r.server.Pause())
@@ -60,8 +60,8 @@ func TestLongPauseOfTheServerIsALoss(t *testing.T) {
 
 func TestRestartOfTheServer(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	a, b := r.client(r.server.URL()), r.client(r.server.URL())
+	r := newServer(t)
+	a, b := r.client(r.url()), r.client(r.url())
 	h := r.acquire(a.Mutex("x"))
 	granted := r.acquiring(b.Mutex("x"))
 	r.waiters(1)
@@ -81,7 +81,7 @@ func TestRestartOfTheServer(t *testing.T) {
 func TestLostWaitSession(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	a, b := r.client(r.server.URL()), r.client(r.server.URL())
+	a, b := r.client(r.url()), r.client(r.url())
 	holders := r.backends()
 	for _, lock := range []func(*dlock.Client) acquirer{
 		func(c *dlock.Client) acquirer { return c.Mutex("x") },
@@ -113,7 +113,7 @@ func TestKeepers(t *testing.T) {
 	t.Parallel()
 	const names, most = 6, 3
 	r := newRig(t)
-	a, b := r.client(r.server.URL(), dlock.WithTTL(2*time.Second)), r.client(r.server.URL(), dlock.WithTTL(2*time.Second))
+	a, b := r.client(r.url(), dlock.WithTTL(2*time.Second)), r.client(r.url(), dlock.WithTTL(2*time.Second))
 	holders := r.backends()
 	kept := func() map[int64]bool {
 		rows, err := r.watch.Query(r.ctx, "SELECT classid::int8 << 32 | objid::int8 FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' AND NOT pid = ANY($1)", holders)
@@ -184,17 +184,17 @@ func TestKeepers(t *testing.T) {
 func TestLostKeeper(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	c := r.client(r.server.URL())
+	c := r.client(r.url())
 	holder := r.backends()
 	other := r.acquire(c.Mutex("other"))
 	key := nameKey(1, "x").value
-	hands := r.connect(r.server.URL())
+	hands := r.connect(r.url())
 	stop := make(chan struct{})
 	done := make(chan struct{})
 	// Two by hand are always there, so that behind the gate somebody is faster.
 	go func() {
 		defer close(done)
-		second := r.connect(r.server.URL())
+		second := r.connect(r.url())
 		for turn := 0; ; turn++ {
 			select {
 			case <-stop:
@@ -239,9 +239,9 @@ func TestNothingIsLeftOfAClient(t *testing.T) {
 	for _, end := range []func(){func() {}, func() {
 		r.exec(r.watch, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dlock %'")
 	}} {
-		a, err := dlock.Open(r.ctx, r.server.URL())
+		a, err := dlock.Open(r.ctx, r.url())
 		r.must(err)
-		b, err := dlock.Open(r.ctx, r.server.URL())
+		b, err := dlock.Open(r.ctx, r.url())
 		r.must(err)
 		var held []*dlock.Hold // What is garbage is released.
 		for _, name := range []string{"a", "b"} {

@@ -11,11 +11,11 @@ const (
 	takeLock
 	giveLock
 	lookFlag // does a writer wait?
+	prove    // is it on the server of the session?
 	makeToken
 	giveGate
 	lowerFlag
 	freeAll
-	ping
 )
 
 // climb returns what a wait session has to do to serve a wait. The last order
@@ -40,7 +40,7 @@ func ascent(w *wait) []order {
 	case w.mode == backend.Shared:
 		return []order{takeLock, lookFlag}
 	case w.keep:
-		return []order{takeLock, makeToken} // It goes down when its owner has been told.
+		return []order{takeLock, prove, makeToken} // It goes down when its owner has been told.
 	}
 	return []order{takeLock, giveLock}
 }
@@ -57,7 +57,7 @@ func descent(w *wait) []order {
 }
 
 // exec appends an order to the pipeline of a wire.
-func (o order) exec(w *wire, for_ *wait) {
+func (o order) exec(w *wire, for_ *wait, mark marker) {
 	key := func(statement string, k int64) { w.exec(statement, appendInt(nil, oidInt8, k)) }
 	shared := for_ != nil && for_.mode == backend.Shared
 	switch o {
@@ -75,12 +75,12 @@ func (o order) exec(w *wire, for_ *wait) {
 		for_.lock.key.exec(w, either(shared, stLockShared, stLock))
 	case giveLock:
 		for_.lock.key.exec(w, either(shared, stUnlockShared, stUnlock))
+	case prove:
+		w.exec(stMarker, appendInt(nil, oidInt8, int64(mark)))
 	case makeToken:
 		w.exec(stToken)
 	case freeAll:
 		w.exec(stUnlockAll)
-	case ping:
-		w.exec(stPing)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 func TestPoolWithShortLifetimeKeepsLocks(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	config, err := pgxpool.ParseConfig(r.server.URL())
+	config, err := pgxpool.ParseConfig(r.url())
 	r.must(err)
 	config.MaxConns = 1
 	config.MaxConnLifetime, config.MaxConnIdleTime, config.HealthCheckPeriod = time.Second, time.Second, 50*time.Millisecond
@@ -23,7 +23,7 @@ func TestPoolWithShortLifetimeKeepsLocks(t *testing.T) {
 	defer pool.Close()
 	st, err := NewFromPool(pool)
 	r.must(err)
-	c, other := r.over(st), r.client(r.server.URL())
+	c, other := r.over(st), r.client(r.url())
 	h := r.acquire(c.Mutex("x"))
 	granted := r.acquiring(c.Mutex("y"))
 	r.must(comes(r, "grant", granted).Release(r.ctx))
@@ -58,7 +58,7 @@ func pidOf(r *rig, pool *pgxpool.Pool) (pid int) {
 func TestPoolThatIsExhaustedKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	config, err := pgxpool.ParseConfig(r.server.URL())
+	config, err := pgxpool.ParseConfig(r.url())
 	r.must(err)
 	config.MaxConns = 1
 	pool, err := pgxpool.NewWithConfig(r.ctx, config)
@@ -66,7 +66,7 @@ func TestPoolThatIsExhaustedKeepsNobodyWaiting(t *testing.T) {
 	defer pool.Close()
 	st, err := NewFromPool(pool)
 	r.must(err)
-	c, other := r.over(st, dlock.WithTTL(2*time.Second)), r.client(r.server.URL())
+	c, other := r.over(st, dlock.WithTTL(2*time.Second)), r.client(r.url())
 	r.must(r.acquire(c.Mutex("y")).Release(r.ctx))
 	owned, err := pool.Acquire(r.ctx)
 	r.must(err)

@@ -2,9 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,38 +22,94 @@ import (
 // patience bounds what has to happen some time.
 const patience = time.Minute
 
-// A rig is a server for a test, with connections that use and watch it.
+// A rig is a database for a test, with connections that use and watch it.
 type rig struct {
 	*testing.T
-	server *pgtest.Server
-	ctx    context.Context
-	watch  *pgx.Conn // looks at the locks of others
+	server   *pgtest.Server
+	database string
+	role     string // that app makes
+	ctx      context.Context
+	watch    *pgx.Conn // sees of all connections and locks of the server those of the database
 }
 
-// newRig starts a server with settings, name by name and value by value.
-func newRig(t *testing.T, settings ...string) *rig {
+// shared is the server of the tests that leave theirs as it is. It ends with the
+// process.
+var shared = sync.OnceValues(func() (*pgtest.Server, error) {
+	s, err := pgtest.Start(quick("max_connections", "400"))
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.SQL(watching())
+	return s, err
+})
+
+// watching has a connection see what concerns its own database, without the markers of
+// sessions.
+func watching() string {
+	with, without := new(Store), new(Store)
+	with.config, without.config = defaults(), config{}
+	return fmt.Sprintf(`CREATE SCHEMA watching;
+CREATE VIEW watching.pg_stat_activity AS SELECT * FROM pg_catalog.pg_stat_activity WHERE datname = current_database();
+CREATE VIEW watching.pg_locks AS SELECT * FROM pg_catalog.pg_locks WHERE pid IN (SELECT pid FROM watching.pg_stat_activity)
+	AND NOT coalesce(locktype = 'advisory' AND objsubid = 1 AND classid IN (%d, %d), false)`, uint32(with.kind()), uint32(without.kind()))
+}
+
+// databases counts those of the shared server.
+var databases atomic.Int64
+
+// newRig makes a database on the shared server.
+func newRig(t *testing.T) *rig {
 	t.Helper()
-	return rigOn(t, pgtest.New(t, quick(settings...)))
+	server, err := shared()
+	if errors.Is(err, pgtest.ErrMissing) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprint("test", databases.Add(1))
+	if err := server.CreateDatabase(name); err != nil {
+		t.Fatal(err)
+	}
+	return rigOn(t, server, name)
+}
+
+// newServer starts a server that a test stops, or that has settings of its own, name
+// by name and value by value.
+func newServer(t *testing.T, settings ...string) *rig {
+	t.Helper()
+	server := pgtest.New(t, quick(settings...))
+	if !slices.Contains(settings, "max_locks_per_transaction") { // Then there is no room for much.
+		if _, err := server.SQL(watching()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rigOn(t, server, pgtest.Database)
 }
 
 // quick is the configuration of a server whose data need not survive anything, and
 // that asks for no password.
 func quick(settings ...string) pgtest.Config {
-	c := pgtest.Config{Trust: true, Settings: map[string]string{"fsync": "off", "deadlock_timeout": "100ms"}}
+	c := pgtest.Config{Trust: true, Settings: map[string]string{"fsync": "off", "deadlock_timeout": "100ms", "shared_buffers": "16MB"}}
 	for i := 0; i < len(settings); i += 2 {
 		c.Settings[settings[i]] = settings[i+1]
 	}
 	return c
 }
 
-func rigOn(t *testing.T, server *pgtest.Server) *rig {
+func rigOn(t *testing.T, server *pgtest.Server, database string) *rig {
 	t.Helper()
 	// A test waits for one thing after another, beside others that do.
 	ctx, cancel := context.WithTimeout(context.Background(), 5*patience)
 	t.Cleanup(cancel)
-	r := &rig{T: t, server: server, ctx: ctx}
-	r.watch = r.connect(server.URL())
+	r := &rig{T: t, server: server, database: database, role: "app_" + database, ctx: ctx}
+	r.watch = r.connect(r.url(), func(c *pgx.ConnConfig) { c.RuntimeParams["search_path"] = "watching, pg_catalog" })
 	return r
+}
+
+// url returns the address of the database.
+func (r *rig) url(parameters ...string) string {
+	return r.server.DatabaseURL(r.database, parameters...)
 }
 
 func (r *rig) must(err error) {
@@ -82,7 +142,7 @@ func (r *rig) begin(conn *pgx.Conn) pgx.Tx {
 // tx begins a transaction on a connection of its own.
 func (r *rig) tx() pgx.Tx {
 	r.Helper()
-	return r.begin(r.connect(r.server.URL()))
+	return r.begin(r.connect(r.url()))
 }
 
 func (r *rig) exec(conn *pgx.Conn, sql string, args ...any) {

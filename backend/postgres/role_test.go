@@ -16,8 +16,8 @@ import (
 // app returns the address of the server for a role without privileges.
 func (r *rig) app(parameters ...string) string {
 	r.Helper()
-	r.exec(r.watch, "CREATE ROLE app LOGIN PASSWORD '"+pgtest.Password+"'")
-	return strings.Replace(r.server.URL(parameters...), "//"+pgtest.User+":", "//app:", 1)
+	r.exec(r.watch, "CREATE ROLE "+r.role+" LOGIN PASSWORD '"+pgtest.Password+"'")
+	return strings.Replace(r.url(parameters...), "//"+pgtest.User+":", "//"+r.role+":", 1)
 }
 
 // refused checks that a client cannot be opened, and returns why.
@@ -68,7 +68,7 @@ func TestRoleWithoutRightToCreateTheSequence(t *testing.T) {
 func TestRoleWithoutRightToUseTheSequence(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.client(r.server.URL()) // The superuser makes it.
+	r.client(r.url()) // The superuser makes it.
 	url := r.app()
 	err := r.refused(url)
 	text := err.Error()
@@ -99,7 +99,7 @@ func TestRoleWithSettingsInTheWay(t *testing.T) {
 		"DateStyle":                           "german",
 		"application_name":                    "'not ours'",
 	} {
-		r.exec(r.watch, fmt.Sprintf("ALTER ROLE app SET %s = %s", setting, value))
+		r.exec(r.watch, fmt.Sprintf("ALTER ROLE %s SET %s = %s", r.role, setting, value))
 	}
 	a, b := r.client(url), r.client(url)
 	h := r.acquire(a.Mutex("x"))
@@ -126,12 +126,12 @@ func TestRoleWithSettingsInTheWay(t *testing.T) {
 func TestServerFullOfConnections(t *testing.T) {
 	t.Parallel()
 	const most = 12
-	r := newRig(t, "max_connections", fmt.Sprint(most), "superuser_reserved_connections", "0")
-	a, b := r.client(r.server.URL()), r.client(r.server.URL())
+	r := newServer(t, "max_connections", fmt.Sprint(most), "superuser_reserved_connections", "0")
+	a, b := r.client(r.url()), r.client(r.url())
 	h := r.acquire(a.Mutex("x"))
 	var others []*pgx.Conn
 	for {
-		conn, err := pgx.Connect(r.ctx, r.server.URL())
+		conn, err := pgx.Connect(r.ctx, r.url())
 		if err != nil {
 			if sqlState(err) != "53300" {
 				t.Fatal(err)
@@ -141,7 +141,7 @@ func TestServerFullOfConnections(t *testing.T) {
 		t.Cleanup(func() { _ = conn.Close(r.ctx) })
 		others = append(others, conn)
 	}
-	if err := r.refused(r.server.URL()); sqlState(err) != "53300" {
+	if err := r.refused(r.url()); sqlState(err) != "53300" {
 		t.Error(err)
 	}
 	// b has no connection to wait on, and has to get the lock all the same.
@@ -158,12 +158,12 @@ func TestServerFullOfConnections(t *testing.T) {
 	for _, conn := range others {
 		r.must(conn.Close(r.ctx))
 	}
-	r.client(r.server.URL())
+	r.client(r.url())
 }
 
 func TestStandbyIsRefused(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newServer(t)
 	standby := pgtest.NewStandby(t, r.server, quick())
 	for _, url := range []string{standby.URL(), standby.URL("target_session_attrs=any"), standby.URL("target_session_attrs=standby")} {
 		if err := r.refused(url); !strings.Contains(err.Error(), "standby") && !strings.Contains(err.Error(), "primary") {
@@ -176,13 +176,13 @@ func TestWrongPasswordIsToldWithoutIt(t *testing.T) {
 	t.Parallel()
 	config := quick()
 	config.Trust = false
-	r := rigOn(t, pgtest.New(t, config))
+	r := rigOn(t, pgtest.New(t, config), pgtest.Database)
 	const wrong = "a-guess"
-	err := r.refused(strings.Replace(r.server.URL(), pgtest.Password, wrong, 1))
+	err := r.refused(strings.Replace(r.url(), pgtest.Password, wrong, 1))
 	if sqlState(err) != "28P01" || strings.Contains(err.Error(), wrong) {
 		t.Error(err)
 	}
-	if err := r.refused(strings.Replace(r.server.URL(), "?", "?password="+wrong+"&", 1)); strings.Contains(err.Error(), wrong) {
+	if err := r.refused(strings.Replace(r.url(), "?", "?password="+wrong+"&", 1)); strings.Contains(err.Error(), wrong) {
 		t.Error(err)
 	}
 	var e *dlock.Error

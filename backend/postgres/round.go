@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/dlock-go/dlock/backend"
 )
 
@@ -56,9 +58,12 @@ type round struct {
 // An extra is a statement of its own.
 type extra struct {
 	statement string
-	param     []byte
-	then      func(rows []int64) // with no rows if it has failed
+	params    [][]byte
+	then      func(rows []int64, err *pgconn.PgError) // with nil rows if it has failed; that does not matter to others
 }
+
+// pids is the parameters of an extra about backends.
+func pids(all []int64) [][]byte { return [][]byte{appendArray(nil, oidInt4, all)} }
 
 // most bounds a round, so that it fits into the buffers of a socket.
 const most = 1000
@@ -76,6 +81,10 @@ func (s *session) pump() {
 	kept := 0
 	for i := 0; i < len(s.pending); i++ { // It may grow.
 		q := s.pending[i]
+		if s.dry.why != nil && q.draws() {
+			s.withhold(q)
+			continue
+		}
 		if len(r.many)+len(r.tickets) >= most || len(r.slots) >= 4*most || !s.put(q) {
 			s.pending[kept] = q
 			kept++
@@ -151,11 +160,7 @@ func (r *round) encode(w *wire) {
 	}
 	for _, e := range r.extras {
 		part()
-		if e.param == nil {
-			w.exec(e.statement)
-		} else {
-			w.exec(e.statement, e.param)
-		}
+		w.exec(e.statement, e.params...)
 	}
 }
 

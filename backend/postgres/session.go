@@ -22,10 +22,12 @@ type session struct {
 	store *Store
 	ttl   time.Duration
 	who   backend.Party
-	above uint64          // the timeline, in ordinals
+	marker
 	opens time.Duration   // how long opening another connection may take
 	life  context.Context // ends with the session
 	end   context.CancelFunc
+	reach context.Context // ends with the connections
+	sever context.CancelFunc
 	wake  chan struct{} // holds one: sent when events begin to wait, received by Recv
 	moved chan struct{} // holds one: sent when something has happened, received by Apply
 	watch chan struct{} // holds one: sent when readHolder is to look whether it is to read
@@ -60,10 +62,11 @@ type session struct {
 	extras    []extra
 	round     round // what it has asked
 	rounds    uint64
-	beat      bool      // it is to say something, and be it nothing
-	broken    []broken  // statements of the round that failed
-	failed    bool      // one has, and what came of it is being looked up
-	why       error     // it has
+	beat      bool     // it is to say something, and be it nothing
+	broken    []broken // statements of the round that failed
+	failed    bool     // one has, and what came of it is being looked up
+	why       error    // it has
+	dry       drought
 	scrubs    int       // unlocks that are done before anything is tried
 	verify    bool      // they are done, and that is to be looked up
 	later     []request // to be asked again when the clock rings
@@ -78,7 +81,11 @@ type session struct {
 	glance     *time.Timer         // when that has been done, for the next look
 	pause      time.Duration       // before that
 	outsiders  map[keyID]time.Time // locks that somebody takes without the gate, and when that was last seen
-	looked     time.Time           // when it was looked whether the wait sessions are in somebody's way
+	leftovers  []leftover
+	seeking    bool      // it is being looked for them
+	sought     time.Time // when it may be again
+	stuck      bool      // a wait did not end when the session was closed
+	looked     time.Time // when it was looked whether the wait sessions are in somebody's way
 	clock      *time.Timer
 	alarm      time.Time // when clock fires, or zero
 }
@@ -88,15 +95,16 @@ const holderLease = 1
 
 var (
 	errLapsed = errors.New("the server did not answer within the time to live")
+	errStuck  = errors.New("the server did not end a wait in time, and may find out later that its client is gone")
 	errPID    = errors.New("another backend answers than the one that held the locks: there is a pooler that shares backends between sessions")
 )
 
-func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, above uint64, opening time.Duration) *session {
+func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, m marker, opening time.Duration) *session {
 	s := &session{
 		store:     st,
 		ttl:       ttl,
 		who:       who,
-		above:     above,
+		marker:    m,
 		opens:     max(min(ttl/3, 2*time.Second), 2*opening),
 		wake:      make(chan struct{}, 1),
 		moved:     make(chan struct{}, 1),
@@ -110,6 +118,7 @@ func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, above 
 		lease:     holderLease,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
+	s.reach, s.sever = context.WithCancel(context.Background())
 	s.clock = time.AfterFunc(time.Hour, s.rings)
 	s.clock.Stop()
 	s.glance = time.AfterFunc(time.Hour, s.glances)
@@ -140,12 +149,21 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 		s.beat = true
 	}
 	s.tend(now)
-	s.timer.Reset(s.ttl / 3)
 	defer s.timer.Stop()
 	late := false
 	s.attend(true)
-	for s.advance() > 0 || s.beat || len(ops) == 0 && s.proved.Before(now) {
-		if late || s.err != nil {
+	for {
+		left, slow := s.advance()
+		patience := s.ttl / 3
+		if !s.beat && (len(ops) > 0 || !s.proved.Before(now)) {
+			if left == 0 {
+				break
+			}
+			if left == slow {
+				patience = min(patience, s.straggle(len(ops)))
+			}
+		}
+		if late || s.err != nil || time.Since(now) >= patience {
 			break
 		}
 		s.pump()
@@ -155,10 +173,11 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 			continue
 		}
 		s.mu.Unlock()
+		s.timer.Reset(patience - time.Since(now))
 		select {
 		case <-s.moved:
 		case <-s.timer.C:
-			late = true
+			late = time.Since(now) >= s.ttl/3
 		case <-ctx.Done():
 			late = true
 		case <-s.life.Done():
@@ -174,6 +193,7 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	if s.err != nil {
 		return s.died()
 	}
+	late = late || time.Since(now) >= s.ttl/3
 	var silent error
 	if late && s.proved.Before(now) {
 		silent = fmt.Errorf("the server has not answered within %v", time.Since(now).Round(time.Millisecond))
@@ -182,6 +202,8 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	for i := range s.jobs {
 		j := &s.jobs[i]
 		switch {
+		case !j.done && j.slow && silent == nil:
+			j.result = backend.Result{State: backend.Unknown, Err: errWithdrawing}
 		case !j.done:
 			j.result = backend.Result{State: backend.Unknown, Err: silent}
 		case j.result.State == backend.Granted:
@@ -193,6 +215,28 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	s.report(silent)
 	return s.results, s.leases, nil
 }
+
+// straggle returns how long Apply waits for the end of waits when nothing else is to be
+// waited for: the server ends them at its leisure, and others want to be served.
+func (s *session) straggle(ops int) time.Duration {
+	slow := 0
+	for i := range s.jobs {
+		j := &s.jobs[i]
+		switch {
+		case j.done || !j.slow:
+		case !j.again:
+			return 50 * time.Millisecond
+		default:
+			slow++
+		}
+	}
+	if slow < ops {
+		return 0
+	}
+	return 50 * time.Millisecond
+}
+
+var errWithdrawing = errors.New("the server has not ended a wait yet")
 
 // report lists the leases that are new, and those that the server has not renewed;
 // silent is why not that of the holder session.
@@ -279,6 +323,7 @@ func (s *session) die(err error) {
 // cut closes the connections.
 func (s *session) cut() {
 	s.end()
+	s.sever()
 	s.clock.Stop()
 	s.glance.Stop()
 	_ = s.holder.conn.Close()
@@ -314,9 +359,13 @@ func (s *session) Close(ctx context.Context) error {
 	// A connection that is dead without a word is waited for no longer than any answer.
 	silence := time.NewTimer(s.ttl)
 	defer silence.Stop()
+	defer s.sever()
 	var err error
 	select {
 	case <-s.over:
+		if s.stuck {
+			return errStuck
+		}
 		return nil
 	case <-silence.C:
 		err = errLapsed
@@ -337,22 +386,19 @@ func (s *session) Close(ctx context.Context) error {
 // has before it closes it.
 func (s *session) sayGoodbye() {
 	now := time.Now()
-	var stuck []int64
 	for _, wt := range s.waiters {
 		switch {
 		case wt.wire == nil:
 		case wt.wire.busy:
-			stuck = append(stuck, wt.wire.pid)
+			wt.wire.leave(now)
+			s.running++
+			go s.expel(wt)
 		default:
 			if wt.step == keeper {
 				wt.wire.exec(stUnlockAll)
 			}
 			wt.wire.leave(now)
 		}
-	}
-	if len(stuck) > 0 {
-		s.holder.exec(stTerminate, appendArray(nil, oidInt4, stuck))
-		s.holder.divide()
 	}
 	// A pooler may keep the connection when we have left.
 	s.holder.exec(stUnlockAll)

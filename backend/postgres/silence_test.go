@@ -11,8 +11,8 @@ import (
 func TestSilenceIsTold(t *testing.T) {
 	t.Parallel()
 	const ttl = 3 * time.Second
-	r := newRig(t)
-	b := r.bare(r.server.URL(), ttl)
+	r := newServer(t)
+	b := r.bare(r.url(), ttl)
 	a := b.acquire(backend.Mutex, "a")
 	results, leases, err := b.Apply(r.ctx, []backend.Op{a})
 	r.must(err)

@@ -17,11 +17,11 @@ const (
 	stFree      = "dlock_free"       // stMany for unlocks alone, which need no sequence and no right to it
 	stFreeSlots = "dlock_free_slots" // stTickets likewise
 	stPing      = "dlock_ping"       // nothing
-	stCancel    = "dlock_cancel"     // end the statements of backends
-	stTerminate = "dlock_terminate"  // end backends
+	stProbe     = "dlock_probe"      // a token, if it is to be had at once
 	stStanding  = "dlock_standing"   // which backends wait for a lock
 	stStalling  = "dlock_stalling"   // which backends others wait for
 	stAlive     = "dlock_alive"      // which backends are at work
+	stPresent   = "dlock_present"    // which backends have or await advisory locks
 	stWriters   = "dlock_writers"    // how many wait to write
 	stAudit     = "dlock_audit"      // which locks the connection holds
 	stUnlockAll = "dlock_unlock_all"
@@ -34,6 +34,7 @@ const (
 	stUnlockShared = "dlock_unlock_shared"
 	stFlag         = "dlock_flag"
 	stToken        = "dlock_token"
+	stMarker       = "dlock_marker" // true: the marker could be had
 	pair           = "_pair"
 )
 
@@ -147,11 +148,26 @@ from unnest($1::int2[], $2::int8[], $3::int8[], $4::int8[]) as o(what, u, m, k)`
 // aSlot takes the first slot that is free and tells which, or 0.
 const aSlot = `coalesce((select c.i from unnest(($9::int8[])[o.first:o.last]) with ordinality as c(k, i) where pg_try_advisory_lock(c.k) limit 1), 0)`
 
-// stalling finds the backends of $1 that are in the way of somebody who waits for
-// transactions to end: an index that is built concurrently, say, which waits for
-// all that began before it, one by one.
-const stalling = `select w.pid from pg_stat_get_activity(null) w where w.pid = any($1::int4[]) and w.xact_start < (
-	select max(l.waitstart) from pg_locks l join pg_stat_get_activity(null) o using (pid) where l.locktype = 'virtualxid' and not l.granted and o.datid = w.datid)`
+// What the server shows of an activity depends on the role and on track_activities. Who
+// has and awaits which lock is to be seen by all, at a greater price.
+const (
+	// standing finds the backends of $1 that wait for a lock.
+	standing = `select p from unnest($1::int4[]) p left join lateral pg_stat_get_activity(p) a on true
+where case when a.state is null then p in (select pid from pg_locks where not granted) else a.wait_event_type = 'Lock' end`
+
+	// alive finds the backends of $1 that are at work: whoever is has a transaction, and
+	// that has a lock on itself.
+	alive = `select p from unnest($1::int4[]) p left join lateral pg_stat_get_activity(p) a on true
+where case when a.state is null or a.state = 'disabled' then p in (select pid from pg_locks where locktype = 'virtualxid' and granted) else a.state <> 'idle' end`
+
+	// stalling finds the backends of $1 that are in the way of somebody who waits for
+	// transactions to end: an index that is built concurrently, say, which waits for all
+	// that began before it, one by one. $2 is for how many milliseconds they have been
+	// at it, by our account, to which a second is added: there is no harm in one too many.
+	stalling = `select o.p from unnest($1::int4[], $2::int8[]) o(p, age) where clock_timestamp() - (o.age + 1000) * interval '1 ms' < (
+	select max(l.waitstart) from pg_locks l join pg_stat_get_activity(null) a using (pid) where l.locktype = 'virtualxid' and not l.granted
+	and a.datid = (select oid from pg_database where datname = current_database()))`
+)
 
 // statements returns the statements of a connection by name. token is the
 // expression that makes one.
@@ -175,10 +191,10 @@ func statements(token string, r role) map[string]string {
 		maps.DeleteFunc(d, func(what int64, _ string) bool { return what&ofPair != 0 })
 		all[stFree] = manyOf(d, "0::int8")
 		all[stFreeSlots] = freeSlots
-		all[stCancel] = "select pg_cancel_backend(p) from unnest($1::int4[]) p"
-		all[stTerminate] = "select pg_terminate_backend(p) from unnest($1::int4[]) p"
-		all[stStanding] = "select p from unnest($1::int4[]) p, pg_stat_get_activity(p) a where a.wait_event_type = 'Lock'"
-		all[stAlive] = "select p from unnest($1::int4[]) p, pg_stat_get_activity(p) a where a.state is distinct from 'idle'"
+		all[stProbe] = "select case when set_config('lock_timeout', '10', true) is not null then " + token + " end"
+		all[stStanding] = standing
+		all[stAlive] = alive
+		all[stPresent] = "select p from unnest($1::int4[]) p where p in (select pid from pg_locks where locktype = 'advisory')"
 		all[stStalling] = stalling
 		all[stWriters] = "select count(*) from pg_locks where locktype = 'advisory' and granted and objsubid = 1 and mode = 'ShareLock'" +
 			" and (classid::int8 << 32 | objid::int8) = $1::int8 and database = (select oid from pg_database where datname = current_database())"
@@ -196,6 +212,7 @@ func statements(token string, r role) map[string]string {
 	// Writers that wait share the flag, so whoever gets it alone knows that there are none.
 	all[stFlag] = "select case when pg_try_advisory_lock($1::int8) then pg_advisory_unlock($1::int8)::int else 0 end"
 	all[stToken] = "select " + token
+	all[stMarker] = "select pg_try_advisory_lock($1::int8)"
 	return all
 }
 
@@ -206,6 +223,9 @@ func tokenOf(sequence string) string {
 	}
 	return "nextval(" + literal(sequence) + "::regclass)"
 }
+
+// regclass returns the constant that stands for a relation.
+func regclass(relation string) string { return literal(relation) + "::regclass" }
 
 // literal quotes a string for SQL, in ASCII whatever it contains.
 func literal(s string) string {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -115,50 +117,74 @@ func (st *Store) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 
 func (st *Store) open(ctx context.Context, ttl time.Duration, who backend.Party) (*session, error) {
 	begun := time.Now()
-	c, server, err := st.dial(ctx, ttl, who)
+	c, server, err := st.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	above, err := st.prepare(ctx, c, server, ttl, who)
+	m, err := st.prepare(ctx, c, server, ttl, who)
 	if err != nil {
-		hangUp(c)
+		giveBack(c, server)
 		return nil, err
 	}
-	w, err := st.wire(ctx, c, server, holding, ttl, who)
+	w, err := st.wire(c, server, holding, ttl, who)
 	if err != nil {
 		return nil, err
 	}
-	return newSession(st, ttl, who, w, above, time.Since(begun)), nil
+	return newSession(st, ttl, who, w, m, time.Since(begun)), nil
 }
 
-// prepare makes sure that the session of a connection can work, and returns what
-// stands above the numbers of its tokens.
-func (st *Store) prepare(ctx context.Context, c *pgx.Conn, s server, ttl time.Duration, who backend.Party) (above uint64, err error) {
-	if int64(c.PgConn().PID()) != s.pid {
-		if err := st.checkPooler(ctx, c, ttl, who); err != nil {
+// prepare makes a holder session of a connection, and returns its marker. When all is
+// as it should be that takes one round trip.
+func (st *Store) prepare(ctx context.Context, c *pgx.Conn, s server, ttl time.Duration, who backend.Party) (marker, error) {
+	if s.pooled(c) {
+		if err := st.checkPooler(ctx, c); err != nil {
 			return 0, err
 		}
 	}
-	if !st.config.tokens {
-		_, err := st.lookAtSequence(ctx, c)
-		if sqlState(err) != "" {
-			err = nil // What is there for others may be out of its sight.
+	stages := furnishing(holding, ttl, who)
+	if st.config.tokens && s.refused != nil {
+		return 0, s.refused
+	}
+	if f := s.found; st.config.tokens && (f == nil || st.unusable(f) != nil || f.former || !f.commented()) {
+		if err := setUp(ctx, c, stages); err != nil {
+			return 0, err
 		}
-		return 0, err
+		if err := st.findSequence(ctx, c, f); err != nil {
+			return 0, err
+		}
+		stages = nil
 	}
-	if err := st.findSequence(ctx, c); err != nil {
-		return 0, err
+	for range 3 {
+		var answer []string
+		m := st.newMarker()
+		if st.config.tokens {
+			stages = append(stages, st.lift(m, &answer))
+		} else {
+			stages = append(stages, m.look(&answer))
+		}
+		// When it waits for nothing any more.
+		stages = append(stages, stage{doing: "setting the connection up", sql: setting(bounds(holding, ttl))})
+		if err := setUp(ctx, c, stages); err != nil {
+			return 0, err
+		}
+		if slices.Equal(answer, []string{"t"}) {
+			return m, nil
+		}
+		stages = nil // Somebody has the same.
 	}
-	return timeline(ctx, c)
+	return 0, errors.New("other sessions have the markers of this one: is the source of random numbers broken?")
 }
 
 // checkPooler finds out whether the pooler that c leads to keeps sessions apart.
 // One that does not has several sessions share a backend, and with it its locks:
 // then another connection that is in a transaction either has the backend that c
-// had, or leaves c with another one.
-func (st *Store) checkPooler(ctx context.Context, c *pgx.Conn, ttl time.Duration, who backend.Party) error {
-	other, _, err := st.dial(ctx, ttl, who)
-	if err != nil {
+// had, or leaves c with another one. Until that is known nothing is set.
+func (st *Store) checkPooler(ctx context.Context, c *pgx.Conn) error {
+	other, _, err := st.dial(ctx)
+	switch {
+	case err != nil && (ctx.Err() != nil || sqlState(err) == protocolViolation):
+		return fmt.Errorf("the connection leads to a pooler, which gives no second one while the first is there: its pool is too small, or full (default_pool_size of PgBouncer); a client needs two at least, and up to %d: %w", st.config.connections, err)
+	case err != nil:
 		return fmt.Errorf("opening a second connection, to see whether a pooler keeps sessions apart: %w", err)
 	}
 	defer hangUp(other)
@@ -167,6 +193,10 @@ func (st *Store) checkPooler(ctx context.Context, c *pgx.Conn, ttl time.Duration
 	}
 	return nil
 }
+
+// protocolViolation is the code of many an answer of PgBouncer: of its statement mode to
+// a transaction, and to who has waited for a connection for too long.
+const protocolViolation = "08P01"
 
 func (st *Store) compareBackends(ctx context.Context, c, other *pgx.Conn) error {
 	const rounds = 3
@@ -180,7 +210,7 @@ func (st *Store) compareBackends(ctx context.Context, c, other *pgx.Conn) error 
 			first = before
 		}
 		tx, err := other.Begin(ctx)
-		if sqlState(err) == "08P01" { // PgBouncer's answer in its statement mode: protocol_violation
+		if sqlState(err) == protocolViolation {
 			return fmt.Errorf("%w: %w", errPooler, err)
 		}
 		if err != nil {
@@ -211,6 +241,9 @@ var errPooler = fmt.Errorf("%w: the connection leads to a pooler that shares bac
 
 // backendOf returns the backend that serves a connection at the moment.
 func backendOf(ctx context.Context, c *pgx.Conn) (pid int64, err error) {
-	err = c.QueryRow(ctx, "select pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid)
-	return pid, err
+	answers, err := c.PgConn().Exec(ctx, "select pg_backend_pid()").ReadAll()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(string(answers[0].Rows[0][0]), 10, 64)
 }

@@ -28,7 +28,7 @@ var pairings = []pairing{
 func TestTransactionsAndClientsExcludeEachOther(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	c, spaced := r.client(r.server.URL()), r.client(r.server.URL(), dlock.WithNamespace("space"))
+	c, spaced := r.client(r.url()), r.client(r.url(), dlock.WithNamespace("space"))
 	tx := r.tx()
 	try := func(way txWay, name string, options ...Option) bool {
 		t.Helper()
@@ -74,7 +74,7 @@ func TestTransactionsAndClientsExcludeEachOther(t *testing.T) {
 func TestClientWaitsForTransactionAndBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	c := r.client(r.server.URL())
+	c := r.client(r.url())
 	for _, p := range pairings {
 		if !p.way.exclusive {
 			continue
@@ -102,12 +102,12 @@ func TestNobodyStarvesBesideClients(t *testing.T) {
 	r := newRig(t)
 	var crowd []turner
 	for range 2 {
-		c := r.client(r.server.URL(), dlock.WithHandoff(0))
+		c := r.client(r.url(), dlock.WithHandoff(0))
 		crowd = append(crowd, turner{"client", func(held func()) error {
 			return c.Mutex("busy").Do(r.ctx, func(context.Context) error { held(); return nil })
 		}}, r.transactions("busy"))
 	}
-	conn := r.connect(r.server.URL())
+	conn := r.connect(r.url())
 	key := nameKey(backend.Mutex, "busy").value
 	crowd = append(crowd, turner{"lock by hand", func(held func()) error {
 		if _, err := conn.Exec(r.ctx, "SELECT pg_advisory_lock($1)", key); err != nil {
@@ -138,9 +138,9 @@ func TestKeysOfClients(t *testing.T) {
 	} {
 		var client *dlock.Client
 		if c.url != nil || c.keys == nil {
-			client = r.client(r.server.URL(append([]string{"sslmode=disable"}, c.url...)...))
+			client = r.client(r.url(append([]string{"sslmode=disable"}, c.url...)...))
 		} else {
-			config, err := pgx.ParseConfig(r.server.URL())
+			config, err := pgx.ParseConfig(r.url())
 			r.must(err)
 			st, err := New(config, c.keys...)
 			r.must(err)
@@ -189,7 +189,7 @@ func TestKeysOfClients(t *testing.T) {
 func TestDeadlockThroughAWaiter(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	c := r.client(r.server.URL())
+	c := r.client(r.url())
 	gate := nameKey(backend.Mutex, "b").derive("gate")
 	tx1, tx2 := r.tx(), r.tx()
 	r.must(LockTx(r.ctx, tx1, "a"))
@@ -197,7 +197,7 @@ func TestDeadlockThroughAWaiter(t *testing.T) {
 	if r.must(err); !ok {
 		t.Fatal("b is busy")
 	}
-	hand := r.connect(r.server.URL())
+	hand := r.connect(r.url())
 	r.exec(hand, "SELECT pg_advisory_lock($1)", gate)
 	granted := r.acquiring(c.Mutex("b"))
 	r.waiters(1)

@@ -53,7 +53,7 @@ func TestLockInTransactionEndsWithIt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	other := r.tx()
-	conn := r.connect(r.server.URL())
+	conn := r.connect(r.url())
 	for _, way := range txWays {
 		for _, try := range []bool{false, true} {
 			for _, commit := range []bool{false, true} {
@@ -86,7 +86,7 @@ func TestLockInTransactionEndsWithIt(t *testing.T) {
 func TestLockInTransactionExcludesSessions(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	session := r.connect(r.server.URL())
+	session := r.connect(r.url())
 	for _, way := range txWays {
 		for _, shared := range []string{"", "_shared"} {
 			name := way.name + shared
@@ -183,7 +183,7 @@ func TestTransactionsAndSessionsAreServedInOrder(t *testing.T) {
 	var running sync.WaitGroup
 	granted := make(chan int, 6)
 	for i := range cap(granted) {
-		conn := r.connect(r.server.URL())
+		conn := r.connect(r.url())
 		running.Go(func() {
 			if i%2 == 0 {
 				if err := r.session(conn, key, "", func() { granted <- i }); err != nil {
@@ -254,7 +254,7 @@ func TestNobodyStarvesBesideTransactions(t *testing.T) {
 	key := nameKey(backend.Mutex, "busy")
 	var crowd []turner
 	for range 2 {
-		conn := r.connect(r.server.URL())
+		conn := r.connect(r.url())
 		crowd = append(crowd, turner{"session", func(held func()) error { return r.session(conn, key, "", held) }},
 			r.transactions("busy"))
 	}
@@ -270,7 +270,7 @@ type turner struct {
 // transactions takes a mutex in one transaction after the other.
 func (r *rig) transactions(name string) turner {
 	r.Helper()
-	conn := r.connect(r.server.URL())
+	conn := r.connect(r.url())
 	return turner{"transaction", func(held func()) error {
 		return pgx.BeginFunc(r.ctx, conn, func(tx pgx.Tx) error {
 			if err := LockTx(r.ctx, tx, name); err != nil {
@@ -345,7 +345,7 @@ func (r *rig) crowded(n int) {
 func TestSettingsOfATransactionAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	conn := r.connect(r.server.URL())
+	conn := r.connect(r.url())
 	// These would find the lock free if names were looked up along the path.
 	r.exec(conn, `CREATE SCHEMA trap;
 		CREATE FUNCTION trap.pg_try_advisory_lock_shared(int8) RETURNS bool LANGUAGE sql AS 'SELECT true';
@@ -386,7 +386,7 @@ func TestTimeoutsOfATransactionHold(t *testing.T) {
 	r := newRig(t)
 	r.must(LockTx(r.ctx, r.tx(), "held"))
 	for setting, want := range map[string]string{"lock_timeout": "55P03", "statement_timeout": "57014"} {
-		conn := r.connect(r.server.URL())
+		conn := r.connect(r.url())
 		tx := r.begin(conn)
 		r.exec(conn, "SET LOCAL "+setting+" = '50ms'")
 		sub, err := tx.Begin(r.ctx)
@@ -447,7 +447,7 @@ func TestEndOfTheContextEndsTheWait(t *testing.T) {
 		},
 	} {
 		for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
-			conn := r.connect(r.server.URL(), change)
+			conn := r.connect(r.url(), change)
 			tx := r.begin(conn)
 			pid := conn.PgConn().PID()
 			ctx, cancel := context.WithCancel(r.ctx)
@@ -517,7 +517,7 @@ func TestLockTwiceInOneTransaction(t *testing.T) {
 	tx := r.tx()
 	key := nameKey(backend.Mutex, "twice")
 	r.must(LockTx(r.ctx, tx, "twice"))
-	conn := r.connect(r.server.URL())
+	conn := r.connect(r.url())
 	done := make(chan error, 1)
 	go func() { done <- r.session(conn, key, "", func() {}) }()
 	r.waits(conn)
@@ -529,10 +529,10 @@ func TestLockTwiceInOneTransaction(t *testing.T) {
 // A full table of locks can fail a try between its gate and its lock.
 func TestFullLockTableLeavesNoGate(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "max_connections", "5", "max_locks_per_transaction", "10", "autovacuum", "off")
+	r := newServer(t, "max_connections", "5", "max_locks_per_transaction", "10", "autovacuum", "off")
 	key := nameKey(backend.Mutex, "gate kept")
 	gate := key.derive("gate")
-	probe, tx := r.connect(r.server.URL()), r.tx()
+	probe, tx := r.connect(r.url()), r.tx()
 	try := func(conn *pgx.Conn) error {
 		high, low := key.numbers()
 		var ok bool
@@ -545,7 +545,7 @@ func TestFullLockTableLeavesNoGate(t *testing.T) {
 		return ask[int](r, r.watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1", conn.PgConn().PID()) > 0
 	}
 
-	filler := r.connect(r.server.URL())
+	filler := r.connect(r.url())
 	n := 0
 	for ; ; n++ {
 		if _, err := filler.Exec(r.ctx, "SELECT pg_advisory_lock($1)", n); err != nil {
@@ -581,7 +581,7 @@ func TestFullLockTableLeavesNoGate(t *testing.T) {
 
 func TestStandbyRefusesLocksInTransactions(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newServer(t)
 	standby := pgtest.NewStandby(t, r.server, quick())
 	tx := r.begin(r.connect(standby.URL()))
 	for _, way := range txWays {
@@ -600,7 +600,7 @@ func TestEveryExecModeLocksInTransactions(t *testing.T) {
 	other := r.tx()
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe,
 		pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
-		tx := r.begin(r.connect(r.server.URL(), func(c *pgx.ConnConfig) { c.DefaultQueryExecMode = mode }))
+		tx := r.begin(r.connect(r.url(), func(c *pgx.ConnConfig) { c.DefaultQueryExecMode = mode }))
 		for _, key := range []Key{Int64Key(-1 << 63), Int64Key(1<<63 - 1), PairKey(-1<<31, 1<<31-1)} {
 			keys := WithKeys(func(string) Key { return key })
 			ok, err := TryLockTx(r.ctx, tx, "x", keys)
@@ -625,7 +625,7 @@ func TestLocksInTransactionsThroughPooler(t *testing.T) {
 	for _, mode := range []pgtest.PoolMode{pgtest.SessionPooling, pgtest.TransactionPooling} {
 		pooler := pgtest.NewPooler(t, r.server, mode, nil)
 		exec := func(c *pgx.ConnConfig) { c.DefaultQueryExecMode = pgx.QueryExecModeExec }
-		a, b := r.begin(r.connect(pooler.URL(), exec)), r.begin(r.connect(pooler.URL(), exec))
+		a, b := r.begin(r.connect(pooler.DatabaseURL(r.database), exec)), r.begin(r.connect(pooler.DatabaseURL(r.database), exec))
 		ok, err := TryLockTx(r.ctx, a, "x")
 		if r.must(err); !ok {
 			t.Fatal("a free lock is busy")

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/dlock-go/dlock/backend"
 )
 
@@ -26,7 +28,7 @@ type waiter struct {
 	pinged bool    // what is on its way is a ping, or a keeper's way down
 	began  time.Time
 	used   time.Time
-	cut    bool // its statement is being cancelled
+	cut    cut  // its statement is being cancelled
 	rotate bool // so that others have their turn
 	missed int  // looks in a row that did not find it waiting at the server
 
@@ -63,10 +65,11 @@ func (s *session) run(wt *waiter, st step, script []order) {
 		return
 	}
 	wt.script, wt.next, wt.missed = script, nil, 0
+	wt.cut.again()
 	now := time.Now()
 	wt.began, wt.used = now, now
 	for _, o := range script {
-		o.exec(wt.wire, wt.wait)
+		o.exec(wt.wire, wt.wait, s.marker)
 	}
 	s.dispatch(wt, now)
 }
@@ -152,6 +155,7 @@ func (s *session) connect(wt *waiter) {
 		poke(s.moved) // Apply may have to read what comes of it.
 		s.mu.Unlock()
 		err = w.read(func(r *reply) { s.waiterAnswered(wt, r) })
+		close(w.over)
 		s.mu.Lock()
 	} else {
 		s.barred = time.Now().Add(barredFor)
@@ -172,11 +176,20 @@ const barredFor = time.Second
 func (s *session) open() (*wire, error) {
 	ctx, cancel := context.WithTimeout(s.life, s.opens)
 	defer cancel()
-	c, server, err := s.store.dial(ctx, s.ttl, s.who)
+	c, server, err := s.store.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s.store.wire(ctx, c, server, waiting, s.ttl, s.who)
+	var elsewhere []string
+	err = setUp(ctx, c, append(furnishing(waiting, s.ttl, s.who), s.marker.look(&elsewhere)))
+	if err == nil && !slices.Equal(elsewhere, []string{"f"}) {
+		err = errElsewhere
+	}
+	if err != nil {
+		giveBack(c, server)
+		return nil, err
+	}
+	return s.store.wire(c, server, waiting, s.ttl, s.who)
 }
 
 // gone takes the end of a wait session. What it held is lost, and whom it served
@@ -193,6 +206,7 @@ func (s *session) gone(wt *waiter, err error) {
 	if g := wt.grip; g != nil {
 		s.loseAll(g, fmt.Errorf("%w: %w", errGone, err), wt.next != nil || wt.wire.mute || ended(err) && len(wt.wire.reply.sets) == 0)
 	}
+	s.leave(wt)
 	w := wt.wait
 	if w == nil {
 		return
@@ -290,7 +304,7 @@ func (s *session) comeDown(wt *waiter) {
 	wt.owes = nil
 	wt.pinged = true
 	for _, o := range descent(w) {
-		o.exec(wt.wire, w)
+		o.exec(wt.wire, w, s.marker)
 	}
 	s.dispatch(wt, time.Now())
 }
@@ -311,26 +325,6 @@ func (s *session) descend(wt *waiter) {
 	}
 }
 
-// cancel has the server end the statement of a wait session. The signal may come
-// late and hit a later one, so that every statement has to put up with it; and it
-// may come before the statement has begun, and then has to be sent again.
-func (s *session) cancel(wt *waiter) {
-	if wt.cut {
-		return
-	}
-	wt.cut = true
-	s.extras = append(s.extras, extra{stCancel, appendArray(nil, oidInt4, []int64{wt.wire.pid}), func(rows []int64) {
-		wt.cut = false
-		switch {
-		case !wt.unwanted():
-		case rows == nil:
-			s.rearm(pauseFor) // It may not be allowed.
-		default:
-			s.rearm(cancelEvery)
-		}
-	}})
-}
-
 // unwanted reports whether what a wait session is waiting for is to end.
 func (wt *waiter) unwanted() bool {
 	// It may have ended since, and then has no wait.
@@ -347,17 +341,17 @@ func (s *session) confirm() {
 	if s.confirming {
 		return
 	}
-	var pids []int64
+	var climbers []int64
 	for _, wt := range s.waiters {
 		if w := wt.wait; w != nil && !w.standing && wt.step == climbing && wt.wire.busy {
-			pids = append(pids, wt.wire.pid)
+			climbers = append(climbers, wt.wire.pid)
 		}
 	}
-	if len(pids) == 0 {
+	if len(climbers) == 0 {
 		return
 	}
 	s.confirming = true
-	s.extras = append(s.extras, extra{stStanding, appendArray(nil, oidInt4, pids), func(stand []int64) {
+	s.extras = append(s.extras, extra{stStanding, pids(climbers), func(stand []int64, _ *pgconn.PgError) {
 		for _, wt := range s.waiters {
 			// Where the server does not tell, that is how long it takes.
 			taken := wt.next == nil && time.Since(wt.began) > s.unseen()

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -25,16 +26,24 @@ import (
 // pipeline is divided.
 type wire struct {
 	// Immutable.
-	pid     int64 // of the backend, by its own account
+	pid     int64          // of the backend, by its own account
+	pg      *pgconn.PgConn // what it was; it still knows how to have a statement cancelled
+	pooled  bool           // it leads to a pooler
+	card    string
+	texts   map[string]string // the statements by name
 	conn    net.Conn
 	in      *pgproto3.Frontend
 	patient time.Duration // for a write
+	over    chan struct{} // of a wait session: closed by its reader at the end
 
 	// Guarded by the session's mutex.
 	out  []byte // the pipeline that is being written
 	busy bool   // a pipeline has no answer yet
 	sent time.Time
 	mute bool // nothing of the last pipeline could be sent
+
+	prepared map[string]bool
+	fresh    []string // the statements that the last pipeline prepares
 
 	due atomic.Int32 // ends of transactions that the answer still has to tell
 
@@ -75,17 +84,26 @@ const null = math.MinInt64
 var errHangUp = errors.New("the server closed the connection")
 
 // newWire takes over a connection.
-func newWire(c *pgx.Conn, pid int64, patient time.Duration) (*wire, error) {
+func newWire(c *pgx.Conn, pid int64, pooled bool, patient time.Duration, card string, texts map[string]string) (*wire, error) {
 	h, err := c.PgConn().Hijack()
 	if err != nil {
 		return nil, err
 	}
-	return &wire{pid: pid, conn: h.Conn, in: h.Frontend, patient: patient, reply: reply{rows: make([]int64, 0, 64)}}, nil
+	return &wire{
+		pid: pid, pooled: pooled, pg: c.PgConn(), card: card, texts: texts, conn: h.Conn, in: h.Frontend, patient: patient,
+		over: make(chan struct{}), prepared: make(map[string]bool), reply: reply{rows: make([]int64, 0, 64)},
+	}, nil
 }
 
-// exec appends a prepared statement to the pipeline, with its parameters in the
-// binary format.
+// exec appends a statement to the pipeline, with its parameters in the binary format.
+// It is prepared when it is needed for the first time.
 func (w *wire) exec(statement string, params ...[]byte) {
+	if !w.prepared[statement] {
+		w.prepared[statement] = true
+		w.fresh = append(w.fresh, statement)
+		w.out = appendMessage(w.out, &pgproto3.Close{ObjectType: 'S', Name: statement}) // It may be there, after an error.
+		w.out = appendMessage(w.out, &pgproto3.Parse{Name: statement, Query: w.card + w.texts[statement]})
+	}
 	w.out = appendMessage(w.out, &pgproto3.Bind{
 		PreparedStatement:    statement,
 		ParameterFormatCodes: binaryFormat,
@@ -93,6 +111,18 @@ func (w *wire) exec(statement string, params ...[]byte) {
 		ResultFormatCodes:    binaryFormat,
 	})
 	w.out = appendMessage(w.out, &pgproto3.Execute{})
+}
+
+// answered takes note of an answer. After an error nobody knows which statements are
+// prepared of those that were to be.
+func (w *wire) answered(r *reply) {
+	w.busy = false
+	if r.err != nil {
+		for _, statement := range w.fresh {
+			delete(w.prepared, statement)
+		}
+	}
+	w.fresh = w.fresh[:0]
 }
 
 var binaryFormat = []int16{1}
@@ -115,10 +145,19 @@ func (w *wire) flush(now time.Time) error {
 	return err
 }
 
+// cancel asks the server to end the statement that it is at, over a connection of its
+// own. Unlike a function for that it needs no right, and leaves the other connections
+// alone.
+func (w *wire) cancel(ctx context.Context) error { return w.pg.CancelRequest(ctx) }
+
 // leave sends the pipeline and the end of the connection behind it. read goes on
 // until the server has closed it.
 func (w *wire) leave(now time.Time) {
 	w.divide()
+	if w.pooled { // It may have the connection serve others.
+		w.out = appendMessage(w.out, &pgproto3.Query{String: resetting})
+		w.due.Add(1)
+	}
 	w.out = appendMessage(w.out, &pgproto3.Terminate{})
 	w.busy = true
 	_ = w.conn.SetWriteDeadline(now.Add(w.patient))

@@ -140,6 +140,22 @@ func TestReload(t *testing.T) {
 	}))
 }
 
+func TestDatabasesOfOneServer(t *testing.T) {
+	t.Parallel()
+	s := New(t, quick)
+	ask(t, s, "CREATE TABLE copied (n int); INSERT INTO copied VALUES (1)", "")
+	created := make(chan error)
+	for _, name := range []string{"a", "b"} {
+		go func() { created <- s.CreateDatabase(name) }()
+	}
+	must(t, <-created)
+	must(t, <-created)
+	got, err := s.home.run("psql", "--no-align", "--tuples-only", "--command=SELECT n, current_database() FROM copied", s.DatabaseURL("b"))
+	if err != nil || got != "1|b" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestStandbyFollowsAndIsPromoted(t *testing.T) {
 	t.Parallel()
 	primary := New(t, quick)

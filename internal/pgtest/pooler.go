@@ -110,7 +110,12 @@ func (p *Pooler) Close() error {
 func (p *Pooler) Port() int { return p.port }
 
 // URL is Server.URL through the pooler.
-func (p *Pooler) URL(parameters ...string) string { return databaseURL(parameters, p.port) }
+func (p *Pooler) URL(parameters ...string) string { return p.DatabaseURL(Database, parameters...) }
+
+// DatabaseURL is Server.DatabaseURL through the pooler.
+func (p *Pooler) DatabaseURL(name string, parameters ...string) string {
+	return databaseURL(name, parameters, p.port)
+}
 
 // Log returns the end of what the pooler wrote.
 func (p *Pooler) Log() string { return p.home.tail("log") }

@@ -33,6 +33,8 @@ type Server struct {
 	port int
 	tls  bool
 
+	creating sync.Mutex // held by CreateDatabase: one at a time can copy a database
+
 	mu      sync.Mutex
 	running *daemon // nil when it does not run
 	paused  []int   // its processes while they are stopped

@@ -1,0 +1,64 @@
+package postgres
+
+import (
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A leftover is a wait session whose connection is gone for us, and perhaps not for
+// the server: as long as that has not noticed, it waits there, and may even get the lock.
+// Who waited by it counts as waiting until the server has it no more.
+type leftover struct {
+	pid   int64
+	lock  *lock
+	since time.Time
+}
+
+const (
+	seekEvery = 50 * time.Millisecond // it is looked for leftovers
+	seekTTLs  = 3                     // so many times to live, then they count as gone: whose server never notices has waited for long enough
+)
+
+// leave takes note of the end of a connection that waited at the server.
+func (s *session) leave(wt *waiter) {
+	w := wt.wait
+	if w == nil || wt.wire == nil || !wt.wire.busy || wt.wire.fatal != nil {
+		return // The server has nothing of it, or says itself that it ends it.
+	}
+	w.lock.leftovers++
+	s.leftovers = append(s.leftovers, leftover{wt.wire.pid, w.lock, time.Now()})
+	s.seek(time.Now())
+}
+
+// seek has the holder session look which leftovers the server still has. Every role
+// sees that.
+func (s *session) seek(now time.Time) {
+	switch {
+	case s.seeking || len(s.leftovers) == 0:
+		return
+	case now.Before(s.sought):
+		s.rearm(s.sought.Sub(now))
+		return
+	}
+	s.seeking = true
+	sought := make([]int64, 0, len(s.leftovers))
+	for _, l := range s.leftovers {
+		sought = append(sought, l.pid)
+	}
+	s.extras = append(s.extras, extra{stPresent, pids(sought), func(present []int64, err *pgconn.PgError) {
+		s.seeking, s.sought = false, time.Now().Add(seekEvery)
+		failed := err != nil
+		s.leftovers = slices.DeleteFunc(s.leftovers, func(l leftover) bool {
+			asked := !failed && slices.Contains(sought, l.pid)
+			gone := asked && !slices.Contains(present, l.pid) || time.Since(l.since) > seekTTLs*s.ttl
+			if gone {
+				l.lock.leftovers--
+				s.settle(l.lock)
+			}
+			return gone
+		})
+		s.seek(time.Now())
+	}})
+}
