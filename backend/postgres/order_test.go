@@ -241,7 +241,7 @@ func TestSharesBesideLocksByHand(t *testing.T) {
 	all.Wait()
 	t.Logf("of %d grants clients got %v, and by hand %v", total, shares[:clients], shares[clients:])
 	for i, n := range shares {
-		if n < grants/len(shares)*2/3 {
+		if n < grants/len(shares)/2 {
 			t.Errorf("party %d has %d of %d grants", i, n, total)
 		}
 	}

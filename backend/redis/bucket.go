@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
@@ -66,12 +65,8 @@ func drift(ttl time.Duration) time.Duration { return ttl/100 + 2*time.Millisecon
 func (b *bucket) begin(ctx context.Context) error {
 	s := b.session
 	before := time.Now()
-	why := s.who.Reason
-	if len(why) > 1<<10 {
-		why = strings.ToValidUTF8(why[:1<<10], "")
-	}
 	args := append(sessionScript.args(nil), 1, b.base+"a:"+b.sid, b.base, b.old, b.sid,
-		s.ttl.Milliseconds(), b.horizon.Milliseconds(), 1, formatNumber, s.who.Host, s.who.PID, why, s.channel())
+		s.ttl.Milliseconds(), b.horizon.Milliseconds(), 1, formatNumber, s.who.Host, s.who.PID, brief(s.who.Reason), s.channel())
 	v, err := b.call(ctx, sessionScript, args)
 	if err != nil {
 		return err

@@ -57,9 +57,7 @@ type quorumSession struct {
 var _ backend.Session = (*quorumSession)(nil)
 
 func newQuorumSession(q *quorum, ttl time.Duration, who backend.Party) *quorumSession {
-	if len(who.Reason) > 1<<10 {
-		who.Reason = who.Reason[:1<<10]
-	}
+	who.Reason = brief(who.Reason)
 	s := &quorumSession{
 		quorum:   q,
 		id:       newID(),

@@ -144,3 +144,11 @@ func urlOf(nodes []*node, prefix string) string {
 	}
 	return url
 }
+
+// brief returns a reason that is not too long, of whole characters.
+func brief(reason string) string {
+	if len(reason) <= 1<<10 {
+		return reason
+	}
+	return strings.ToValidUTF8(reason[:1<<10], "")
+}
