@@ -23,14 +23,13 @@ WINDOWS := . ./coordinator ./session ./backend ./backend/memory ./backend/file
 RACE := atexit_sleep_ms=50
 
 # A third of what the tests compute was the collection of garbage that is small.
-export GOGC ?= 800
-export GOMEMLIMIT ?= 500MiB
+export GOGC ?= 400
 
 # How many tests of a package run at a time. Most of them wait for something: there
 # are to be more than processors, and not so many that they wait for one. The packages
 # of the DRIVERS take longest and begin first, with one more beside them than there
 # are processors.
-PARALLEL := 8
+PARALLEL := 6
 
 FUZZTIME := 30s
 BENCH := .

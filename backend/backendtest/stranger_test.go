@@ -386,7 +386,7 @@ func strangerHarness(b bug, unfenced bool) backendtest.Harness {
 			return f
 		},
 		Caps: strangerCaps,
-		TTL:  3 * time.Second, // the race detector is slow on a busy machine
+		TTL:  6 * time.Second, // the race detector is slow on a busy machine
 	}
 }
 
