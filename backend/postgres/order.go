@@ -26,12 +26,13 @@ func climb(w *wait) []order {
 		return []order{takeLock}
 	case w.lock.tickets != nil:
 		return []order{takeGate}
-	case w.lock.id.class == backend.Mutex:
-		return append([]order{takeGate}, ascent(w)...)
-	case w.mode == backend.Exclusive:
-		return append([]order{raiseFlag, takeGate}, ascent(w)...)
 	}
 	return append([]order{takeGate}, ascent(w)...)
+}
+
+// flagged reports whether a flag has to be up before a wait session serves a wait.
+func flagged(w *wait) bool {
+	return w.lock.id.class == backend.RWMutex && w.mode == backend.Exclusive && !w.direct
 }
 
 // ascent is the way from the gate to the lock.
@@ -50,7 +51,7 @@ func descent(w *wait) []order {
 	if w.direct {
 		return nil
 	}
-	if w.lock.id.class == backend.RWMutex && w.mode == backend.Exclusive {
+	if flagged(w) {
 		return []order{giveGate, lowerFlag}
 	}
 	return []order{giveGate}

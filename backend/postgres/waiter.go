@@ -109,7 +109,11 @@ func (s *session) serve(wt *waiter, w *wait) {
 	wt.wait, w.waiter = w, wt
 	w.cover = len(w.claims)
 	w.keep = w.strange || s.affords(w)
-	s.run(wt, climbing, climb(w))
+	if flagged(w) {
+		s.run(wt, climbing, []order{raiseFlag})
+	} else {
+		s.run(wt, climbing, climb(w))
+	}
 	if !w.standing {
 		s.confirm()
 	}
@@ -325,6 +329,16 @@ func (s *session) descend(wt *waiter) {
 	}
 }
 
+// raising reports whether a wait session is at the flag. A reader who looks whether it is
+// up keeps it for a moment, so it may have to wait there, and stands in no queue yet.
+func (wt *waiter) raising() bool {
+	script := wt.script
+	if wt.next != nil {
+		script = wt.next
+	}
+	return len(script) == 1 && script[0] == raiseFlag
+}
+
 // unwanted reports whether what a wait session is waiting for is to end.
 func (wt *waiter) unwanted() bool {
 	// It may have ended since, and then has no wait.
@@ -342,12 +356,17 @@ func (s *session) confirm() {
 		return
 	}
 	var climbers []int64
+	raising := false
 	for _, wt := range s.waiters {
-		if w := wt.wait; w != nil && !w.standing && wt.step == climbing && wt.wire.busy {
+		switch w := wt.wait; {
+		case w == nil || w.standing || wt.step != climbing || !wt.wire.busy:
+		case wt.raising():
+			raising = true
+		default:
 			climbers = append(climbers, wt.wire.pid)
 		}
 	}
-	if len(climbers) == 0 {
+	if len(climbers) == 0 && !raising {
 		return
 	}
 	s.confirming = true
