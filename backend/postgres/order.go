@@ -18,6 +18,9 @@ const (
 	freeAll
 )
 
+// takes reports whether an order may have to wait for a lock.
+func (o order) takes() bool { return o == raiseFlag || o == takeGate || o == takeLock }
+
 // climb returns what a wait session has to do to serve a wait. The last order
 // that may wait long is followed by as little as possible, for others wait.
 func climb(w *wait) []order {

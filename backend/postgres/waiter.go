@@ -57,10 +57,11 @@ const (
 	dead
 )
 
-// run sends a script, or keeps it until the ping that is on its way is back.
+// run sends a script, or keeps it until the ping that is on its way is back. A request to
+// cancel that is on its way could hit what waits for a place, and cost it that.
 func (s *session) run(wt *waiter, st step, script []order) {
 	wt.step = st
-	if wt.wire.busy {
+	if wt.wire.busy || wt.cut.running && script[0].takes() {
 		wt.next = script
 		return
 	}
