@@ -79,6 +79,11 @@ func (s *session) climbed(wt *waiter, r *reply) {
 			s.interrupted(wt, len(r.sets)-1, r.err)
 		case len(w.claims) == 0:
 			s.clear(wt)
+		case wt.raising():
+			s.run(wt, climbing, climb(w))
+			if !w.standing {
+				s.confirm()
+			}
 		case w.mode == backend.Shared && last == 0:
 			s.count(wt)
 		default:
@@ -276,7 +281,7 @@ func (s *session) interrupted(wt *waiter, carried int, err *pgconn.PgError) {
 		return
 	}
 	gate := slices.Index(wt.script, takeGate)
-	if wt.rotate || len(w.claims) == 0 || w.lock.tickets != nil || w.direct || gate >= carried {
+	if wt.rotate || len(w.claims) == 0 || w.lock.tickets != nil || w.direct || wt.raising() || gate >= carried {
 		wt.rotate = false
 		s.clear(wt)
 		return

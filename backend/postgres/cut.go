@@ -7,8 +7,9 @@ import (
 
 // A cut is what is under way to end the statement of a wait session. The request
 // comes to the server on a way of its own: it may be late and hit a later statement, so
-// that every statement has to put up with it, and it may come before the statement has
-// begun, and then has to be sent again.
+// that every statement has to put up with it, and none that takes a place is sent as long
+// as it is on its way. It may also come before the statement has begun, and then has to be
+// sent again.
 type cut struct {
 	running bool      // a request is being sent
 	since   time.Time // when the first was sent for this statement, or zero
@@ -58,8 +59,15 @@ func (s *session) request(wt *waiter) {
 	pause := min(cancelEvery<<min(c.times, 10), cancelMost)
 	c.running, c.due = false, time.Now().Add(pause)
 	c.times++
-	if s.err == nil && wt.unwanted() {
+	switch {
+	case s.err != nil || wt.step == dead:
+	case wt.unwanted():
 		s.rearm(pause)
+	case wt.next != nil && !wt.wire.busy:
+		s.run(wt, wt.step, wt.next)
+		s.confirm()
+		s.pump()
+		poke(s.moved) // Apply may have to read what comes of it.
 	}
 	s.finish()
 }

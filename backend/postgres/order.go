@@ -18,6 +18,9 @@ const (
 	freeAll
 )
 
+// takes reports whether an order may have to wait for a lock.
+func (o order) takes() bool { return o == raiseFlag || o == takeGate || o == takeLock }
+
 // climb returns what a wait session has to do to serve a wait. The last order
 // that may wait long is followed by as little as possible, for others wait.
 func climb(w *wait) []order {
@@ -26,12 +29,13 @@ func climb(w *wait) []order {
 		return []order{takeLock}
 	case w.lock.tickets != nil:
 		return []order{takeGate}
-	case w.lock.id.class == backend.Mutex:
-		return append([]order{takeGate}, ascent(w)...)
-	case w.mode == backend.Exclusive:
-		return append([]order{raiseFlag, takeGate}, ascent(w)...)
 	}
 	return append([]order{takeGate}, ascent(w)...)
+}
+
+// flagged reports whether a flag has to be up before a wait session serves a wait.
+func flagged(w *wait) bool {
+	return w.lock.id.class == backend.RWMutex && w.mode == backend.Exclusive && !w.direct
 }
 
 // ascent is the way from the gate to the lock.
@@ -50,7 +54,7 @@ func descent(w *wait) []order {
 	if w.direct {
 		return nil
 	}
-	if w.lock.id.class == backend.RWMutex && w.mode == backend.Exclusive {
+	if flagged(w) {
 		return []order{giveGate, lowerFlag}
 	}
 	return []order{giveGate}

@@ -59,6 +59,42 @@ func TestClientsAreServedInTheOrderOfTheirArrival(t *testing.T) {
 	}
 }
 
+// Who has to wait for somebody else's look at the flag of writers is not told that he stands
+// in the queue before he does, or it has taken so long that nobody can tell.
+func TestWriterAtTheFlagStandsInNoQueue(t *testing.T) {
+	t.Parallel()
+	muted(t, func(r *rig, st *Store) {
+		for i, url := range []string{"", r.url()} {
+			of := st
+			if url != "" {
+				of = open(r.T, url)
+			}
+			name := fmt.Sprint(i)
+			h := r.acquire(r.client(r.url()).RWMutex(name))
+			hand := r.connect(r.url())
+			r.exec(hand, "SELECT pg_advisory_lock($1)", nameKey(backend.RWMutex, name).derive("writers"))
+			s, err := of.Open(r.ctx, time.Minute, backend.Party{})
+			r.must(err)
+			b := &bare{r, s, 0, make(map[uint64]backend.Op)}
+			x := b.acquire(backend.RWMutex, name)
+			x.Wait = true
+			start := time.Now()
+			b.apply([]backend.Op{x}, backend.Queued)
+			if took := time.Since(start); took < time.Second {
+				r.Errorf("it is told after %v", took)
+			}
+			r.exec(hand, "SELECT pg_advisory_unlock_all()")
+			r.must(h.Release(r.ctx))
+			events, err := b.Recv(r.ctx)
+			r.must(err)
+			if len(events) != 1 || events[0].Kind != backend.EventGranted {
+				r.Errorf("there are events %+v", events)
+			}
+			r.must(b.Close(r.ctx))
+		}
+	})
+}
+
 // A statement that waits has a snapshot, and who builds an index waits for it.
 func TestIndexIsBuiltBesideWaiters(t *testing.T) {
 	r := newRig(t)

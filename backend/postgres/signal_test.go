@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -150,4 +151,42 @@ func TestWaitWhoseConnectionIsGone(t *testing.T) {
 		return false
 	})
 	r.must(h.Release(r.ctx))
+}
+
+// A request to cancel that is slow to come does not hit who waits next on the connection,
+// and cost him his place.
+func TestLateCancelHitsNobodyElse(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other := r.client(r.url())
+	x, y := r.acquire(other.Mutex("x")), r.acquire(other.Mutex("y"))
+	hole := newHole(r)
+	b := r.bare(hole.url(r), time.Minute)
+	first, next := b.acquire(backend.Mutex, "x"), b.acquire(backend.Mutex, "y")
+	first.Wait, next.Wait = true, true
+	b.apply([]backend.Op{first}, backend.Queued)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // It takes the request and does nothing.
+	r.must(err)
+	defer func() { _ = silent.Close() }()
+	hole.mu.Lock()
+	hole.server = silent.Addr().String()
+	hole.mu.Unlock()
+	start := time.Now()
+	b.apply([]backend.Op{b.release(first)}, backend.Unknown)
+	r.must(x.Release(r.ctx))
+	r.until("the wait is over", func() bool {
+		results, _, err := b.Apply(r.ctx, []backend.Op{b.release(first)})
+		r.must(err)
+		return results[0].State == backend.Released
+	})
+	b.apply([]backend.Op{next}, backend.Queued)
+	if took := time.Since(start); took < 2*time.Second { // That long the request is waited for.
+		t.Errorf("who waits next is in the queue after %v", took)
+	}
+	r.must(y.Release(r.ctx))
+	events, err := b.Recv(r.ctx)
+	r.must(err)
+	if len(events) != 1 || events[0].Kind != backend.EventGranted {
+		t.Errorf("there are events %+v", events)
+	}
 }

@@ -57,10 +57,11 @@ const (
 	dead
 )
 
-// run sends a script, or keeps it until the ping that is on its way is back.
+// run sends a script, or keeps it until the ping that is on its way is back. A request to
+// cancel that is on its way could hit what waits for a place, and cost it that.
 func (s *session) run(wt *waiter, st step, script []order) {
 	wt.step = st
-	if wt.wire.busy {
+	if wt.wire.busy || wt.cut.running && script[0].takes() {
 		wt.next = script
 		return
 	}
@@ -109,7 +110,11 @@ func (s *session) serve(wt *waiter, w *wait) {
 	wt.wait, w.waiter = w, wt
 	w.cover = len(w.claims)
 	w.keep = w.strange || s.affords(w)
-	s.run(wt, climbing, climb(w))
+	if flagged(w) {
+		s.run(wt, climbing, []order{raiseFlag})
+	} else {
+		s.run(wt, climbing, climb(w))
+	}
 	if !w.standing {
 		s.confirm()
 	}
@@ -325,6 +330,16 @@ func (s *session) descend(wt *waiter) {
 	}
 }
 
+// raising reports whether a wait session is at the flag. A reader who looks whether it is
+// up keeps it for a moment, so it may have to wait there, and stands in no queue yet.
+func (wt *waiter) raising() bool {
+	script := wt.script
+	if wt.next != nil {
+		script = wt.next
+	}
+	return len(script) == 1 && script[0] == raiseFlag
+}
+
 // unwanted reports whether what a wait session is waiting for is to end.
 func (wt *waiter) unwanted() bool {
 	// It may have ended since, and then has no wait.
@@ -342,12 +357,17 @@ func (s *session) confirm() {
 		return
 	}
 	var climbers []int64
+	raising := false
 	for _, wt := range s.waiters {
-		if w := wt.wait; w != nil && !w.standing && wt.step == climbing && wt.wire.busy {
+		switch w := wt.wait; {
+		case w == nil || w.standing || wt.step != climbing || !wt.wire.busy:
+		case wt.raising():
+			raising = true
+		default:
 			climbers = append(climbers, wt.wire.pid)
 		}
 	}
-	if len(climbers) == 0 {
+	if len(climbers) == 0 && !raising {
 		return
 	}
 	s.confirming = true

@@ -33,9 +33,25 @@ func (p *postgres) Start(_ context.Context, s Setup) error {
 	if p.server, err = pgtest.Start(p.config()); err != nil {
 		return err
 	}
+	if _, err = p.server.SQL(roles); err != nil {
+		return err
+	}
 	p.network, err = newNetwork(s.Slots, []string{p.addr()})
 	return err
 }
+
+// mute is whom half of the workers log in as. Their sessions are another role than that,
+// so they may not signal each other, nor see what the others do.
+const mute = "mute"
+
+const roles = `CREATE SCHEMA dlock;
+CREATE SEQUENCE dlock.token CACHE 1 MAXVALUE 2251799813685247;
+CREATE ROLE ` + mute + ` LOGIN PASSWORD '` + pgtest.Password + `';
+CREATE ROLE another;
+GRANT another TO ` + mute + `;
+ALTER ROLE ` + mute + ` SET role = another;
+GRANT USAGE ON SCHEMA dlock TO another;
+GRANT USAGE, UPDATE ON SEQUENCE dlock.token TO another`
 
 func (p *postgres) config() pgtest.Config {
 	return pgtest.Config{Settings: map[string]string{
@@ -74,6 +90,9 @@ func (p *postgres) URL(slot int) string {
 		panic(err)
 	}
 	u.Host = p.network.addrs(slot)[0]
+	if slot%2 == 1 {
+		u.User = url.UserPassword(mute, pgtest.Password)
+	}
 	if n := p.connections(); n != usualConnections {
 		q := u.Query()
 		q.Set("dlock_connections", strconv.Itoa(n))
@@ -135,6 +154,7 @@ func (p *postgres) Faults(ttl time.Duration) []fault.Kind {
 			return p.server.Restart()
 		}),
 		server("fail over", ttl, free, p.failOver),
+		server("lock the sequence", 0, free, p.lockSequence),
 	}, p.network.faults(ttl, 250*time.Millisecond, free)...)
 }
 
@@ -175,6 +195,12 @@ func (p *postgres) stopBackend(ctx context.Context, x *fault.Injection) error {
 	x.Wait(ctx, x.Stretch(0.5, 2))
 	_ = syscall.Kill(pid, syscall.SIGCONT)
 	return nil
+}
+
+// lockSequence changes the sequence in a transaction that takes its time.
+func (p *postgres) lockSequence(_ context.Context, x *fault.Injection) error {
+	_, err := p.server.SQL(fmt.Sprintf("BEGIN; ALTER SEQUENCE dlock.token OWNED BY NONE; SELECT pg_sleep(%f); COMMIT", x.Stretch(0.5, 2).Seconds()))
+	return err
 }
 
 // failOver kills the primary and makes one of a standby that has followed it.
