@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,6 +80,48 @@ func TestOpenTellsWhatItWaitsFor(t *testing.T) {
 		}
 		for _, s := range d.servers {
 			s.Resume()
+		}
+	})
+}
+
+// TestOpenEndsWhileItConnects ends the context of Open just before a connection is made,
+// to a server that hangs.
+func TestOpenEndsWhileItConnects(t *testing.T) {
+	t.Parallel()
+	onAll(t, func(t *testing.T, d deployment) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		var dials atomic.Int32
+		dial := func(_ context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).Dial(network, addr)
+			if int(dials.Add(1)) > len(d.servers) { // It is that of a subscription.
+				for _, s := range d.servers {
+					s.Pause()
+				}
+				cancel()
+				<-ended
+			}
+			return conn, err
+		}
+		defer func() {
+			for _, s := range d.servers {
+				s.Resume()
+			}
+		}()
+		context.AfterFunc(ctx, func() { time.AfterFunc(100*time.Millisecond, func() { close(ended) }) })
+		opened := make(chan error, 1)
+		st := d.store(t, client.UniversalOptions{Dialer: dial})
+		go func() {
+			_, err := st.Open(ctx, time.Minute, backend.Party{})
+			opened <- err
+		}()
+		select {
+		case err := <-opened:
+			if err == nil {
+				t.Error("opened")
+			}
+		case <-time.After(patience):
+			t.Error("Open does not return")
 		}
 	})
 }

@@ -57,7 +57,7 @@ var _ backend.Session = (*session)(nil)
 // begin connects and makes sure that the server is fit. Nothing but ctx bounds it.
 func (s *session) begin(ctx context.Context) error {
 	s.wire.open()
-	defer context.AfterFunc(ctx, s.wire.cut)()
+	defer s.wire.cutAfter(ctx)()
 	if err := fit(ctx, s.client); err != nil {
 		return s.failed(ctx, "asking the server what it is", err)
 	}
@@ -254,7 +254,7 @@ func unsubscribe(sub *redis.PubSub, closed chan<- struct{}) {
 
 // giveBack releases all that the session has, unless ctx has ended.
 func (s *session) giveBack(ctx context.Context) error {
-	defer context.AfterFunc(ctx, s.wire.cut)()
+	defer s.wire.cutAfter(ctx)()
 	for _, b := range s.buckets {
 		if b == nil {
 			continue

@@ -165,6 +165,27 @@ func (w *wire) cut() {
 	}
 }
 
+// cutAfter cuts from the end of ctx on until stop is called, again and again: a
+// connection may be made just then, and it would be without time limits while the
+// session is being opened.
+func (w *wire) cutAfter(ctx context.Context) (stop func()) {
+	over := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		for {
+			w.cut()
+			select {
+			case <-over:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	})
+	return func() {
+		unhook()
+		close(over)
+	}
+}
+
 func (c *wireConn) Close() error {
 	c.wire.mu.Lock()
 	delete(c.wire.conns, c)
