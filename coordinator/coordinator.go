@@ -23,7 +23,7 @@ const (
 	patience = 5 * time.Second
 	// orderly is how long Close waits beyond its ctx for goroutines that are ending,
 	// and Open for the reason why it did not succeed in time.
-	orderly = 20 * time.Millisecond
+	orderly = 100 * time.Millisecond
 )
 
 // Config is what a coordinator needs to know.

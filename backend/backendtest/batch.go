@@ -90,6 +90,7 @@ func checkBatchNames(f *fixture) {
 func checkBatchLarge(f *fixture) {
 	const pairs = 10_000
 	f.TTL *= 6 // It is not about how fast that is.
+	f.Patience *= 4
 	a, b := f.peer(), f.peer()
 	kept := a.take(mutex("kept"))
 	ops := make([]backend.Op, 0, 2*pairs)
