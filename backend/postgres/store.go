@@ -199,15 +199,29 @@ func (st *Store) checkPooler(ctx context.Context, c *pgx.Conn) error {
 const protocolViolation = "08P01"
 
 func (st *Store) compareBackends(ctx context.Context, c, other *pgx.Conn) error {
-	const rounds = 3
-	var first int64
-	for range rounds {
-		before, err := backendOf(ctx, c)
+	// Some rounds are passed by chance where others keep the pooler busy.
+	const rounds = 6
+	backends := make(map[*pgx.Conn]int64)
+	kept := func(conn *pgx.Conn) error {
+		pid, err := backendOf(ctx, conn)
 		if err != nil {
 			return err
 		}
-		if first == 0 {
-			first = before
+		if backends[conn] == 0 {
+			backends[conn] = pid
+		}
+		if pid != backends[conn] || backends[c] == backends[other] {
+			return errPooler // c might have to wait for the end of a transaction
+		}
+		return nil
+	}
+	for range rounds {
+		// The backend that was free last is what a pooler takes next, so c is given that
+		// of other where both have none of their own.
+		for _, conn := range []*pgx.Conn{other, c} {
+			if err := kept(conn); err != nil {
+				return err
+			}
 		}
 		tx, err := other.Begin(ctx)
 		if sqlState(err) == protocolViolation {
@@ -216,22 +230,13 @@ func (st *Store) compareBackends(ctx context.Context, c, other *pgx.Conn) error 
 		if err != nil {
 			return err
 		}
-		beside, err := backendOf(ctx, other)
-		if err != nil {
-			return err
-		}
-		if before != first || beside == before {
-			return errPooler // c might have to wait for the end of the transaction
-		}
-		after, err := backendOf(ctx, c)
-		if err != nil {
-			return err
+		for _, conn := range []*pgx.Conn{other, c} {
+			if err := kept(conn); err != nil {
+				return err
+			}
 		}
 		if err := tx.Rollback(ctx); err != nil {
 			return err
-		}
-		if after != before {
-			return errPooler
 		}
 	}
 	return nil
