@@ -69,7 +69,7 @@ staticcheck: ## run staticcheck
 
 .PHONY: race
 race: ## run the tests under the race detector, and name the slowest
-	CGO_ENABLED=1 GORACE="$(RACE) $$GORACE" go run ./internal/slowest -race -count 1 -p 3 -parallel $(PARALLEL) $(DRIVERS:%=./backend/%) ./...
+	CGO_ENABLED=1 GORACE="$(RACE) $$GORACE" go run ./internal/gotest -race -count 1 -p 3 -parallel $(PARALLEL) $(DRIVERS:%=./backend/%) ./...
 
 .PHONY: soak
 soak: needs ## run the tests of the DRIVERS, memory and file with COUNT seeds from SEED on, with all that takes long

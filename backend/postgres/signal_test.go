@@ -108,7 +108,8 @@ func TestWaitsEndForWhoMaySignalNobody(t *testing.T) {
 		r.waiters(0)
 		r.must(h.Release(r.ctx))
 		for line := range strings.Lines(r.server.Log()) {
-			if strings.Contains(line, "ERROR") && !strings.Contains(line, "canceling statement") && strings.Contains(line, "dlock") {
+			ours := strings.Contains(line, "] "+r.database+" dlock")
+			if ours && strings.Contains(line, "ERROR") && !strings.Contains(line, "canceling statement") {
 				r.Error(line)
 			}
 		}

@@ -84,7 +84,7 @@ func (s *Server) configure(config Config) error {
 		"listen_addresses":        "127.0.0.1",
 		"port":                    strconv.Itoa(s.port),
 		"unix_socket_directories": s.home.dir,
-		"log_line_prefix":         "%m [%p] %a ",
+		"log_line_prefix":         "%m [%p] %d %a ",
 	}
 	if config.TLS {
 		certificate, key, err := selfSigned()

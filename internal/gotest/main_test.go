@@ -38,6 +38,39 @@ func TestPanic(t *testing.T) { t.Log("before"); panic("a pity") }
 func TestNothing(t *testing.T) {}
 `,
 	"none/none.go": "package none\n",
+	"flaky/flaky_test.go": `package flaky
+import ("os"; "testing")
+func TestParts(t *testing.T) {
+	t.Run("first (1/2)", func(t *testing.T) {
+		if err := os.Mkdir("been", 0o777); err == nil { t.Fatal("not yet") }
+	})
+	t.Run("second", func(t *testing.T) {})
+}
+`,
+	"racy/racy_test.go": `package racy
+import ("os"; "testing")
+func TestRace(t *testing.T) {
+	if err := os.Mkdir("been", 0o777); err == nil { t.Fatal("WARNING: DATA RACE") }
+}
+`,
+	"left/left_test.go": `package left
+import ("os"; "testing")
+func TestNothing(t *testing.T) {}
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := os.Mkdir("been", 0o777); err == nil { code = 1 }
+	os.Exit(code)
+}
+`,
+	"many/many_test.go": `package many
+import ("os"; "testing")
+func TestMany(t *testing.T) {
+	err := os.Mkdir("been", 0o777)
+	for _, name := range []string{"1", "2", "3", "4", "5"} {
+		t.Run(name, func(t *testing.T) { if err == nil { t.Fatal("not yet") } })
+	}
+}
+`,
 }
 
 func TestRun(t *testing.T) {
@@ -79,6 +112,20 @@ func TestRun(t *testing.T) {
 			shown: []string{"undefined: testing", "FAIL\texample.org/m/worst [build failed]", "ok  \texample.org/m/good\t"},
 		},
 		{pkgs: []string{"-no-such-flag"}, code: 2},
+		{
+			pkgs:   []string{"./flaky", "./good"},
+			shown:  []string{"not yet", "FAIL\texample.org/m/flaky", "Again, 3 times by itself: example.org/m/flaky TestParts/first_(1/2)\n", "FLAKY", "The slowest tests:"},
+			hidden: []string{"itself: example.org/m/flaky TestParts\n"},
+		},
+		{
+			pkgs:   []string{"./bad"},
+			code:   1,
+			shown:  []string{"Again, 3 times by itself: example.org/m/bad TestBad/part\n", "three"},
+			hidden: []string{"FLAKY"},
+		},
+		{pkgs: []string{"./racy"}, code: 1, hidden: []string{"Again"}},
+		{pkgs: []string{"./left"}, code: 1, hidden: []string{"Again"}},
+		{pkgs: []string{"./many"}, code: 1, hidden: []string{"Again"}},
 	} {
 		var out, complaints bytes.Buffer
 		code, err := run(test.pkgs, &out, &complaints)

@@ -1,5 +1,10 @@
-// Command slowest runs go test with its arguments, shows what go test shows, and
-// says at the end which tests took longest.
+// Command gotest runs go test with its arguments, shows what go test shows, and says
+// at the end which tests took longest.
+//
+// A few tests that failed beside others run again by themselves, several times. When
+// they pass each time they are named as flaky, and do not fail the run: a machine was
+// too busy for them. Nothing excuses a data race, a panic, or a package whose failure
+// is not that of a test.
 package main
 
 import (
@@ -22,7 +27,7 @@ func main() {
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 	code, err := run(os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "slowest:", err)
+		fmt.Fprintln(os.Stderr, "gotest:", err)
 	}
 	os.Exit(code)
 }
@@ -30,6 +35,30 @@ func main() {
 // run runs go test with args and returns its exit code. An error is about running it
 // and not about the tests.
 func run(args []string, stdout, stderr io.Writer) (code int, err error) {
+	s := newSession(stdout)
+	code, err = s.run(args, stderr)
+	if s.end(listed); code == 0 || err != nil {
+		return code, err
+	}
+	again := s.again()
+	for _, t := range again {
+		s.show(fmt.Sprintf("\nAgain, %d times by itself: %s %s\n", repeats, t.pkg.name, t.name))
+		if code, err := newSession(stdout).run(t.alone(args), stderr); code != 0 || err != nil {
+			return code, err
+		}
+	}
+	if len(again) == 0 {
+		return code, nil
+	}
+	s.show("\nFLAKY, as they failed beside others and not by themselves:\n")
+	for _, t := range again {
+		s.show(fmt.Sprintf("  %s %s\n", t.pkg.name, t.name))
+	}
+	return 0, nil
+}
+
+// run tells a session all about one go test.
+func (s *session) run(args []string, stderr io.Writer) (code int, err error) {
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = stderr
 	events, err := cmd.StdoutPipe()
@@ -39,10 +68,8 @@ func run(args []string, stdout, stderr io.Writer) (code int, err error) {
 	if err := cmd.Start(); err != nil {
 		return 1, err
 	}
-	s := newSession(stdout)
 	unread := read(events, s)
 	_ = cmd.Wait() // its state says more
-	s.end(listed)
 	if code = cmd.ProcessState.ExitCode(); code < 0 {
 		code = 1 // ended by a signal
 	}

@@ -22,6 +22,8 @@ type session struct {
 	out      io.Writer
 	packages map[string]*pkg // those that have not ended
 	over     []*test         // of those that have
+	failed   []*pkg
+	broken   bool // something failed, or was shown, that is about no test
 }
 
 // A pkg is a package that is tested.
@@ -41,6 +43,7 @@ func (s *session) show(text string) { io.WriteString(s.out, text) }
 // note takes note of an event.
 func (s *session) note(e event) {
 	if e.Package == "" { // it is about building one
+		s.broken = s.broken || e.Action == "build-fail"
 		s.show(e.Output)
 		return
 	}
@@ -72,6 +75,7 @@ func (s *session) close(p *pkg, failed bool) {
 		}
 		return
 	}
+	s.failed = append(s.failed, p)
 	for _, t := range p.order {
 		if t.telling() {
 			s.show(t.text())
@@ -84,6 +88,7 @@ func (s *session) close(p *pkg, failed bool) {
 func (s *session) end(n int) {
 	for _, p := range s.packages {
 		s.close(p, true)
+		s.broken = true
 		s.show(fmt.Sprintf("FAIL\t%s\t[not ended]\n", p.name))
 	}
 	all := slices.SortedStableFunc(slices.Values(s.over), func(a, b *test) int { return int(b.own() - a.own()) })
