@@ -134,7 +134,7 @@ func checkDeadWaiters(f *fixture) {
 			if f.Caps.Queue {
 				for order[0] != c {
 					if alive[order[0]] {
-						f.Fatal("who died in the queue changed the order of the others")
+						f.Fatalf("who died in the queue changed the order of the others: %v was granted before %v", c, order[0])
 					}
 					order = order[1:]
 				}
