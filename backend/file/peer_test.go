@@ -26,6 +26,7 @@ type peer struct {
 	owners  atomic.Uint64
 	wg      sync.WaitGroup
 	ending  chan struct{} // closed by close
+	notices chan error    // from recv
 
 	applying sync.Mutex // Apply comes from one goroutine at a time
 
@@ -52,6 +53,7 @@ func connect(b backend.Backend) (*peer, error) {
 	p := &peer{
 		session: s,
 		ending:  make(chan struct{}),
+		notices: make(chan error, 8),
 		turns:   make(map[uint64]chan struct{}),
 		lost:    make(map[uint64]chan struct{}),
 	}
@@ -89,6 +91,8 @@ func (p *peer) recv() {
 					default:
 					}
 				}
+			case backend.EventNotice:
+				p.notices <- e.Err
 			case backend.EventLost:
 				if c := p.lost[e.Owner]; c != nil && e.Err != nil {
 					select {

@@ -179,6 +179,9 @@ func (s *session) attend(path string, what attention, about subject) (watch, boo
 	w, ok := s.watch.add(path, what)
 	if ok {
 		s.subjects[w] = about
+	} else if why := s.watch.lack(); why != nil {
+		s.pending = append(s.pending, backend.Event{Kind: backend.EventNotice, Err: why})
+		s.hurry()
 	}
 	return w, ok
 }

@@ -39,8 +39,8 @@
 //
 // On Linux waiters are told when it is their turn, by inotify. A session has an instance
 // of it once it has waited, of which a user has 128 at a time as a rule
-// (fs.inotify.max_user_instances); where there is none left, or no watch, that is logged
-// by [slog.Default], once for a process, and waiters poll. Before that, and in any case
+// (fs.inotify.max_user_instances); where there is none left, or no watch, the client
+// logs that once, and waiters poll. Before that, and in any case
 // elsewhere, the loss of a hold is found out by heartbeats. Elsewhere they find out by polling,
 // at first each millisecond and at last ten times a second; [backend.Caps].Notify
 // is false. On macOS and FreeBSD rings by kqueue are to hasten that, but have not

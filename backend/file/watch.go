@@ -16,6 +16,9 @@ type watcher interface {
 	// then has to look for itself. Where what the system has of watchers is scarce,
 	// the first of writers is what the watcher begins with: before that nobody waits.
 	add(path string, what attention) (watch, bool)
+	// lack returns what the system has run out of, so that add cannot watch, if it was
+	// not told before.
+	lack() error
 	// remove ends a watch. Notices of it that are under way still arrive.
 	remove(watch)
 	// until makes the current call of wait, or else the next, return at t; it
@@ -77,6 +80,7 @@ type poller struct {
 func newPoller() *poller { return &poller{wake: make(chan struct{}, 1)} }
 
 func (*poller) add(string, attention) (watch, bool) { return 0, false }
+func (*poller) lack() error                         { return nil }
 func (*poller) remove(watch)                        {}
 func (*poller) exact() bool                         { return false }
 

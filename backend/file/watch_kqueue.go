@@ -51,6 +51,8 @@ type kqueue struct {
 
 func (*kqueue) exact() bool { return false }
 
+func (*kqueue) lack() error { return nil }
+
 func (w *kqueue) add(path string, what attention) (watch, bool) {
 	if what != writers {
 		return 0, false

@@ -3,9 +3,8 @@ package file
 import (
 	"encoding/binary"
 	"errors"
-	"log/slog"
+	"fmt"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +30,8 @@ type inotify struct {
 	*poller
 	file atomic.Pointer[os.File] // set once, by add
 	fd   int                     // of file, whose Fd method would make it blocking
+	// What there was none left of, and whether that was told.
+	lacks struct{ instances, watches shortage }
 
 	// Owned by wait.
 	buf     [4096]byte // many events: those of files bear no names
@@ -39,16 +40,33 @@ type inotify struct {
 
 func (w *inotify) exact() bool { return w.file.Load() != nil }
 
-// scarce says once in the life of a process that something has run out.
-var scarce struct{ instances, watches sync.Once }
+// A shortage is one of something that the system has few of.
+type shortage struct {
+	why  error
+	told bool
+}
+
+// take returns why there is a shortage when it is first asked.
+func (s *shortage) take() error {
+	if s.told || s.why == nil {
+		return nil
+	}
+	s.told = true
+	return s.why
+}
+
+func (w *inotify) lack() error {
+	if why := w.lacks.instances.take(); why != nil {
+		return why
+	}
+	return w.lacks.watches.take()
+}
 
 // begin makes the watcher one. It is tried again for everybody who waits.
 func (w *inotify) begin() bool {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
-		scarce.instances.Do(func() {
-			slog.Warn("dlock: no inotify instance left: who waits for a lock in a directory polls, which takes longer (see fs.inotify.max_user_instances)", "error", err)
-		})
+		w.lacks.instances.why = fmt.Errorf("no inotify instance is left: whoever waits polls, which takes longer (see fs.inotify.max_user_instances): %w", err)
 		return false
 	}
 	w.fd = fd
@@ -78,9 +96,7 @@ func (w *inotify) add(path string, what attention) (watch, bool) {
 			return watch(wd), true
 		case unix.EINTR:
 		case unix.ENOSPC, unix.ENOMEM:
-			scarce.watches.Do(func() {
-				slog.Warn("dlock: no inotify watch left: who waits for a lock in a directory polls, which takes longer (see fs.inotify.max_user_watches)", "error", err)
-			})
+			w.lacks.watches.why = fmt.Errorf("no inotify watch is left: whoever waits polls, which takes longer (see fs.inotify.max_user_watches): %w", err)
 			return 0, false
 		default:
 			return 0, false
