@@ -118,6 +118,7 @@ type server struct {
 	version  int
 	pid      int64
 	activity int    // bytes that pg_stat_activity shows of a statement
+	room     int64  // entries of the table of locks
 	found    *found // the sequence, or nil
 	refused  error  // why it could not be looked for
 }
@@ -139,7 +140,7 @@ func (st *Store) dial(ctx context.Context) (*pgx.Conn, server, error) {
 
 // introduction asks a server what it is. Its answer is taken as text, because the
 // connection may have settings with which pgx does not work.
-const introduction = "select current_setting('server_version_num'), pg_is_in_recovery()::int, pg_backend_pid(), coalesce(pg_size_bytes(current_setting('track_activity_query_size', true)), 1024)"
+const introduction = "select current_setting('server_version_num'), pg_is_in_recovery()::int, pg_backend_pid(), coalesce(pg_size_bytes(current_setting('track_activity_query_size', true)), 1024), current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint)"
 
 // greet learns what a connection leads to.
 func (st *Store) greet(ctx context.Context, c *pgx.Conn) (s server, err error) {
@@ -149,7 +150,7 @@ func (st *Store) greet(ctx context.Context, c *pgx.Conn) (s server, err error) {
 	}
 	var standby int
 	row := string(bytes.Join(answers[0].Rows[0], []byte(" ")))
-	if _, err := fmt.Sscan(row, &s.version, &standby, &s.pid, &s.activity); err != nil {
+	if _, err := fmt.Sscan(row, &s.version, &standby, &s.pid, &s.activity, &s.room); err != nil {
 		return s, fmt.Errorf("the server introduces itself with %q: %w", row, err)
 	}
 	switch {
@@ -163,6 +164,15 @@ func (st *Store) greet(ctx context.Context, c *pgx.Conn) (s server, err error) {
 		s.found, err = st.parseFound(answers[1].Rows[0])
 	}
 	return s, err
+}
+
+// cramped returns what there is to say about the server's room for as many locks as a
+// client may have, or nil: all who use the server share it.
+func (s *server) cramped(locks int) error {
+	if int64(locks) <= s.room/4 {
+		return nil
+	}
+	return fmt.Errorf("the client may have %d locks, which is more than a quarter of the server's room for %d: allow it fewer (dlock_locks), or raise max_locks_per_transaction", locks, s.room)
 }
 
 // errStandby says that a server does not do, now.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock"
+	"github.com/dlock-go/dlock/backend"
 )
 
 func TestThousandsOfGoroutinesShareFewConnections(t *testing.T) {
@@ -103,6 +104,37 @@ func TestThousandLocksOnOneConnection(t *testing.T) {
 	r.must(r.acquire(c.Mutex("one more")).Release(r.ctx))
 	for _, h := range holds[1:] {
 		r.must(h.Release(r.ctx))
+	}
+}
+
+// A client that may take more than its part of the server's table of locks says so.
+func TestRoomForLocks(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	room := ask[int](r, r.watch, "SELECT current_setting('max_locks_per_transaction')::int * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)")
+	notice := func(locks int) (text string) {
+		b := r.bare(r.url(), 10*time.Second, WithMaxLocks(locks))
+		defer func() { r.must(b.Close(r.ctx)) }()
+		held, x := b.acquire(backend.Mutex, "x"), b.acquire(backend.Mutex, "x")
+		x.Wait = true
+		b.apply([]backend.Op{held, x}, backend.Granted, backend.Queued)
+		b.apply([]backend.Op{b.release(held)}, backend.Released)
+		for {
+			events, err := b.Recv(r.ctx)
+			r.must(err)
+			for _, e := range events {
+				if e.Kind != backend.EventNotice {
+					return text // It comes before the end of the wait.
+				}
+				text += e.Err.Error()
+			}
+		}
+	}
+	if text := notice(room/4 + 1); !strings.Contains(text, fmt.Sprint(room)) || strings.Count(text, "max_locks_per_transaction") != 1 {
+		t.Errorf("said of too many: %q", text)
+	}
+	if text := notice(room / 4); text != "" {
+		t.Errorf("said of what there is room for: %q", text)
 	}
 }
 

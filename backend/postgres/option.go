@@ -54,8 +54,8 @@ func WithConnections(n int) Option {
 // WithMaxLocks sets how many locks a client may hold or await at the same time.
 // They live in a table of the server's shared memory that all sessions have in
 // common, of max_locks_per_transaction * (max_connections +
-// max_prepared_transactions) entries, and when that is full nobody can work. The
-// default is 1000.
+// max_prepared_transactions) entries, and when that is full nobody can work: a client
+// that may have more than a quarter of it warns. The default is 1000.
 func WithMaxLocks(n int) Option {
 	return func(c *config) error {
 		if n < 1 {

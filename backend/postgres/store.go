@@ -130,7 +130,13 @@ func (st *Store) open(ctx context.Context, ttl time.Duration, who backend.Party)
 	if err != nil {
 		return nil, err
 	}
-	return newSession(st, ttl, who, w, m, time.Since(begun)), nil
+	session := newSession(st, ttl, who, w, m, time.Since(begun))
+	if why := server.cramped(st.config.locks); why != nil {
+		session.mu.Lock()
+		defer session.mu.Unlock()
+		session.send(backend.Event{Kind: backend.EventNotice, Err: why})
+	}
+	return session, nil
 }
 
 // prepare makes a holder session of a connection, and returns its marker. When all is
