@@ -68,11 +68,11 @@ func TestOpenTellsWhatItWaitsFor(t *testing.T) {
 		for _, s := range d.servers {
 			s.Pause()
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
 		_, err := st.Open(ctx, 50*time.Millisecond, backend.Party{})
-		if took := time.Since(began); took < 200*time.Millisecond || took > 5*time.Second {
+		if took := time.Since(began); took < time.Second || took > 5*time.Second {
 			t.Errorf("it took %v", took)
 		}
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "asking the server") && !strings.Contains(err.Error(), "subscribing") {
