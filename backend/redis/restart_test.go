@@ -369,6 +369,10 @@ func TestSentinelSplitIsNoticed(t *testing.T) {
 	}
 	noticed(t, session(t, st, time.Minute), "min-replicas-to-write")
 	do(t, trio.Master, "CONFIG", "SET", "min-replicas-to-write", "1")
+	until(t, "the replica counts", func() bool {
+		info, err := trio.Master.Info()
+		return err == nil && info["min_slaves_good_slaves"] == "1"
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if events, err := session(t, st, time.Minute).Recv(ctx); !errors.Is(err, context.DeadlineExceeded) {
