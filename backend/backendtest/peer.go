@@ -13,7 +13,7 @@ import (
 
 // A peer is one session, and does what the contract asks of whoever has one: it
 // calls Apply and Recv from one goroutine each, keeps the leases alive, sends
-// again what is Unknown, and what an event says to apply again. It fails the test
+// again what is Unknown or refused for now, and what an event says to apply again. It fails the test
 // when an answer or an event breaks the contract, whatever the check is about.
 type peer struct {
 	// Immutable.
@@ -235,7 +235,7 @@ func (p *peer) apply(ops []backend.Op) ([]backend.Result, error) {
 		unknown := unanswered[:0]
 		for j, i := range unanswered {
 			results[i] = got[j]
-			if got[j].State == backend.Unknown {
+			if got[j].State == backend.Unknown || got[j].State == backend.Refused {
 				unknown = append(unknown, i)
 				p.resent.Add(1)
 			} else {
@@ -252,7 +252,7 @@ func (p *peer) apply(ops []backend.Op) ([]backend.Result, error) {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%d ops are still Unknown", len(unknown))
+			return nil, fmt.Errorf("%d ops have no answer still, the last for %v", len(unknown), results[unknown[0]].Err)
 		}
 	}
 }
