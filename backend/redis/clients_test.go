@@ -23,7 +23,7 @@ func TestClients(t *testing.T) {
 		dlocktest.Run(t, dlocktest.Harness{
 			Backend: func(*testing.T) backend.Backend { return redis.New(c) },
 			URL:     "redis://" + s.Addr(),
-			TTL:     time.Second,
+			TTL:     2 * time.Second,
 		})
 	})
 	t.Run("cluster", func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestClients(t *testing.T) {
 		dlocktest.Run(t, dlocktest.Harness{
 			Backend: func(*testing.T) backend.Backend { return redis.New(c) },
 			URL:     "redis+cluster://" + strings.Join(cluster.Addrs(), ","),
-			TTL:     time.Second,
+			TTL:     2 * time.Second,
 		})
 	})
 }

@@ -131,7 +131,7 @@ func TestOpenEndsWhileItConnects(t *testing.T) {
 func TestSlowLinkServes(t *testing.T) {
 	t.Parallel()
 	onAll(t, func(t *testing.T, d deployment) {
-		const ttl = 3 * time.Second
+		const ttl = 5 * time.Second
 		s := session(t, d.store(t, client.UniversalOptions{Dialer: slowLink{ttl / 5}.dial}), ttl)
 		op := mutexOp(1, "n")
 		granted(t, s, op)
