@@ -182,6 +182,18 @@ func (h *hole) swallowNext(n int) {
 	h.next = n
 }
 
+// swallowedLast reports whether the last connection is swallowed.
+func (h *hole) swallowedLast() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-h.pipes[len(h.pipes)-1].swallowed:
+		return true
+	default:
+		return false
+	}
+}
+
 func (h *hole) opened() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -243,7 +255,7 @@ func TestBlackHoleWhileConnecting(t *testing.T) {
 		opened := hole.opened()
 		granted := r.acquiring(c.Mutex("x"))
 		r.until("a connection is being opened", func() bool { return hole.opened() > opened })
-		time.Sleep(100 * time.Millisecond) // It is as far as it gets.
+		r.until("it is as far as it gets", func() bool { return hole.swallowedLast() || r.waiting() == 1 })
 		r.must(h.Release(r.ctx))
 		r.must(comes(r, "grant", granted).Release(r.ctx))
 		r.must(c.Close(r.ctx))

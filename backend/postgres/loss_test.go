@@ -17,11 +17,12 @@ import (
 func TestShortPauseOfTheServerIsOutlived(t *testing.T) {
 	t.Parallel()
 	r := newServer(t)
-	c := r.client(r.url(), dlock.WithTTL(20*time.Second))
+	const ttl = 20 * time.Second
+	c := r.client(r.url(), dlock.WithTTL(ttl))
 	held := r.acquire(c.Mutex("held"))
 	r.must(r.server.Pause())
 	granted := r.acquiring(c.Mutex("asked for meanwhile")) // its outcome is unknown for some time
-	time.Sleep(9 * time.Second)                            // longer than a batch may take
+	time.Sleep(ttl * 9 / 20)                               // longer than a batch may take
 	r.must(held.Err())
 	r.must(r.server.Resume())
 	h := comes(r, "grant", granted)

@@ -283,9 +283,13 @@ func (r *rig) waits(conn *pgx.Conn) {
 // waiters returns when n wait for advisory locks.
 func (r *rig) waiters(n int) {
 	r.Helper()
-	r.until(fmt.Sprintf("%d wait", n), func() bool {
-		return ask[int](r, r.watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == n
-	})
+	r.until(fmt.Sprintf("%d wait", n), func() bool { return r.waiting() == n })
+}
+
+// waiting returns how many connections wait for an advisory lock.
+func (r *rig) waiting() int {
+	r.Helper()
+	return ask[int](r, r.watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 }
 
 func (r *rig) until(what string, met func() bool) {

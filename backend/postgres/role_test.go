@@ -109,8 +109,10 @@ func TestRoleWithSettingsInTheWay(t *testing.T) {
 	for _, l := range []acquirer{b.Mutex("x"), b.RWMutex("x"), b.Semaphore("x", 1)} {
 		waiting = append(waiting, r.acquiring(l))
 	}
+	r.waiters(2) // That for the semaphore has the gate.
 	// None of the time-outs is as long.
 	time.Sleep(3 * time.Second)
+	r.waiters(2)
 	for _, h := range []*dlock.Hold{h, read, ticket} {
 		r.must(h.Err())
 	}

@@ -3,8 +3,8 @@ package postgres
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -189,6 +189,7 @@ func TestKeysOfClients(t *testing.T) {
 func TestDeadlockThroughAWaiter(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	r.exec(r.watch, "ALTER DATABASE "+r.database+" SET log_lock_waits = on")
 	c := r.client(r.url())
 	gate := nameKey(backend.Mutex, "b").derive("gate")
 	tx1, tx2 := r.tx(), r.tx()
@@ -211,8 +212,18 @@ func TestDeadlockThroughAWaiter(t *testing.T) {
 	r.waiters(2)
 	go lock(tx2, "a")
 	r.waiters(3)
-	// Nobody is deadlocked yet, and by then each has looked.
-	time.Sleep(300 * time.Millisecond)
+	// Nobody is deadlocked yet, and each has looked.
+	r.until("all have looked for a deadlock", func() bool {
+		looked := make(map[string]bool)
+		for line := range strings.Lines(r.server.Log()) {
+			if strings.Contains(line, "] "+r.database+" ") && strings.Contains(line, "still waiting for") {
+				_, process, _ := strings.Cut(line, "process ")
+				process, _, _ = strings.Cut(process, " ")
+				looked[process] = true
+			}
+		}
+		return len(looked) == 3
+	})
 	if n := len(failed); n != 0 {
 		t.Fatal("a deadlock too early")
 	}

@@ -145,8 +145,8 @@ func TestQuorumChaos(t *testing.T) {
 		if err := r.check(n); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if len(r.spans) < 10 {
-			t.Errorf("%s: it was held %d times", name, len(r.spans))
+		if least := int(5 * quorumFor.Seconds()); len(r.spans) < least { // A third of what is common.
+			t.Errorf("%s: it was held %d times, want %d at least", name, len(r.spans), least)
 		}
 		t.Logf("%s: %d holds", name, len(r.spans))
 	}

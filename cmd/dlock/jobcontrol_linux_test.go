@@ -153,7 +153,10 @@ func TestWaitInTheBackgroundIsSilent(t *testing.T) {
 	c.expect("$ ")
 	c.press(`"$DLOCK" run --url ` + s.url() + " demo -- echo mi''ne &\n")
 	s.waiting(1)
-	time.Sleep(2 * shortWait)
+	// Who waits behind it in the foreground is told.
+	next := newConsole(t, binary, "run", "--url", s.url(), "demo", "--", "echo", "next")
+	s.waiting(2)
+	next.expect("dlock: waiting for ")
 	if strings.Contains(c.text(), "waiting") {
 		t.Errorf("the screen has %q", c.text())
 	}
@@ -162,6 +165,7 @@ func TestWaitInTheBackgroundIsSilent(t *testing.T) {
 	holder.enter("")
 	holder.exits(0, "done\n")
 	c.expect("mine")
+	next.exits(0)
 	c.press("exit\n")
 	c.exits(0)
 }
