@@ -47,7 +47,7 @@ func (s *session) pace(c *claim) time.Duration {
 }
 
 // hears reports whether the claim is sure to hear when it is rung.
-func (s *session) hears(c *claim) bool { return c.ticket.heard && s.watch.exact() }
+func (s *session) hears(c *claim) bool { return c.ticket.heard && s.watch.Exact() }
 
 func (s *session) restart(c *claim, delay time.Duration) {
 	c.alarm.delay, c.alarm.limit = delay, lastPoll

@@ -16,8 +16,8 @@ func TestStrangerUnlocks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer stranger.close()
-		if ok, err := stranger.tryLock(backend.Exclusive); !ok || err != nil {
+		defer stranger.Close()
+		if ok, err := stranger.TryLock(); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		s := openSession(t, dir)
@@ -28,7 +28,7 @@ func TestStrangerUnlocks(t *testing.T) {
 			withoutPolls(s)
 		}
 		s.mu.Unlock()
-		if err := stranger.unlock(); err != nil {
+		if err := stranger.Unlock(); err != nil {
 			t.Fatal(err)
 		}
 		if !long {
@@ -47,7 +47,7 @@ func TestStrangerUnlocks(t *testing.T) {
 		if r := s.do1(t, waiting(1, "x")); r.State != backend.Granted || r.Grant != events[0].Grant || r.Grant.Ordinal == 0 {
 			t.Errorf("%+v after %+v", r, events[0])
 		}
-		if ok, err := stranger.tryLock(backend.Exclusive); ok || err != nil {
+		if ok, err := stranger.TryLock(); ok || err != nil {
 			t.Errorf("not locked: %v", err)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
+	"github.com/dlock-go/dlock/backend/file/internal/mmap"
 )
 
 // A board is the file in which a session tells people who it is, and what it
@@ -29,9 +31,9 @@ type board struct {
 	head  []byte // the first line
 
 	path  string
-	h     handle // noHandle while there is no board
-	id    identity
-	mem   mapping          // of the whole file, or nil when it is written by system calls
+	h     flock.Handle // noHandle while there is no board
+	id    flock.Identity
+	mem   mmap.Mapping     // of the whole file, or nil when it is written by system calls
 	wrote time.Time        // by a system call, last
 	free  []int            // slots, counted from 1, that were used and are free again
 	used  int              // slots that are used or free
@@ -63,7 +65,7 @@ func newBoard(ctx context.Context, dir string, local bool, who backend.Party, c 
 	if err != nil {
 		return nil, err
 	}
-	b := &board{dir: dir, local: local, head: append(head, '\n'), h: noHandle}
+	b := &board{dir: dir, local: local, head: append(head, '\n'), h: flock.None}
 	return b, b.open(ctx, c, now)
 }
 
@@ -76,8 +78,8 @@ func (b *board) open(ctx context.Context, c *clock, now time.Time) error {
 			return err
 		}
 		name := strconv.FormatUint(number, 16)
-		temporary := filepath.Join(b.dir, probePrefix+name)
-		h, err := open(temporary, openNew)
+		temporary := filepath.Join(b.dir, flock.AsidePrefix+name)
+		h, err := flock.Open(temporary, flock.New)
 		if errors.Is(err, fs.ErrExist) { // the clock has been lost
 			continue
 		}
@@ -85,8 +87,8 @@ func (b *board) open(ctx context.Context, c *clock, now time.Time) error {
 			return &fs.PathError{Op: "open", Path: temporary, Err: err}
 		}
 		b.path, b.h, b.used, b.free = temporary, h, 0, nil
-		h.share(filepath.Join(b.dir, internalDir), true)
-		switch ok, err := h.tryLock(backend.Exclusive); {
+		h.Share(filepath.Join(b.dir, internalDir), true)
+		switch ok, err := h.TryLock(); {
 		case err != nil:
 			b.close()
 			return &fs.PathError{Op: "lock", Path: temporary, Err: err}
@@ -108,7 +110,7 @@ func (b *board) open(ctx context.Context, c *clock, now time.Time) error {
 
 // begin writes the first line.
 func (b *board) begin() (err error) {
-	if b.id, _, err = b.h.identity(); err != nil {
+	if b.id, _, err = b.h.Identity(); err != nil {
 		return err
 	}
 	if b.local {
@@ -126,15 +128,15 @@ func (b *board) grow(size int) error {
 	// A hole would do for reading, but on a full disk a write to its mapping would
 	// be a fault.
 	for off := old; off < size; off += boardPage {
-		if _, err := b.h.writeAt(make([]byte, boardPage), int64(off)); err != nil {
+		if _, err := b.h.WriteAt(make([]byte, boardPage), int64(off)); err != nil {
 			return err
 		}
 	}
 	if b.mem != nil {
-		b.mem.unmap()
+		b.mem.Unmap()
 	}
 	var err error
-	if b.mem, err = mapFile(b.h, size); err != nil {
+	if b.mem, err = mmap.Map(uintptr(b.h), size); err != nil {
 		b.local = false // it is written by system calls from now on
 	}
 	return nil
@@ -147,17 +149,17 @@ func (b *board) write(p []byte, off int) error {
 			return err
 		}
 	}
-	if b.local && settled(b.wrote) {
-		return guard(func() { copy(b.mem[off:], p) })
+	if b.local && mmap.Settled(b.wrote) {
+		return mmap.Guard(func() { copy(b.mem[off:], p) })
 	}
 	if b.local {
 		// Whoever cut the file short has taken the first line, too.
 		var text [2]byte
-		if err := guard(func() { text[0], text[1] = b.mem[0], b.mem[off] }); err != nil {
+		if err := mmap.Guard(func() { text[0], text[1] = b.mem[0], b.mem[off] }); err != nil {
 			return err
 		}
 	}
-	_, err := b.h.writeAt(p, int64(off))
+	_, err := b.h.WriteAt(p, int64(off))
 	b.wrote = time.Now()
 	return err
 }
@@ -165,7 +167,7 @@ func (b *board) write(p []byte, off int) error {
 // show makes the board say what has become of a claim.
 func (b *board) show(c *claim) {
 	over := c.ended || c.lost
-	if b.h == noHandle || over && c.slot == 0 {
+	if b.h == flock.None || over && c.slot == 0 {
 		return
 	}
 	if b.text = ([recordSize]byte{}); !over {
@@ -197,23 +199,23 @@ func (b *board) slot() int {
 
 // stands reports whether there is a board and its path still names it.
 func (b *board) stands() bool {
-	if b.h == noHandle {
+	if b.h == flock.None {
 		return false
 	}
-	id, err := identityAt(b.path)
+	id, err := flock.IdentityAt(b.path)
 	return err != nil || id == b.id
 }
 
 // close removes the board.
 func (b *board) close() {
-	if b.h == noHandle {
+	if b.h == flock.None {
 		return
 	}
 	if b.mem != nil {
-		b.mem.unmap()
+		b.mem.Unmap()
 		b.mem = nil
 	}
 	_ = os.Remove(b.path)
-	b.h.close()
-	b.h = noHandle
+	b.h.Close()
+	b.h = flock.None
 }

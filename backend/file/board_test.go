@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // told fails unless Inspect tells of these holders of mutexes in dir, by the
@@ -131,7 +132,7 @@ func TestBoardIsMadeAnew(t *testing.T) {
 		name  string
 		spoil func(s *session) error
 	}{
-		{"removed", func(s *session) error { return unlink(s.board.path) }},
+		{"removed", func(s *session) error { return flock.Unlink(s.board.path) }},
 		{"removed with its directory", func(s *session) error { return os.RemoveAll(filepath.Join(s.dir, internalDir)) }},
 		{"cut short", func(s *session) error { return os.Truncate(s.board.path, 0) }},
 	} {
@@ -203,7 +204,7 @@ func TestLostIsNotTold(t *testing.T) {
 	s := openSession(t, dir)
 	r := s.do1(t, acquire(1, "x"))
 	told(t, dir, "x", r.Grant.Ordinal)
-	if err := unlink(Path(dir, backend.Mutex, "x")); err != nil {
+	if err := flock.Unlink(Path(dir, backend.Mutex, "x")); err != nil {
 		t.Fatal(err)
 	}
 	s.mu.Lock()

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
+	"github.com/dlock-go/dlock/backend/file/internal/notify"
 )
 
 // A claim is one owner's acquisition, from its first Acquire to its Release: it
@@ -81,7 +83,7 @@ func (s *session) advance(c *claim, wait bool) (backend.State, error) {
 		return backend.Granted, nil
 	}
 	state, err := s.proceed(c, wait)
-	if err != nil && exhausted(err) && s.rest() {
+	if err != nil && flock.Exhausted(err) && s.rest() {
 		state, err = s.proceed(c, wait)
 	}
 	return state, err
@@ -202,7 +204,7 @@ func (s *session) enqueue(c *claim) error {
 	}
 	// The watch is a new one, also of a ticket that has served before: what is
 	// still to be heard of that time is not about this claim.
-	t.watch, t.heard = s.attend(t.path, writers, subject{claim: c})
+	t.watch, t.heard = s.attend(t.path, notify.Writers, subject{claim: c})
 	s.listen(c.lock)
 	c.ticket, c.since = t, s.now
 	s.board.show(c)

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
+	"github.com/dlock-go/dlock/backend/file/internal/mmap"
 )
 
 // A clock counts for a whole directory: grants, whose fencing tokens it gives,
@@ -24,9 +26,9 @@ import (
 type clock struct {
 	path  string
 	local bool
-	h     handle
-	id    identity
-	mem   mapping
+	h     flock.Handle
+	id    flock.Identity
+	mem   mmap.Mapping
 	word  *atomic.Uint64 // what mem is, or nil when it is read and written
 	wrote time.Time      // by a system call, last
 	last  uint64         // the greatest reading of this session
@@ -41,7 +43,7 @@ const wordSize = int(unsafe.Sizeof(atomic.Uint64{}))
 // openClock opens the clock at path and makes it when it is missing. ctx bounds the
 // wait for others who do.
 func openClock(ctx context.Context, path string, local bool) (*clock, error) {
-	c := &clock{path: path, local: local, h: noHandle}
+	c := &clock{path: path, local: local, h: flock.None}
 	if err := c.open(ctx); err != nil {
 		return nil, err
 	}
@@ -54,9 +56,9 @@ func (c *clock) open(ctx context.Context) error {
 		return err
 	}
 	c.h = h
-	if c.id, _, err = h.identity(); err != nil {
+	if c.id, _, err = h.Identity(); err != nil {
 		err = &fs.PathError{Op: "stat", Path: c.path, Err: err}
-	} else if h.linked() {
+	} else if h.Linked() {
 		err = &fs.PathError{Op: "write", Path: c.path, Err: errLinked}
 	} else {
 		err = c.fill(ctx)
@@ -67,7 +69,7 @@ func (c *clock) open(ctx context.Context) error {
 	}
 	if c.local {
 		// Without a mapping it works all the same, if more slowly.
-		if c.mem, err = mapFile(h, wordSize); err == nil {
+		if c.mem, err = mmap.Map(uintptr(h), wordSize); err == nil {
 			c.word = (*atomic.Uint64)(unsafe.Pointer(unsafe.SliceData(c.mem)))
 		}
 	}
@@ -82,7 +84,7 @@ func (c *clock) fill(ctx context.Context) error {
 	if _, found, err := c.read(); found || err != nil {
 		return err
 	}
-	return c.h.locked(ctx, c.path, func() error {
+	return c.h.WithLock(ctx, c.path, func() error {
 		if _, found, err := c.read(); found || err != nil {
 			return err
 		}
@@ -93,7 +95,7 @@ func (c *clock) fill(ctx context.Context) error {
 // read returns the word, and whether it is there.
 func (c *clock) read() (n uint64, found bool, err error) {
 	var word [8]byte
-	size, err := c.h.readAt(word[:], 0)
+	size, err := c.h.ReadAt(word[:], 0)
 	if err != nil {
 		return 0, false, &fs.PathError{Op: "read", Path: c.path, Err: err}
 	}
@@ -103,7 +105,7 @@ func (c *clock) read() (n uint64, found bool, err error) {
 func (c *clock) write(n uint64) error {
 	var word [8]byte
 	binary.NativeEndian.PutUint64(word[:], n)
-	if _, err := c.h.writeAt(word[:], 0); err != nil {
+	if _, err := c.h.WriteAt(word[:], 0); err != nil {
 		return &fs.PathError{Op: "write", Path: c.path, Err: err}
 	}
 	return nil
@@ -125,7 +127,7 @@ func (c *clock) next(now time.Time) (uint64, error) {
 
 // nextWithin is next with a bound of its own for the wait.
 func (c *clock) nextWithin(ctx context.Context, now time.Time) (uint64, error) {
-	if c.h == noHandle {
+	if c.h == flock.None {
 		if err := c.open(ctx); err != nil {
 			return 0, err
 		}
@@ -150,7 +152,7 @@ func (c *clock) nextWithin(ctx context.Context, now time.Time) (uint64, error) {
 // wait for others, of which there is none when the word is mapped.
 func (c *clock) advance(ctx context.Context, floor uint64) (n uint64, err error) {
 	if c.word == nil {
-		err = c.h.locked(ctx, c.path, func() error {
+		err = c.h.WithLock(ctx, c.path, func() error {
 			last, _, err := c.read()
 			if err != nil {
 				return err
@@ -162,12 +164,12 @@ func (c *clock) advance(ctx context.Context, floor uint64) (n uint64, err error)
 		})
 		return n, err
 	}
-	if !settled(c.wrote) {
+	if !mmap.Settled(c.wrote) {
 		// Nothing, for others advance the word meanwhile: that waits as any write does.
-		_, _ = c.h.writeAt(nil, 0)
+		_, _ = c.h.WriteAt(nil, 0)
 		c.wrote = time.Now()
 	}
-	fault := guard(func() {
+	fault := mmap.Guard(func() {
 		for {
 			last := c.word.Load()
 			if n, err = c.after(last, floor); err != nil || c.word.CompareAndSwap(last, n) {
@@ -194,7 +196,7 @@ func (c *clock) after(last, floor uint64) (uint64, error) {
 // this session's last reading, if not from everybody's: since readings follow
 // the wall clock, that only matters where it steps back at the same time.
 func (c *clock) check() {
-	if id, err := identityAt(c.path); err != nil || id == c.id {
+	if id, err := flock.IdentityAt(c.path); err != nil || id == c.id {
 		return
 	}
 	c.close() // next opens it
@@ -202,11 +204,11 @@ func (c *clock) check() {
 
 func (c *clock) close() {
 	if c.word != nil {
-		c.mem.unmap()
+		c.mem.Unmap()
 		c.word = nil
 	}
-	if c.h != noHandle {
-		c.h.close()
-		c.h = noHandle
+	if c.h != flock.None {
+		c.h.Close()
+		c.h = flock.None
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 func TestClock(t *testing.T) {
@@ -95,11 +96,11 @@ func TestClockFile(t *testing.T) {
 				}
 				return os.Truncate(path, 0)
 			},
-			func() error { return unlink(path) },
+			func() error { return flock.Unlink(path) },
 			func() error { return os.WriteFile(path+"~", nil, 0o666) },
 			func() error {
 				if runtime.GOOS == "windows" { // where no file replaces one in use
-					if err := unlink(path); err != nil {
+					if err := flock.Unlink(path); err != nil {
 						return err
 					}
 				}

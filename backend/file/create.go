@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // patience is how often something is tried that only fails while others remove
@@ -17,11 +19,11 @@ var errRestless = errors.New("files go on being removed")
 // only when it is not there: in a directory with the sticky bit Linux may refuse to
 // open another user's file by a call that could make one. Who may only read the
 // directory may read the file if it is for readers.
-func create(path string, readers bool) (handle, error) {
+func create(path string, readers bool) (flock.Handle, error) {
 	for range patience {
-		h, err := open(path, openExisting)
+		h, err := flock.Open(path, flock.Existing)
 		if errors.Is(err, fs.ErrNotExist) {
-			h, err = makeFile(path, readers)
+			h, err = flock.Create(path, readers)
 		}
 		switch {
 		case err == nil:
@@ -29,25 +31,25 @@ func create(path string, readers bool) (handle, error) {
 		case errors.Is(err, fs.ErrExist):
 			continue // made by another one just now
 		case !errors.Is(err, fs.ErrNotExist):
-			return noHandle, &fs.PathError{Op: "open", Path: path, Err: err}
+			return flock.None, &fs.PathError{Op: "open", Path: path, Err: err}
 		}
 		if err := makeDir(filepath.Dir(path)); err != nil {
-			return noHandle, err
+			return flock.None, err
 		}
 	}
-	return noHandle, &fs.PathError{Op: "open", Path: path, Err: errRestless}
+	return flock.None, &fs.PathError{Op: "open", Path: path, Err: errRestless}
 }
 
 // makeDir makes a directory and its parents, for a caller that will find out, and
 // try again, when somebody else removes them meanwhile.
 func makeDir(dir string) error {
 	if isOurs(filepath.Base(dir)) {
-		err := makeSubdirectory(dir)
+		err := flock.MakeDir(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err := makeDir(filepath.Dir(dir)); err != nil {
 				return err
 			}
-			err = makeSubdirectory(dir)
+			err = flock.MakeDir(dir)
 		}
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
 			return nil

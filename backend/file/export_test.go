@@ -4,10 +4,11 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // Unlink removes a file that is in use.
-var Unlink = unlink
+var Unlink = flock.Unlink
 
 // Dir returns the directory of a store.
 func Dir(b backend.Backend) string { return b.(*Store).dir }
@@ -44,7 +45,7 @@ func Hears(b backend.Session) bool {
 	s := b.(*session)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.watch.exact()
+	return s.watch.Exact()
 }
 
 // Kept returns how many of each thing a session remembers.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // format is the number of the format that the files in a directory have. It rises
@@ -33,17 +34,17 @@ func setFormat(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer h.close()
-	if h.linked() {
+	defer h.Close()
+	if h.Linked() {
 		return &fs.PathError{Op: "write", Path: path, Err: errLinked}
 	}
 	// Two may find nothing, and be of different versions.
-	return h.locked(ctx, path, func() error {
+	return h.WithLock(ctx, path, func() error {
 		found, err := parseFormat(h, dir)
 		if found || err != nil {
 			return err
 		}
-		if _, err := h.writeAt([]byte(strconv.Itoa(format)+"\n"), 0); err != nil {
+		if _, err := h.WriteAt([]byte(strconv.Itoa(format)+"\n"), 0); err != nil {
 			return &fs.PathError{Op: "write", Path: path, Err: err}
 		}
 		return nil
@@ -53,20 +54,20 @@ func setFormat(ctx context.Context, dir string) error {
 // readFormat reports whether the directory says its format, and returns an error if
 // that is another one than ours. It writes nothing.
 func readFormat(dir string) (found bool, err error) {
-	h, err := open(formatPath(dir), openToRead)
+	h, err := flock.Open(formatPath(dir), flock.ToRead)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
 		return false, &fs.PathError{Op: "open", Path: formatPath(dir), Err: err}
 	}
-	defer h.close()
+	defer h.Close()
 	return parseFormat(h, dir)
 }
 
-func parseFormat(h handle, dir string) (found bool, err error) {
+func parseFormat(h flock.Handle, dir string) (found bool, err error) {
 	var b [32]byte
-	n, err := h.readAt(b[:], 0)
+	n, err := h.ReadAt(b[:], 0)
 	if err != nil {
 		return false, &fs.PathError{Op: "read", Path: formatPath(dir), Err: err}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 func tryOpen(t *testing.T, dir string) error {
@@ -100,10 +101,10 @@ func TestOpenWaits(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, internalDir, name)
 			must(t, os.Mkdir(filepath.Dir(path), 0o777))
-			h, err := open(path, openNew) // empty: its maker is about to write
+			h, err := flock.Open(path, flock.New) // empty: its maker is about to write
 			must(t, err)
-			defer h.close()
-			if ok, err := h.tryLock(backend.Exclusive); !ok || err != nil {
+			defer h.Close()
+			if ok, err := h.TryLock(); !ok || err != nil {
 				t.Fatal(ok, err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -117,7 +118,7 @@ func TestOpenWaits(t *testing.T) {
 			case err := <-opened:
 				t.Errorf("did not wait: %v", err)
 			case <-time.After(clockWait + clockWait/4): // which bounds other waits
-				must(t, h.unlock())
+				must(t, h.Unlock())
 				must(t, <-opened)
 			}
 		})
@@ -129,10 +130,10 @@ func TestClockLockedByReader(t *testing.T) {
 	dir := t.TempDir()
 	must(t, tryOpen(t, dir))
 	for _, name := range []string{formatName, "clock"} {
-		h, err := open(filepath.Join(dir, internalDir, name), openToRead)
+		h, err := flock.Open(filepath.Join(dir, internalDir, name), flock.ToRead)
 		must(t, err)
-		defer h.close()
-		if ok, err := h.tryLock(backend.Shared); !ok || err != nil {
+		defer h.Close()
+		if ok, err := h.TryRLock(); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // Inspect tells who holds a lock and who waits for it, from what the sessions
@@ -49,12 +50,12 @@ func (s *Store) inspect(ctx context.Context, class backend.Class, name string) (
 	if _, err := readFormat(s.dir); err != nil {
 		return nil, nil, explain(err)
 	}
-	names, err := namesIn(internal)
+	names, err := flock.Names(internal)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, explain(&fs.PathError{Op: "read", Path: internal, Err: err})
 	}
 	var found standings
-	var boards []identity
+	var boards []flock.Identity
 	var unread []error
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
@@ -68,8 +69,8 @@ func (s *Store) inspect(ctx context.Context, class backend.Class, name string) (
 		switch {
 		case err == nil:
 			boards = append(boards, id)
-		case irregular(err): // nobody's
-		case unreadable(err):
+		case flock.Irregular(err): // nobody's
+		case flock.Unreadable(err):
 			if lockedUnread(path) {
 				unread = append(unread, err)
 			}
@@ -117,41 +118,41 @@ const (
 
 // read appends what a board says of one lock, and returns which file it is: none
 // when its session is dead.
-func (f *standings) read(ctx context.Context, path string, k key) (identity, error) {
-	h, err := open(path, openToRead)
+func (f *standings) read(ctx context.Context, path string, k key) (flock.Identity, error) {
+	h, err := flock.Open(path, flock.ToRead)
 	if os.IsNotExist(err) {
-		return identity{}, nil
+		return flock.Identity{}, nil
 	}
 	if err != nil {
-		return identity{}, &fs.PathError{Op: "open", Path: path, Err: err}
+		return flock.Identity{}, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer h.close()
+	defer h.Close()
 	// Shared, so that those who inspect do not take each other for the session.
-	if dead, err := h.tryLock(backend.Shared); err != nil {
-		return identity{}, &fs.PathError{Op: "lock", Path: path, Err: err}
+	if dead, err := h.TryRLock(); err != nil {
+		return flock.Identity{}, &fs.PathError{Op: "lock", Path: path, Err: err}
 	} else if dead {
-		return identity{}, nil
+		return flock.Identity{}, nil
 	}
-	id, _, err := h.identity()
+	id, _, err := h.Identity()
 	if err != nil {
-		return identity{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+		return flock.Identity{}, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
 	page := make([]byte, maxHead)
-	n, err := h.readAt(page, 0)
+	n, err := h.ReadAt(page, 0)
 	if err != nil {
-		return identity{}, &fs.PathError{Op: "read", Path: path, Err: err}
+		return flock.Identity{}, &fs.PathError{Op: "read", Path: path, Err: err}
 	}
 	head, _, ok := bytes.Cut(page[:n], []byte("\n"))
 	var who backend.Party
 	if !ok || json.Unmarshal(head, &who) != nil {
-		return identity{}, &fs.PathError{Op: "read", Path: path, Err: errNoBoard}
+		return flock.Identity{}, &fs.PathError{Op: "read", Path: path, Err: errNoBoard}
 	}
 	// A page holds whole records, so none is read in two pieces.
 	page = page[:len(page)/recordSize*recordSize]
 	for off := int64(len(head) + 1); off < maxBoard && ctx.Err() == nil; {
-		n, err := h.readAt(page, off)
+		n, err := h.ReadAt(page, off)
 		if err != nil {
-			return identity{}, &fs.PathError{Op: "read", Path: path, Err: err}
+			return flock.Identity{}, &fs.PathError{Op: "read", Path: path, Err: err}
 		}
 		n -= n % recordSize
 		if n == 0 {
@@ -166,14 +167,14 @@ func (f *standings) read(ctx context.Context, path string, k key) (identity, err
 }
 
 // decode appends a record, which stands at off, if it is about the lock.
-func (f *standings) decode(h handle, b *[recordSize]byte, off int64, k key, who backend.Party) {
+func (f *standings) decode(h flock.Handle, b *[recordSize]byte, off int64, k key, who backend.Party) {
 	s := standing{who: who}
 	for n := 0; keyOfRecord(b) == k && n < patience; n++ {
 		if s.record.decode(b) {
 			*f = append(*f, s)
 			return
 		}
-		if _, err := h.readAt(b[:], off); err != nil { // it was being written
+		if _, err := h.ReadAt(b[:], off); err != nil { // it was being written
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // Whom one finds to hold a lock did so at different moments. Those who cannot have
@@ -98,7 +99,7 @@ func TestInspectWritesNothing(t *testing.T) {
 	s := openSession(t, dir)
 	told(t, dir, "x")
 	left(t, dir, ".dlock", ".dlock/clock", ".dlock/format", ".dlock/"+filepath.Base(s.board.path))
-	must(t, unlink(formatPath(dir)))
+	must(t, flock.Unlink(formatPath(dir)))
 	told(t, dir, "x")
 	left(t, dir, ".dlock", ".dlock/clock", ".dlock/"+filepath.Base(s.board.path))
 }

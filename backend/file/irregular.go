@@ -5,12 +5,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // Whoever may write to the directory can put something else where a file is
 // expected. It is neither followed nor waited for, and nothing is written to it.
 var (
-	errIrregular   = errors.New("not a regular file")
 	errLinked      = errors.New("the file has another name elsewhere, and is not written to")
 	errNoDirectory = errors.New("not a directory (a link is not followed)")
 )
@@ -35,10 +36,10 @@ func makeInternal(dir string) (err error) {
 				return err
 			}
 			// To make what is there would wait on a file system that is frozen.
-			if id, err := identityAt(path); err != nil || id != (identity{}) {
+			if id, err := flock.IdentityAt(path); err != nil || id != (flock.Identity{}) {
 				return err
 			}
-			err = makeSubdirectory(path)
+			err = flock.MakeDir(path)
 		}
 		switch {
 		case err == nil, errors.Is(err, fs.ErrExist):

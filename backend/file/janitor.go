@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // A janitor removes files that have been idle for long, a few at a time. Every
@@ -103,7 +103,7 @@ func sweep(path string, now time.Time) {
 		removeIdle(path, now)
 	case strings.HasSuffix(name, queueSuffix) && isLockFile(strings.TrimSuffix(name, queueSuffix)):
 		queue{path}.remove()
-	case strings.HasPrefix(name, probePrefix):
+	case strings.HasPrefix(name, flock.AsidePrefix):
 		_ = os.Remove(path)
 	}
 }
@@ -111,20 +111,20 @@ func sweep(path string, now time.Time) {
 // removeIdle removes a lock file that nobody uses. Those who have it open notice,
 // when they next lock it, that the path names another file.
 func removeIdle(path string, now time.Time) {
-	h, err := open(path, openExisting)
+	h, err := flock.Open(path, flock.Existing)
 	if err != nil {
 		return
 	}
-	defer h.close()
-	if ok, err := h.tryLock(backend.Exclusive); !ok || err != nil {
+	defer h.Close()
+	if ok, err := h.TryLock(); !ok || err != nil {
 		return
 	}
 	// It is ours, and may have been used, or replaced, until just now.
-	id, used, err := h.identity()
+	id, used, err := h.Identity()
 	if err != nil || !idle(used, now) {
 		return
 	}
-	if current, err := identityAt(path); err == nil && current == id {
-		_ = unlink(path)
+	if current, err := flock.IdentityAt(path); err == nil && current == id {
+		_ = flock.Unlink(path)
 	}
 }

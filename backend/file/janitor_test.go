@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 func TestJanitor(t *testing.T) {
@@ -29,7 +30,7 @@ func TestJanitor(t *testing.T) {
 		s.do1(t, backend.Op{Do: backend.Release, Owner: owner})
 	}
 	stranger := filepath.Join(dir, "notes-00.mutex")
-	probe := filepath.Join(dir, probePrefix+"1")
+	probe := filepath.Join(dir, flock.AsidePrefix+"1")
 	queue := filepath.Join(dir, internalDir, filepath.Base(Path(dir, backend.Mutex, "idle"))+queueSuffix)
 	for _, path := range []string{stranger, probe} {
 		if err := os.WriteFile(path, nil, 0o666); err != nil {

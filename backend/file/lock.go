@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // A lock is what a session knows of one lock that its owners hold or await, or
@@ -33,7 +34,7 @@ func (s *session) lockOf(class backend.Class, name string) *lock {
 			key:   k,
 			queue: queue{filepath.Join(s.dir, internalDir, base+queueSuffix)},
 		}
-		l.file = &lockfile{s: s, lock: l, path: filepath.Join(s.dir, base), spare: noHandle}
+		l.file = &lockfile{s: s, lock: l, path: filepath.Join(s.dir, base), spare: flock.None}
 		s.locks[k] = l
 	}
 	return l

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
+	"github.com/dlock-go/dlock/backend/file/internal/notify"
 )
 
 // A lockfile is a file that a session locks, now and then or just now. Between
@@ -23,10 +25,10 @@ type lockfile struct {
 	// The file that path named last, or zero when not known. An identity may become
 	// that of another file once nobody has this one open: it counts while there is a
 	// spare handle or a hold.
-	id      identity
-	used    time.Time // when that file was last marked as used
-	spare   handle    // an open, unlocked handle of it, or noHandle
-	watch   watch     // of it
+	id      flock.Identity
+	used    time.Time    // when that file was last marked as used
+	spare   flock.Handle // an open, unlocked handle of it, or noHandle
+	watch   notify.Watch // of it
 	watched bool
 	holds   int // of this session
 }
@@ -34,8 +36,8 @@ type lockfile struct {
 // A hold is a lock on a file.
 type hold struct {
 	file *lockfile
-	h    handle
-	id   identity // the locked file; not file.id when that was replaced since
+	h    flock.Handle
+	id   flock.Identity // the locked file; not file.id when that was replaced since
 }
 
 // order is what makes a release synchronize before the grants after it, for the sessions
@@ -48,14 +50,18 @@ const markEvery = 10 * time.Minute
 // try locks the file in mode. It reports false when somebody else's lock is in
 // the way.
 func (f *lockfile) try(mode backend.Mode) (hold, bool, error) {
+	lock := flock.Handle.TryLock
+	if mode == backend.Shared {
+		lock = flock.Handle.TryRLock
+	}
 	for range patience {
 		h, err := f.borrow()
 		if err != nil {
 			return hold{}, false, err
 		}
-		ok, err := h.tryLock(mode)
+		ok, err := lock(h)
 		if err != nil {
-			h.close()
+			h.Close()
 			f.forget()
 			return hold{}, false, &fs.PathError{Op: "lock", Path: f.path, Err: err}
 		}
@@ -65,14 +71,14 @@ func (f *lockfile) try(mode backend.Mode) (hold, bool, error) {
 		// Whatever we were told of the file counts only if the path still names
 		// it: a lock on a removed file excludes nobody. The watch is there
 		// already, so a removal from now on is noticed.
-		id, err := identityAt(f.path)
+		id, err := flock.IdentityAt(f.path)
 		if err != nil {
-			h.close()
+			h.Close()
 			f.forget()
 			return hold{}, false, &fs.PathError{Op: "stat", Path: f.path, Err: err}
 		}
 		if id != f.id {
-			h.close()
+			h.Close()
 			f.forget()
 			continue
 		}
@@ -89,9 +95,9 @@ func (f *lockfile) try(mode backend.Mode) (hold, bool, error) {
 }
 
 // borrow returns an open handle of the file: the spare one if there is one.
-func (f *lockfile) borrow() (handle, error) {
-	if h := f.spare; h != noHandle {
-		f.spare = noHandle
+func (f *lockfile) borrow() (flock.Handle, error) {
+	if h := f.spare; h != flock.None {
+		f.spare = flock.None
 		return h, nil
 	}
 	if f.holds == 0 {
@@ -99,12 +105,12 @@ func (f *lockfile) borrow() (handle, error) {
 	}
 	h, err := create(f.path, true)
 	if err != nil {
-		return noHandle, err
+		return flock.None, err
 	}
-	id, used, err := h.identity()
+	id, used, err := h.Identity()
 	if err != nil {
-		h.close()
-		return noHandle, &fs.PathError{Op: "stat", Path: f.path, Err: err}
+		h.Close()
+		return flock.None, &fs.PathError{Op: "stat", Path: f.path, Err: err}
 	}
 	if id != f.id {
 		f.forget()
@@ -114,9 +120,9 @@ func (f *lockfile) borrow() (handle, error) {
 }
 
 // giveBack takes an unlocked handle of the file id as the spare one, or closes it.
-func (f *lockfile) giveBack(h handle, id identity) {
-	if f.spare != noHandle || id != f.id {
-		h.close()
+func (f *lockfile) giveBack(h flock.Handle, id flock.Identity) {
+	if f.spare != flock.None || id != f.id {
+		h.Close()
 		return
 	}
 	f.spare = h
@@ -125,7 +131,7 @@ func (f *lockfile) giveBack(h handle, id identity) {
 // attend watches the file, if it can.
 func (f *lockfile) attend() {
 	if !f.watched {
-		f.watch, f.watched = f.s.attend(f.path, everybody, subject{file: f})
+		f.watch, f.watched = f.s.attend(f.path, notify.Everybody, subject{file: f})
 	}
 }
 
@@ -133,7 +139,7 @@ func (f *lockfile) attend() {
 // dies, or whoever has it open because he waits, too. So those who are next find out at
 // once that others before them are gone. It is best effort, for they look in any case.
 func (f *lockfile) listen() {
-	if id, err := identityAt(f.path); err == nil && id == f.id && (f.spare != noHandle || f.holds > 0) {
+	if id, err := flock.IdentityAt(f.path); err == nil && id == f.id && (f.spare != flock.None || f.holds > 0) {
 		f.attend()
 		return
 	}
@@ -142,31 +148,31 @@ func (f *lockfile) listen() {
 		return
 	}
 	f.attend()
-	if id, err := identityAt(f.path); err == nil && id == f.id {
+	if id, err := flock.IdentityAt(f.path); err == nil && id == f.id {
 		f.giveBack(h, id)
 		return
 	}
-	h.close()
+	h.Close()
 	f.forget()
 }
 
 // call wakes all who listen, in place of a ring that needs a right which is missing.
 func (f *lockfile) call() {
-	if h, err := open(f.path, openToRead); err == nil {
-		h.close()
+	if h, err := flock.Open(f.path, flock.ToRead); err == nil {
+		h.Close()
 	}
 }
 
 // mark keeps the janitors away from a file that is in use.
-func (f *lockfile) mark(h handle) {
+func (f *lockfile) mark(h flock.Handle) {
 	if f.s.now.Sub(f.used) < markEvery {
 		return
 	}
 	f.used = f.s.now
-	if h.linked() {
+	if h.Linked() {
 		return
 	}
-	_ = h.touch(f.s.now) // another user's file stays unmarked: it is made anew if need be
+	_ = h.Touch(f.s.now) // another user's file stays unmarked: it is made anew if need be
 }
 
 // forget lets go of the file that path named, but for the holds on it.
@@ -176,26 +182,26 @@ func (f *lockfile) forget() {
 		f.s.ignore(f.watch)
 		f.watched = false
 	}
-	if f.id != (identity{}) && f.holds > 0 {
+	if f.id != (flock.Identity{}) && f.holds > 0 {
 		f.s.verify(f.lock)
 	}
-	f.id = identity{}
+	f.id = flock.Identity{}
 }
 
 // rest closes the spare handle.
 func (f *lockfile) rest() bool {
-	if f.spare == noHandle {
+	if f.spare == flock.None {
 		return false
 	}
-	f.spare.close()
-	f.spare = noHandle
+	f.spare.Close()
+	f.spare = flock.None
 	return true
 }
 
 // release unlocks the file.
 func (h hold) release() {
 	order.Add(1)
-	if h.file.passing || h.h.unlock() != nil {
+	if h.file.passing || h.h.Unlock() != nil {
 		h.abandon() // which unlocks it in any case
 		return
 	}
@@ -207,7 +213,7 @@ func (h hold) release() {
 func (h hold) abandon() {
 	order.Add(1)
 	h.file.holds--
-	h.h.close()
+	h.h.Close()
 	if h.file.passing {
 		h.file.forget()
 		delete(h.file.lock.pool.slots, h.file.number)
@@ -217,7 +223,7 @@ func (h hold) abandon() {
 // stands reports whether the locked file is the one that its path names. It errs
 // on the side of the holder: what cannot be looked at has not been replaced.
 func (h hold) stands() bool {
-	id, err := identityAt(h.file.path)
+	id, err := flock.IdentityAt(h.file.path)
 	return err != nil || id == h.id
 }
 

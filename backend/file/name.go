@@ -14,8 +14,6 @@ const (
 	internalDir = ".dlock"
 	// queueSuffix makes the name of a lock file that of its queue's directory.
 	queueSuffix = ".q"
-	// probePrefix starts the names of the files by which Open tries a directory.
-	probePrefix = ".dlock-probe-"
 	// readable is how much of a lock's name its file name repeats.
 	readable = 40
 )

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // A release says when it found that there was nothing left to give back. Nobody
@@ -16,11 +17,11 @@ func TestReleaseOfLost(t *testing.T) {
 	kind := func(class backend.Class, mode backend.Mode, limit uint32) backend.Op {
 		return backend.Op{Do: backend.Acquire, Class: class, Mode: mode, Limit: limit, Name: "x", Owner: 1}
 	}
-	remove := func(t *testing.T, path string) { must(t, unlink(path)) }
+	remove := func(t *testing.T, path string) { must(t, flock.Unlink(path)) }
 	replace := func(t *testing.T, path string) {
 		must(t, os.WriteFile(path+"~", nil, 0o666))
 		if runtime.GOOS == "windows" { // where no file replaces one in use
-			must(t, unlink(path))
+			must(t, flock.Unlink(path))
 		}
 		must(t, os.Rename(path+"~", path))
 	}
@@ -75,7 +76,7 @@ func TestReleaseOfLostTellsOthers(t *testing.T) {
 		op.Class, op.Mode = backend.RWMutex, backend.Shared
 		s.want(t, op, backend.Granted)
 	}
-	must(t, unlink(Path(dir, backend.RWMutex, "x")))
+	must(t, flock.Unlink(Path(dir, backend.RWMutex, "x")))
 	write := acquire(1, "x")
 	write.Class = backend.RWMutex
 	other.want(t, write, backend.Granted)
@@ -98,8 +99,8 @@ func TestReleaseOfNothing(t *testing.T) {
 	s.want(t, releaseOf(9), backend.Released)
 	other.want(t, acquire(1, "x"), backend.Granted)
 	s.want(t, waiting(1, "x"), backend.Queued)
-	must(t, unlink(Path(dir, backend.Mutex, "x")))
-	must(t, unlink(s.claims[1].ticket.path))
+	must(t, flock.Unlink(Path(dir, backend.Mutex, "x")))
+	must(t, flock.Unlink(s.claims[1].ticket.path))
 	s.want(t, releaseOf(1), backend.Released)
 	other.want(t, releaseOf(1), backend.NotHeld)
 }

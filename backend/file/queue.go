@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // A queue is the directory of the tickets of those who wait for one lock. It
@@ -41,16 +42,16 @@ var errGone = errors.New("place in the queue is gone")
 // exists reports whether there may be somebody in the queue. It opens no file, for
 // there may be no descriptor left.
 func (q queue) exists() (bool, error) {
-	id, err := again(func() (identity, error) { return identityAt(q.dir) })
+	id, err := again(func() (flock.Identity, error) { return flock.IdentityAt(q.dir) })
 	if err != nil {
 		err = &fs.PathError{Op: "stat", Path: q.dir, Err: err}
 	}
-	return id != identity{}, err
+	return id != flock.Identity{}, err
 }
 
 // places returns the tickets in order, or [fs.ErrNotExist] where there is no queue.
 func (q queue) places() ([]place, error) {
-	names, err := again(func() ([]string, error) { return namesIn(q.dir) })
+	names, err := again(func() ([]string, error) { return flock.Names(q.dir) })
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fs.ErrNotExist
@@ -162,10 +163,10 @@ func (q queue) join(c *clock, now time.Time, mode backend.Mode) (*ticket, error)
 		case ok:
 			return t, nil
 		case errors.Is(err, fs.ErrNotExist):
-			if err := makeDir(q.dir); err != nil && !beingRemoved(err) {
+			if err := makeDir(q.dir); err != nil && !flock.BeingRemoved(err) {
 				return nil, err
 			}
-		case beingRemoved(err):
+		case flock.BeingRemoved(err):
 			refusal = err
 			time.Sleep(removal)
 		case err != nil && !errors.Is(err, fs.ErrExist):
@@ -181,7 +182,7 @@ const removal = time.Millisecond
 // again looks at a queue until that is not just being removed.
 func again[T any](look func() (T, error)) (found T, err error) {
 	for range patience {
-		if found, err = look(); err == nil || !beingRemoved(err) {
+		if found, err = look(); err == nil || !flock.BeingRemoved(err) {
 			break
 		}
 		time.Sleep(removal)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
+	"github.com/dlock-go/dlock/backend/file/internal/notify"
 )
 
 // nextTurn receives until owner is told that it holds.
@@ -72,7 +74,7 @@ func TestNobodyOvertakes(t *testing.T) {
 func TestRing(t *testing.T) {
 	dir := t.TempDir()
 	a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
-	if !b.watch.exact() {
+	if !b.watch.Exact() {
 		t.Skip("this system does not notify")
 	}
 	a.want(t, acquire(1, "x"), backend.Granted)
@@ -99,7 +101,7 @@ func TestHeir(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		dir := t.TempDir()
 		a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
-		if !b.watch.exact() {
+		if !b.watch.Exact() {
 			t.Skip("this system does not notify")
 		}
 		c.want(t, acquire(1, "x"), backend.Granted)
@@ -157,7 +159,7 @@ func TestHeartbeatAfterGrant(t *testing.T) {
 func TestNoHerd(t *testing.T) {
 	dir := t.TempDir()
 	a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
-	if !b.watch.exact() {
+	if !b.watch.Exact() {
 		t.Skip("this system does not notify")
 	}
 	a.want(t, acquire(1, "x"), backend.Granted)
@@ -166,12 +168,12 @@ func TestNoHerd(t *testing.T) {
 	withoutPolls(b, c)
 	a.want(t, releaseOf(1), backend.Released)
 	b.nextTurn(t, 1)
-	notices := make(chan []notice, 1)
+	notices := make(chan []notify.Notice, 1)
 	go func() {
-		n, _ := c.watch.wait()
+		n, _ := c.watch.Wait()
 		notices <- n
 	}()
-	c.watch.until(time.Now().Add(50 * time.Millisecond))
+	c.watch.Until(time.Now().Add(50 * time.Millisecond))
 	if n := <-notices; len(n) > 0 {
 		t.Errorf("woken by %+v", n)
 	}
@@ -204,12 +206,12 @@ func TestParkedTicket(t *testing.T) {
 	dir := t.TempDir()
 	a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
 	q := a.lockOf(backend.Mutex, "x").queue
-	inode := func() identity {
+	inode := func() flock.Identity {
 		places, err := q.places()
 		if err != nil || len(places) == 0 {
 			t.Fatal(places, err)
 		}
-		id, err := identityAt(places[len(places)-1].path)
+		id, err := flock.IdentityAt(places[len(places)-1].path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +239,7 @@ func TestParkedTicket(t *testing.T) {
 	// When it is gone there is a new one.
 	a.want(t, releaseOf(2), backend.Released)
 	b.want(t, waiting(2, "x"), backend.Granted)
-	if err := unlink(b.lockOf(backend.Mutex, "x").parked.path); err != nil {
+	if err := flock.Unlink(b.lockOf(backend.Mutex, "x").parked.path); err != nil {
 		t.Fatal(err)
 	}
 	c.want(t, waiting(2, "x"), backend.Queued)
@@ -254,13 +256,13 @@ func TestParkedTicket(t *testing.T) {
 func TestLateRing(t *testing.T) {
 	dir := t.TempDir()
 	a, b := openSession(t, dir), openSession(t, dir)
-	if !b.watch.exact() {
+	if !b.watch.Exact() {
 		t.Skip("this system does not notify")
 	}
 	listen := func() {
 		t.Helper()
-		b.watch.until(time.Now().Add(10 * time.Second))
-		notices, err := b.watch.wait()
+		b.watch.Until(time.Now().Add(10 * time.Second))
+		notices, err := b.watch.Wait()
 		if err != nil || len(notices) == 0 {
 			t.Fatal(notices, err)
 		}
@@ -299,7 +301,7 @@ func TestLateRing(t *testing.T) {
 func TestRingOfEarlierPlace(t *testing.T) {
 	dir := t.TempDir()
 	a, b := openSession(t, dir), openSession(t, dir)
-	if !b.watch.exact() {
+	if !b.watch.Exact() {
 		t.Skip("this system does not notify")
 	}
 	a.want(t, acquire(1, "x"), backend.Granted)
@@ -314,16 +316,16 @@ func TestRingOfEarlierPlace(t *testing.T) {
 	for what, ring := range map[string]func(){
 		"rung in an earlier place": func() { ring(place{number: earlier, path: ticket.path}) },
 		"looked at while it was parked": func() {
-			h, err := open(ticket.path, openExisting)
+			h, err := flock.Open(ticket.path, flock.Existing)
 			if err != nil {
 				t.Fatal(err)
 			}
-			h.close()
+			h.Close()
 		},
 	} {
 		ring()
-		b.watch.until(time.Now().Add(10 * time.Second))
-		notices, err := b.watch.wait()
+		b.watch.Until(time.Now().Add(10 * time.Second))
+		notices, err := b.watch.Wait()
 		if err != nil || len(notices) == 0 {
 			t.Fatal(notices, err)
 		}
@@ -344,16 +346,16 @@ func TestPlaceGone(t *testing.T) {
 	a, b := openSession(t, dir), openSession(t, dir)
 	a.want(t, acquire(1, "x"), backend.Granted)
 	b.want(t, waiting(1, "x"), backend.Queued)
-	if b.watch.exact() {
+	if b.watch.Exact() {
 		withoutPolls(b)
 	}
 	gone := b.claims[1].ticket
-	if err := unlink(gone.path); err != nil {
+	if err := flock.Unlink(gone.path); err != nil {
 		t.Fatal(err)
 	}
-	for b.watch.exact() && b.claims[1].ticket == gone {
-		b.watch.until(time.Now().Add(10 * time.Second))
-		notices, err := b.watch.wait()
+	for b.watch.Exact() && b.claims[1].ticket == gone {
+		b.watch.Until(time.Now().Add(10 * time.Second))
+		notices, err := b.watch.Wait()
 		if err != nil || len(notices) == 0 {
 			t.Fatal(notices, err)
 		}
@@ -363,7 +365,7 @@ func TestPlaceGone(t *testing.T) {
 		b.due()
 	}
 	b.want(t, waiting(1, "x"), backend.Queued)
-	if b.watch.exact() {
+	if b.watch.Exact() {
 		withoutPolls(b)
 	}
 	a.want(t, releaseOf(1), backend.Released)
@@ -390,7 +392,7 @@ func TestTicketNames(t *testing.T) {
 func TestCascade(t *testing.T) {
 	dir := t.TempDir()
 	a, b, c := openSession(t, dir), openSession(t, dir), openSession(t, dir)
-	if !b.watch.exact() {
+	if !b.watch.Exact() {
 		t.Skip("this system does not notify")
 	}
 	ticket := func(owner uint64) backend.Op {
@@ -416,7 +418,7 @@ func TestCascade(t *testing.T) {
 func TestNoLostWakeUp(t *testing.T) {
 	dir := t.TempDir()
 	a, b := openSession(t, dir), openSession(t, dir)
-	if !b.watch.exact() {
+	if !b.watch.Exact() {
 		t.Skip("this system does not notify")
 	}
 	stop := make(chan struct{})
@@ -465,11 +467,11 @@ func TestPassBeforeGrant(t *testing.T) {
 		b.alarms.set(&b.claims[1].alarm)
 		b.due()
 	}
-	h, err := open(b.claims[1].lock.queue.turnPath(), openToRead)
+	h, err := flock.Open(b.claims[1].lock.queue.turnPath(), flock.ToRead)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.close()
+	defer h.Close()
 	if is := readTurn(h); is.passed != 1 {
 		t.Errorf("%+v", is)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // explain adds to an error of the file system what it says to those who would try
@@ -20,7 +21,7 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return fmt.Errorf("%w: %w", backend.ErrUnsupported, err)
-	case denied(err):
+	case flock.Denied(err), errors.Is(err, errLinked), errors.Is(err, errNoDirectory):
 		return fmt.Errorf("%w: %w", backend.ErrDenied, err)
 	}
 	return err

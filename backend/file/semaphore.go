@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // A pool is the state of a semaphore in a session that uses it.
@@ -77,7 +78,7 @@ func (l *lock) joinPool(limit uint32) (bool, error) {
 		}
 		if free {
 			err := errLinked
-			if !base.h.linked() {
+			if !base.h.Linked() {
 				err = writeLimit(base.h, limit)
 			}
 			base.release()
@@ -118,7 +119,7 @@ func (p *pool) take(l *lock) (hold, bool, error) {
 	for i := range p.limit {
 		f := p.slots[i]
 		if f == nil {
-			f = &lockfile{s: l.file.s, lock: l, path: slotPath(l.file.path, i), slot: true, number: i, passing: i >= keptSlots, spare: noHandle}
+			f = &lockfile{s: l.file.s, lock: l, path: slotPath(l.file.path, i), slot: true, number: i, passing: i >= keptSlots, spare: flock.None}
 		} else if f.holds > 0 {
 			continue // by another owner of this session
 		}
@@ -147,9 +148,9 @@ func limitError(used, wanted uint32) error {
 const limitWidth = len("4294967295\n")
 
 // readLimit returns what a semaphore's file says: 0 when nothing that we wrote.
-func readLimit(h handle) (uint32, error) {
+func readLimit(h flock.Handle) (uint32, error) {
 	var b [limitWidth]byte
-	n, err := h.readAt(b[:], 0)
+	n, err := h.ReadAt(b[:], 0)
 	if err != nil {
 		return 0, err
 	}
@@ -160,7 +161,7 @@ func readLimit(h handle) (uint32, error) {
 	return uint32(limit), nil
 }
 
-func writeLimit(h handle, limit uint32) error {
-	_, err := h.writeAt(fmt.Appendf(nil, "%*d\n", limitWidth-1, limit), 0)
+func writeLimit(h flock.Handle, limit uint32) error {
+	_, err := h.WriteAt(fmt.Appendf(nil, "%*d\n", limitWidth-1, limit), 0)
 	return err
 }

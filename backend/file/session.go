@@ -2,10 +2,13 @@ package file
 
 import (
 	"context"
+	"errors"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/notify"
 )
 
 // A session implements [backend.Session]. Apply changes its state and Recv
@@ -14,7 +17,7 @@ import (
 type session struct {
 	// Immutable.
 	dir   string
-	watch watcher // its wait belongs to Recv, all else is guarded by mu
+	watch notify.Watcher // its wait belongs to Recv, all else is guarded by mu
 
 	// Owned by Apply.
 	results []backend.Result
@@ -28,7 +31,7 @@ type session struct {
 	locks    map[key]*lock
 	recent   [keep]*lock // a ring of locks that stay open when not used
 	oldest   int         // in recent
-	subjects map[watch]subject
+	subjects map[notify.Watch]subject
 	alarms   alarms
 	pending  []backend.Event // for Recv
 	granted  []*claim        // which still stand in the queue
@@ -36,8 +39,8 @@ type session struct {
 	deserted map[queue]time.Time // queues that were found empty, and when
 	parked   map[*lock]time.Time // locks that have a parked ticket, and since when
 
-	listening bool  // somebody has waited: what is held is watched
-	home      watch // of dir, while settled
+	listening bool         // somebody has waited: what is held is watched
+	home      notify.Watch // of dir, while settled
 	settled   bool
 }
 
@@ -49,7 +52,7 @@ type subject struct {
 	claim *claim
 }
 
-func newSession(dir string, clock *clock, board *board, w watcher) *session {
+func newSession(dir string, clock *clock, board *board, w notify.Watcher) *session {
 	s := &session{
 		dir:      dir,
 		watch:    w,
@@ -58,7 +61,7 @@ func newSession(dir string, clock *clock, board *board, w watcher) *session {
 		board:    board,
 		claims:   make(map[uint64]*claim),
 		locks:    make(map[key]*lock),
-		subjects: make(map[watch]subject),
+		subjects: make(map[notify.Watch]subject),
 		deserted: make(map[queue]time.Time),
 		parked:   make(map[*lock]time.Time),
 	}
@@ -118,14 +121,17 @@ func (s *session) Recv(ctx context.Context) ([]backend.Event, error) {
 	defer context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.watch.until(time.Now())
+		s.watch.Until(time.Now())
 	})()
 	for {
 		events, err := s.news(ctx)
 		if err != nil || len(events) > 0 {
 			return events, err
 		}
-		notices, err := s.watch.wait()
+		notices, err := s.watch.Wait()
+		if errors.Is(err, os.ErrClosed) {
+			return nil, backend.ErrClosed
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -171,15 +177,15 @@ func (s *session) hurry() {
 	if len(s.pending) > 0 {
 		at = s.now
 	}
-	s.watch.until(at)
+	s.watch.Until(at)
 }
 
 // attend watches a file in order to notice what happens to the subject.
-func (s *session) attend(path string, what attention, about subject) (watch, bool) {
-	w, ok := s.watch.add(path, what)
+func (s *session) attend(path string, what notify.Attention, about subject) (notify.Watch, bool) {
+	w, ok := s.watch.Add(path, what)
 	if ok {
 		s.subjects[w] = about
-	} else if why := s.watch.lack(); why != nil {
+	} else if why := s.watch.Lack(); why != nil {
 		s.pending = append(s.pending, backend.Event{Kind: backend.EventNotice, Err: why})
 		s.hurry()
 	}
@@ -192,7 +198,7 @@ func (s *session) listen(l *lock) {
 	if l.key.class != backend.Semaphore { // whose users all have its file open
 		l.file.listen()
 	}
-	if s.listening || !s.watch.exact() {
+	if s.listening || !s.watch.Exact() {
 		return
 	}
 	s.listening = true
@@ -207,54 +213,54 @@ func (s *session) settle() {
 	if !s.listening || s.settled {
 		return
 	}
-	s.home, s.settled = s.watch.add(s.dir, nobody)
+	s.home, s.settled = s.watch.Add(s.dir, notify.Nobody)
 }
 
 // ignore ends a watch.
-func (s *session) ignore(w watch) {
+func (s *session) ignore(w notify.Watch) {
 	delete(s.subjects, w)
-	s.watch.remove(w)
+	s.watch.Remove(w)
 }
 
 // notice draws the conclusions from what the watcher saw.
-func (s *session) notice(n notice) {
-	if n.kind == lapsed {
+func (s *session) notice(n notify.Notice) {
+	if n.Kind == notify.Lapsed {
 		for _, l := range s.locks {
-			s.disturbed(l, moved)
+			s.disturbed(l, notify.Moved)
 		}
 		return
 	}
-	if s.settled && n.watch == s.home {
+	if s.settled && n.Watch == s.home {
 		s.moved()
 		return
 	}
-	about := s.subjects[n.watch]
-	if n.kind == ended {
-		s.unwatched(n.watch, about)
+	about := s.subjects[n.Watch]
+	if n.Kind == notify.Ended {
+		s.unwatched(n.Watch, about)
 	}
 	switch {
 	case about.claim != nil:
 		// Rung, or the ticket has been removed.
 		c := about.claim
-		c.invited = c.invited || n.kind == closed && s.watch.exact() && c.ticket.rung()
+		c.invited = c.invited || n.Kind == notify.Closed && s.watch.Exact() && c.ticket.rung()
 		s.restart(c, 0)
 		c.alarm.delay = s.pace(c)
 	case about.file != nil:
-		s.disturbed(about.file.lock, n.kind)
+		s.disturbed(about.file.lock, n.Kind)
 	}
 }
 
 // moved deals with a directory that is no longer where it was.
 func (s *session) moved() {
-	s.watch.remove(s.home)
+	s.watch.Remove(s.home)
 	s.settled = false // until heartbeats see another one
 	for _, l := range s.locks {
-		s.disturbed(l, moved)
+		s.disturbed(l, notify.Moved)
 	}
 }
 
 // unwatched notes that a watch has ended with its file.
-func (s *session) unwatched(w watch, about subject) {
+func (s *session) unwatched(w notify.Watch, about subject) {
 	delete(s.subjects, w)
 	switch {
 	case about.claim != nil && about.claim.ticket != nil && about.claim.ticket.watch == w:
@@ -265,16 +271,16 @@ func (s *session) unwatched(w watch, about subject) {
 }
 
 // disturbed deals with a lock whose file somebody closed or moved.
-func (s *session) disturbed(l *lock, kind happening) {
+func (s *session) disturbed(l *lock, kind notify.Kind) {
 	if len(l.claims) == 0 {
 		return
 	}
-	if kind != closed {
+	if kind != notify.Closed {
 		s.verify(l)
 	}
 	for _, c := range l.claims {
 		if c.ticket != nil {
-			if kind != closed {
+			if kind != notify.Closed {
 				s.listen(l) // to the file that has come in its place
 			}
 			// A file is unlocked just after it is closed: this is for soon, too.
@@ -333,5 +339,5 @@ func (s *session) close(ctx context.Context) {
 	s.upkeep.end(ctx, s.now)
 	s.board.close()
 	s.clock.close()
-	s.watch.close()
+	s.watch.Close()
 }

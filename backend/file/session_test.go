@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 func openSession(t *testing.T, dir string) *session {
@@ -44,8 +45,8 @@ func TestLockError(t *testing.T) {
 	s.do1(t, acquire(1, "x"))
 	s.do1(t, backend.Op{Do: backend.Release, Owner: 1})
 	f := s.lockOf(backend.Mutex, "x").file
-	f.spare.close()
-	f.spare = handle(1 << 20) // no such descriptor
+	f.spare.Close()
+	f.spare = flock.Handle(1 << 20) // no such descriptor
 	wrong := syscall.EBADF
 	if runtime.GOOS == "windows" {
 		wrong = 6 // ERROR_INVALID_HANDLE
@@ -70,8 +71,8 @@ func TestRefusedInQueue(t *testing.T) {
 	s.want(t, waiting(1, "x"), backend.Queued)
 	number := s.claims[1].ticket.number
 	f := s.claims[1].lock.file
-	f.spare.close()
-	f.spare = handle(1 << 20) // no such descriptor
+	f.spare.Close()
+	f.spare = flock.Handle(1 << 20) // no such descriptor
 	if r := s.do1(t, waiting(1, "x")); r.State != backend.Refused || r.Err == nil {
 		t.Errorf("%+v", r)
 	}
@@ -89,7 +90,7 @@ func TestReplacedSpare(t *testing.T) {
 	s.do1(t, acquire(1, "x"))
 	s.do1(t, backend.Op{Do: backend.Release, Owner: 1})
 	path := Path(dir, backend.Mutex, "x")
-	if err := unlink(path); err != nil {
+	if err := flock.Unlink(path); err != nil {
 		t.Fatal(err)
 	}
 	if r := s.do1(t, acquire(2, "x")); r.State != backend.Granted {
@@ -110,7 +111,7 @@ func TestRecentLocks(t *testing.T) {
 	}
 	spare, watched := 0, 0
 	for _, l := range s.locks {
-		if l.file.spare != noHandle {
+		if l.file.spare != flock.None {
 			spare++
 		}
 		if l.file.watched {

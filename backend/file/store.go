@@ -64,6 +64,8 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/fstype"
+	"github.com/dlock-go/dlock/backend/file/internal/notify"
 )
 
 // A Store is a directory of lock files. It implements [backend.Backend] and is
@@ -93,7 +95,7 @@ func New(dir string) *Store {
 		// A file system that does not even say what it is may be anything.
 		ctx, cancel := context.WithTimeout(context.Background(), identified)
 		defer cancel()
-		local, err := answered(ctx, s.dir, 0, func() (bool, error) { return onLocalDisk(s.dir), nil }, nil)
+		local, err := answered(ctx, s.dir, 0, func() (bool, error) { return fstype.Local(s.dir), nil }, nil)
 		return local && err == nil
 	})
 	return s
@@ -128,7 +130,7 @@ func (s *Store) String() string {
 func (s *Store) Caps() backend.Caps {
 	return backend.Caps{
 		Queue:     true,
-		Notify:    canNotify && s.isLocal(),
+		Notify:    notify.Supported && s.isLocal(),
 		Fencing:   true,
 		Processes: true,
 		Inspect:   true,
@@ -169,5 +171,5 @@ func (s *Store) open(ctx context.Context, who backend.Party) (*session, error) {
 		clock.close()
 		return nil, err
 	}
-	return newSession(s.dir, clock, board, newWatcher(s.isLocal())), nil
+	return newSession(s.dir, clock, board, notify.New(s.isLocal())), nil
 }

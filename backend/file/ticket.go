@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
+	"github.com/dlock-go/dlock/backend/file/internal/notify"
 )
 
 // A ticket is a place in a queue: a file whose name tells the place, and which
@@ -20,8 +22,8 @@ import (
 type ticket struct {
 	number uint64
 	path   string
-	h      handle
-	watch  watch
+	h      flock.Handle
+	watch  notify.Watch
 	heard  bool // the watch is there
 }
 
@@ -54,22 +56,22 @@ func parseTicketName(name string) (number uint64, mode backend.Mode, ok bool) {
 // and removed it: the number is then used up.
 func newTicket(dir string, number uint64, mode backend.Mode) (*ticket, bool, error) {
 	t := &ticket{number: number, path: filepath.Join(dir, ticketName(number, mode))}
-	h, err := open(t.path, openNew)
+	h, err := flock.Open(t.path, flock.New)
 	if err != nil {
 		return nil, false, &fs.PathError{Op: "open", Path: t.path, Err: err}
 	}
 	t.h = h
-	locked, err := h.tryLock(backend.Exclusive)
+	locked, err := h.TryLock()
 	if err != nil {
 		t.remove()
 		return nil, false, &fs.PathError{Op: "lock", Path: t.path, Err: err}
 	}
-	h.share(dir, false)
+	h.Share(dir, false)
 	// It was to be seen before it was locked. Who locks it for a moment, to learn
 	// whether it is dead, removes it before letting go: so once it is ours and
 	// still there, it is there for good.
-	id, _, err := h.identity()
-	now, err2 := identityAt(t.path)
+	id, _, err := h.Identity()
+	now, err2 := flock.IdentityAt(t.path)
 	if !locked || err != nil || err2 != nil || id != now {
 		t.remove()
 		return nil, false, nil
@@ -86,7 +88,7 @@ const (
 )
 
 func (t *ticket) write(text string) error {
-	_, err := t.h.writeAt([]byte(text), 0)
+	_, err := t.h.WriteAt([]byte(text), 0)
 	return err
 }
 
@@ -108,14 +110,14 @@ func (t *ticket) reuse(number uint64, mode backend.Mode) error {
 // looked at the queue when it stood in another one.
 func (t *ticket) rung() bool {
 	var number [8]byte
-	n, err := t.h.readAt(number[:], knockAt)
+	n, err := t.h.ReadAt(number[:], knockAt)
 	return err == nil && n == len(number) && binary.NativeEndian.Uint64(number[:]) == t.number
 }
 
 // remove gives the place up.
 func (t *ticket) remove() {
 	_ = os.Remove(t.path) // before it is unlocked, lest it be found dead
-	t.h.close()
+	t.h.Close()
 }
 
 // presence is what is known of the owner of a ticket or of a board.
@@ -129,45 +131,45 @@ const (
 
 // alive reports whether the owner of the ticket, or the board, at path lives, and
 // waits. What belonged to a dead one it removes.
-func alive(path string) bool { return inspect(path, openToRead, 0) != absent }
+func alive(path string) bool { return inspect(path, flock.ToRead, 0) != absent }
 
 // ring wakes the owner of a place: a file that was open for writing and is closed is an
 // event for those who watch.
-func ring(p place) presence { return inspect(p.path, openExisting, p.number) }
+func ring(p place) presence { return inspect(p.path, flock.Existing, p.number) }
 
 func inspect(path string, how int, knock uint64) presence {
 	found := rung
-	h, err := open(path, how)
-	if err != nil && how != openToRead && unreadable(err) {
+	h, err := flock.Open(path, how)
+	if err != nil && how != flock.ToRead && flock.Unreadable(err) {
 		found = unheard
-		h, err = open(path, openToRead) // another user's
+		h, err = flock.Open(path, flock.ToRead) // another user's
 	}
 	switch {
 	case err == nil:
 	case os.IsNotExist(err):
 		return absent
-	case irregular(err):
+	case flock.Irregular(err):
 		_ = os.Remove(path) // nobody's
 		return absent
-	case unreadable(err) && !lockedUnread(path):
+	case flock.Unreadable(err) && !lockedUnread(path):
 		return absent
 	default:
 		return unheard
 	}
-	defer h.close()
+	defer h.Close()
 	// Shared, so that those who inspect do not take each other for the owner.
-	if dead, _ := h.tryLock(backend.Shared); dead {
+	if dead, _ := h.TryRLock(); dead {
 		_ = os.Remove(path)
 		return absent
 	}
 	var text [1]byte
-	if _, _ = h.readAt(text[:], 0); string(text[:]) == parkedText {
+	if _, _ = h.ReadAt(text[:], 0); string(text[:]) == parkedText {
 		return absent
 	}
-	if how == openExisting && found == rung && !h.linked() {
+	if how == flock.Existing && found == rung && !h.Linked() {
 		var number [8]byte
 		binary.NativeEndian.PutUint64(number[:], knock)
-		_, _ = h.writeAt(number[:], knockAt) // who finds no number looks who is next
+		_, _ = h.WriteAt(number[:], knockAt) // who finds no number looks who is next
 	}
 	return found
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // A turn is how the queue of a reader-writer lock keeps writers from starving the
@@ -34,11 +35,11 @@ func (q queue) turnOfReaders(places []place) uint64 {
 	if !waits(places, backend.Shared) || !waits(places, backend.Exclusive) {
 		return 0
 	}
-	h, err := open(q.turnPath(), openToRead)
+	h, err := flock.Open(q.turnPath(), flock.ToRead)
 	if err != nil {
 		return 0
 	}
-	defer h.close()
+	defer h.Close()
 	return readTurn(h).until
 }
 
@@ -46,9 +47,9 @@ func waits(places []place, mode backend.Mode) bool {
 	return slices.ContainsFunc(places, func(p place) bool { return p.mode == mode })
 }
 
-func readTurn(h handle) turn {
+func readTurn(h flock.Handle) turn {
 	var b [16]byte
-	if n, err := h.readAt(b[:], 0); err != nil || n < len(b) {
+	if n, err := h.ReadAt(b[:], 0); err != nil || n < len(b) {
 		return turn{}
 	}
 	return turn{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:])}
@@ -64,15 +65,15 @@ func (q queue) pass(c *clock, now time.Time) {
 	readers := slices.ContainsFunc(places, func(p place) bool {
 		return p.mode == backend.Shared && alive(p.path)
 	})
-	h, err := open(q.turnPath(), openExisting)
+	h, err := flock.Open(q.turnPath(), flock.Existing)
 	if readers && errors.Is(err, fs.ErrNotExist) {
-		h, err = makeFile(q.turnPath(), true)
+		h, err = flock.Create(q.turnPath(), true)
 	}
 	if err != nil {
 		return // nobody to pass, and no count of earlier ones to end
 	}
-	defer h.close()
-	if h.linked() {
+	defer h.Close()
+	if h.Linked() {
 		return
 	}
 	was := readTurn(h)
@@ -88,6 +89,6 @@ func (q queue) pass(c *clock, now time.Time) {
 		var b [16]byte
 		binary.NativeEndian.PutUint64(b[:], is.until)
 		binary.NativeEndian.PutUint64(b[8:], is.passed)
-		_, _ = h.writeAt(b[:], 0)
+		_, _ = h.WriteAt(b[:], 0)
 	}
 }

@@ -3,13 +3,15 @@ package file
 import (
 	"context"
 	"time"
+
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
 // An upkeep is what a session does in its heartbeats beside living on.
 type upkeep struct {
-	last    time.Time // when tend did something
-	dir     identity  // of the session's directory
-	unseen  []*claim  // holds that remain to be looked at in this round
+	last    time.Time      // when tend did something
+	dir     flock.Identity // of the session's directory
+	unseen  []*claim       // holds that remain to be looked at in this round
 	janitor janitor
 }
 
@@ -61,10 +63,10 @@ func (s *session) tend() {
 // of them when the whole directory was, else those that could not be watched.
 func (s *session) inspect() {
 	u := &s.upkeep
-	if id, err := identityAt(s.dir); err == nil && id != u.dir {
+	if id, err := flock.IdentityAt(s.dir); err == nil && id != u.dir {
 		u.dir = id
-		if id != (identity{}) && s.settled {
-			s.watch.remove(s.home)
+		if id != (flock.Identity{}) && s.settled {
+			s.watch.Remove(s.home)
 			s.settled = false
 		}
 		s.settle()

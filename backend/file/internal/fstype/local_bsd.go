@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd
 
-package file
+package fstype
 
 import (
 	"os"
@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onLocalDisk reports whether dir, or where it will be made, is on a file system
+// Local reports whether dir, or where it will be made, is on a file system
 // of this machine alone.
-func onLocalDisk(dir string) bool {
+func Local(dir string) bool {
 	var st unix.Statfs_t
 	for {
 		switch err := unix.Statfs(dir, &st); {

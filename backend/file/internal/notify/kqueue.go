@@ -1,23 +1,24 @@
 //go:build darwin || dragonfly || freebsd
 
-package file
+package notify
 
 import (
+	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
-// Rings come by kqueue here. That has been built but never been run by us, so it
+// Supported reports whether whoever waits can rely on being told. Rings come by kqueue here. That has been built but never been run by us, so it
 // is not relied on: waiters poll as if it were not there.
-const canNotify = false
+const Supported = false
 
-// newWatcher returns a watcher by kqueue, or a poller on a file system that other
+// New returns a watcher by kqueue, or a poller on a file system that other
 // machines change unnoticed.
-func newWatcher(local bool) watcher {
+func New(local bool) Watcher {
 	if !local {
 		return newPoller()
 	}
@@ -46,18 +47,18 @@ type kqueue struct {
 
 	// Owned by wait.
 	events  [64]unix.Kevent_t
-	notices []notice
+	notices []Notice
 }
 
-func (*kqueue) exact() bool { return false }
+func (*kqueue) Exact() bool { return false }
 
-func (*kqueue) lack() error { return nil }
+func (*kqueue) Lack() error { return nil }
 
-func (w *kqueue) add(path string, what attention) (watch, bool) {
-	if what != writers {
+func (w *kqueue) Add(path string, what Attention) (Watch, bool) {
+	if what != Writers {
 		return 0, false
 	}
-	h, err := open(path, openToRead)
+	h, err := flock.Open(path, flock.ToRead)
 	if err != nil {
 		return 0, false
 	}
@@ -65,17 +66,17 @@ func (w *kqueue) add(path string, what attention) (watch, bool) {
 	unix.SetKevent(&e, int(h), unix.EVFILT_VNODE, unix.EV_ADD|unix.EV_CLEAR)
 	e.Fflags = unix.NOTE_WRITE | unix.NOTE_DELETE
 	if w.change(e) != nil {
-		h.close()
+		h.Close()
 		return 0, false
 	}
-	return watch(h), true
+	return Watch(h), true
 }
 
-// remove ends the watch with its descriptor, whose number may name another watch
+// Remove ends the watch with its descriptor, whose number may name another watch
 // by the time that a late notice arrives: that one then looks in vain.
-func (w *kqueue) remove(id watch) { handle(id).close() }
+func (w *kqueue) Remove(id Watch) { flock.Handle(id).Close() }
 
-func (w *kqueue) until(t time.Time) {
+func (w *kqueue) Until(t time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.at = t; w.waiting {
@@ -83,7 +84,7 @@ func (w *kqueue) until(t time.Time) {
 	}
 }
 
-func (w *kqueue) close() {
+func (w *kqueue) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.done {
@@ -96,7 +97,7 @@ func (w *kqueue) close() {
 	}
 }
 
-func (w *kqueue) wait() ([]notice, error) {
+func (w *kqueue) Wait() ([]Notice, error) {
 	for {
 		at, err := w.begin()
 		if err != nil {
@@ -124,11 +125,11 @@ func (w *kqueue) wait() ([]notice, error) {
 			if e.Filter != unix.EVFILT_VNODE {
 				continue
 			}
-			kind := closed
+			kind := Closed
 			if e.Fflags&unix.NOTE_DELETE != 0 {
-				kind = moved
+				kind = Moved
 			}
-			w.notices = append(w.notices, notice{watch(e.Ident), kind})
+			w.notices = append(w.notices, Notice{Watch(e.Ident), kind})
 		}
 		if len(w.notices) > 0 {
 			return w.notices, nil
@@ -142,7 +143,7 @@ func (w *kqueue) begin() (time.Time, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.done {
-		return time.Time{}, backend.ErrClosed
+		return time.Time{}, os.ErrClosed
 	}
 	w.waiting = true
 	return w.at, nil
@@ -153,7 +154,7 @@ func (w *kqueue) end() (time.Time, error) {
 	defer w.mu.Unlock()
 	if w.waiting = false; w.done {
 		unix.Close(w.kq)
-		return time.Time{}, backend.ErrClosed
+		return time.Time{}, os.ErrClosed
 	}
 	return w.at, nil
 }

@@ -1,4 +1,4 @@
-package file
+package fstype
 
 import (
 	"path/filepath"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// onLocalDisk reports whether dir is on a drive of this machine alone.
-func onLocalDisk(dir string) bool {
+// Local reports whether dir is on a drive of this machine alone.
+func Local(dir string) bool {
 	root, err := windows.UTF16PtrFromString(filepath.VolumeName(dir) + `\`)
 	return err == nil && windows.GetDriveType(root) != windows.DRIVE_REMOTE
 }

@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package file
+package flock
 
 import (
 	"math/rand/v2"
@@ -26,32 +26,32 @@ import (
 // another user would be refused, and for ever if the process died there.
 var straight atomic.Bool
 
-// makeFile makes a file, unless it is there.
-func makeFile(path string, readers bool) (handle, error) {
+// Create makes a file, unless it is there.
+func Create(path string, readers bool) (Handle, error) {
 	if straight.Load() {
-		h, err := openAny(path, openNew, 0o666)
+		h, err := openAny(path, New, 0o666)
 		if err != nil {
-			return noHandle, err
+			return None, err
 		}
-		straight.Store(h.share(filepath.Dir(path), readers))
+		straight.Store(h.Share(filepath.Dir(path), readers))
 		return h, nil
 	}
 	temporary := aside(path)
-	h, err := openAny(temporary, openNew, 0o666)
+	h, err := openAny(temporary, New, 0o666)
 	if err != nil {
-		return noHandle, err
+		return None, err
 	}
-	straight.Store(h.share(filepath.Dir(path), readers))
+	straight.Store(h.Share(filepath.Dir(path), readers))
 	if err := rename(temporary, path); err != nil {
 		_ = os.Remove(temporary)
-		h.close()
-		return noHandle, err
+		h.Close()
+		return None, err
 	}
 	return h, nil
 }
 
-// makeSubdirectory makes a directory, unless it is there.
-func makeSubdirectory(path string) error {
+// MakeDir makes a directory, unless it is there.
+func MakeDir(path string) error {
 	// The first file tells about the umask, and there are few directories before it.
 	if straight.Load() {
 		if err := os.Mkdir(path, 0o777); err != nil {
@@ -74,12 +74,12 @@ func makeSubdirectory(path string) error {
 
 // aside returns a path for what is not yet ready. The janitors know it.
 func aside(path string) string {
-	return filepath.Join(filepath.Dir(path), probePrefix+strconv.FormatUint(rand.Uint64(), 16))
+	return filepath.Join(filepath.Dir(path), AsidePrefix+strconv.FormatUint(rand.Uint64(), 16))
 }
 
-// share gives a new file the rights that it is to have as one of dir; with readers
+// Share gives a new file the rights that it is to have as one of dir; with readers
 // also to those who may only read. It reports whether it had them from the beginning.
-func (h handle) share(dir string, readers bool) bool {
+func (h Handle) Share(dir string, readers bool) bool {
 	var d, f unix.Stat_t
 	if h.stat(&f) != nil || statDirectory(dir, &d) != nil {
 		return false

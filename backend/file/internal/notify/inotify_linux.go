@@ -1,4 +1,4 @@
-package file
+package notify
 
 import (
 	"encoding/binary"
@@ -9,15 +9,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/dlock-go/dlock/backend"
 )
 
-const canNotify = true
+// Supported reports whether whoever waits can rely on being told.
+const Supported = true
 
-// newWatcher returns a watcher by inotify, or a poller on a file system that
+// New returns a watcher by inotify, or a poller on a file system that
 // other machines change unnoticed.
-func newWatcher(local bool) watcher {
+func New(local bool) Watcher {
 	if !local {
 		return newPoller()
 	}
@@ -35,10 +34,10 @@ type inotify struct {
 
 	// Owned by wait.
 	buf     [4096]byte // many events: those of files bear no names
-	notices []notice
+	notices []Notice
 }
 
-func (w *inotify) exact() bool { return w.file.Load() != nil }
+func (w *inotify) Exact() bool { return w.file.Load() != nil }
 
 // A shortage is one of something that the system has few of.
 type shortage struct {
@@ -55,7 +54,7 @@ func (s *shortage) take() error {
 	return s.why
 }
 
-func (w *inotify) lack() error {
+func (w *inotify) Lack() error {
 	if why := w.lacks.instances.take(); why != nil {
 		return why
 	}
@@ -73,27 +72,27 @@ func (w *inotify) begin() bool {
 	// Non-blocking, hence read by way of the runtime's poller: a deadline and
 	// Close end a Read that waits.
 	w.file.Store(os.NewFile(uintptr(fd), "inotify"))
-	w.poller.until(time.Now()) // to have wait read it
+	w.poller.Until(time.Now()) // to have wait read it
 	return true
 }
 
-func (w *inotify) add(path string, what attention) (watch, bool) {
-	if w.file.Load() == nil && (what != writers || !w.begin()) {
+func (w *inotify) Add(path string, what Attention) (Watch, bool) {
+	if w.file.Load() == nil && (what != Writers || !w.begin()) {
 		return 0, false
 	}
 	// A removal shows as IN_ATTRIB (of the link count) while the file is open
 	// somewhere, and as IN_DELETE_SELF after that.
 	mask := uint32(unix.IN_ATTRIB | unix.IN_MOVE_SELF | unix.IN_DELETE_SELF | unix.IN_CLOSE_WRITE | unix.IN_DONT_FOLLOW)
 	switch what {
-	case everybody:
+	case Everybody:
 		mask |= unix.IN_CLOSE_NOWRITE
-	case nobody:
+	case Nobody:
 		mask = unix.IN_MOVE_SELF | unix.IN_DELETE_SELF | unix.IN_ONLYDIR
 	}
 	for {
 		switch wd, err := unix.InotifyAddWatch(w.fd, path, mask); err {
 		case nil:
-			return watch(wd), true
+			return Watch(wd), true
 		case unix.EINTR:
 		case unix.ENOSPC, unix.ENOMEM:
 			w.lacks.watches.why = fmt.Errorf("no inotify watch is left: whoever waits polls, which takes longer (see fs.inotify.max_user_watches): %w", err)
@@ -104,55 +103,55 @@ func (w *inotify) add(path string, what attention) (watch, bool) {
 	}
 }
 
-func (w *inotify) remove(id watch) {
+func (w *inotify) Remove(id Watch) {
 	_, _ = unix.InotifyRmWatch(w.fd, uint32(id)) // it may have ended with its file
 }
 
-func (w *inotify) until(t time.Time) {
+func (w *inotify) Until(t time.Time) {
 	if f := w.file.Load(); f != nil {
 		_ = f.SetReadDeadline(t)
 		return
 	}
-	w.poller.until(t)
+	w.poller.Until(t)
 }
 
-func (w *inotify) close() {
-	w.poller.close()
+func (w *inotify) Close() {
+	w.poller.Close()
 	if f := w.file.Load(); f != nil {
 		_ = f.Close()
 	}
 }
 
-func (w *inotify) wait() ([]notice, error) {
+func (w *inotify) Wait() ([]Notice, error) {
 	f := w.file.Load()
 	if f == nil {
-		return w.poller.wait()
+		return w.poller.Wait()
 	}
 	n, err := f.Read(w.buf[:])
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, nil
 	case errors.Is(err, os.ErrClosed):
-		return nil, backend.ErrClosed
+		return nil, os.ErrClosed
 	case err != nil:
 		return nil, err
 	}
 	w.notices = w.notices[:0]
 	for b := w.buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
 		// The event is {wd int32, mask, cookie, len uint32}, then len bytes of name.
-		id := watch(int32(binary.NativeEndian.Uint32(b[0:])))
+		id := Watch(int32(binary.NativeEndian.Uint32(b[0:])))
 		mask := binary.NativeEndian.Uint32(b[4:])
 		name := binary.NativeEndian.Uint32(b[12:])
 		b = b[unix.SizeofInotifyEvent+int(name):]
 		switch {
 		case mask&unix.IN_Q_OVERFLOW != 0:
-			w.notices = append(w.notices, notice{kind: lapsed})
+			w.notices = append(w.notices, Notice{Kind: Lapsed})
 		case mask&unix.IN_IGNORED != 0:
-			w.notices = append(w.notices, notice{id, ended})
+			w.notices = append(w.notices, Notice{id, Ended})
 		case mask&(unix.IN_CLOSE_WRITE|unix.IN_CLOSE_NOWRITE) != 0:
-			w.notices = append(w.notices, notice{id, closed})
+			w.notices = append(w.notices, Notice{id, Closed})
 		default:
-			w.notices = append(w.notices, notice{id, moved})
+			w.notices = append(w.notices, Notice{id, Moved})
 		}
 	}
 	return w.notices, nil

@@ -1,4 +1,6 @@
-package file
+// Package mmap maps files into memory, and has a file that fails there be an error and
+// not the end of the process.
+package mmap
 
 import (
 	"fmt"
@@ -7,14 +9,14 @@ import (
 	"time"
 )
 
-// A mapping is the beginning of a file in memory, shared with all who map it, and
+// A Mapping is the beginning of a file in memory, shared with all who map it, and
 // with those who read the file. It begins on a page, hence is fit for atomics.
-type mapping []byte
+type Mapping []byte
 
-// guard runs f, which touches a mapping. When the file was cut short, or the disk
+// Guard runs f, which touches a mapping. When the file was cut short, or the disk
 // that backs it is full, that is a fault, and would end the process: it is to be
 // an error of this use alone.
-func guard(f func()) (err error) {
+func Guard(f func()) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
@@ -32,11 +34,11 @@ func guard(f func()) (err error) {
 	return nil
 }
 
-// settledFor is how long a mapping is written to once a system call has written to its
+// settledFor is how long a mapping may be written to once a system call has written to its
 // file. On a file system that is frozen a write waits for the end of that: in a system
 // call the runtime goes on without it, while in a mapping it would hold up the whole
 // process, which cannot even begin to collect garbage.
 const settledFor = time.Millisecond
 
-// settled reports whether a system call has written to a file just now.
-func settled(last time.Time) bool { return time.Since(last) < settledFor }
+// Settled reports whether a system call has written to a file just now.
+func Settled(last time.Time) bool { return time.Since(last) < settledFor }

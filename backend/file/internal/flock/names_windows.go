@@ -1,4 +1,4 @@
-package file
+package flock
 
 import (
 	"errors"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// namesIn returns the names in a directory. Unlike os.Open, it lets others remove
+// Names returns the names in a directory. Unlike os.Open, it lets others remove
 // the directory meanwhile, and is not kept out by those who do.
-func namesIn(dir string) ([]string, error) {
+func Names(dir string) ([]string, error) {
 	name, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return nil, err
@@ -25,9 +25,9 @@ func namesIn(dir string) ([]string, error) {
 	return d.Readdirnames(-1)
 }
 
-// beingRemoved reports whether err is that of a file or directory that somebody has
+// BeingRemoved reports whether err is that of a file or directory that somebody has
 // removed and others still have open: soon it is gone. A right that is missing looks the
 // same.
-func beingRemoved(err error) bool {
+func BeingRemoved(err error) bool {
 	return errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_DELETE_PENDING)
 }

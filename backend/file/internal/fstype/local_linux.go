@@ -1,4 +1,4 @@
-package file
+package fstype
 
 import (
 	"os"
@@ -40,9 +40,9 @@ var remote = map[uint32]bool{
 
 func isRemote(kind uint32) bool { return remote[kind] }
 
-// onLocalDisk reports whether dir, or where it will be made, is on a file system
+// Local reports whether dir, or where it will be made, is on a file system
 // of this machine alone.
-func onLocalDisk(dir string) bool {
+func Local(dir string) bool {
 	var st unix.Statfs_t
 	for {
 		switch err := unix.Statfs(dir, &st); {

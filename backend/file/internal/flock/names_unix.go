@@ -1,17 +1,17 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package file
+package flock
 
 import "golang.org/x/sys/unix"
 
-// namesIn returns the names in a directory. An os.File would make seven system
+// Names returns the names in a directory. An os.File would make seven system
 // calls more of it, and whoever waits for a lock waits for this.
-func namesIn(dir string) ([]string, error) {
+func Names(dir string) ([]string, error) {
 	h, err := openAny(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer h.close()
+	defer h.Close()
 	var names []string
 	for buf := make([]byte, 4096); ; {
 		n, err := unix.ReadDirent(int(h), buf)
@@ -25,6 +25,6 @@ func namesIn(dir string) ([]string, error) {
 	}
 }
 
-// beingRemoved reports whether err is that of a file which somebody has removed, and
+// BeingRemoved reports whether err is that of a file which somebody has removed, and
 // which still has its name: there are none.
-func beingRemoved(error) bool { return false }
+func BeingRemoved(error) bool { return false }

@@ -1,4 +1,4 @@
-package file
+package mmap
 
 import (
 	"unsafe"
@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// mapFile maps the first size bytes of a file.
-func mapFile(h handle, size int) (mapping, error) {
-	m, err := windows.CreateFileMapping(windows.Handle(h), nil, windows.PAGE_READWRITE, 0, uint32(size), nil)
+// Map maps the first size bytes of a file.
+func Map(file uintptr, size int) (Mapping, error) {
+	m, err := windows.CreateFileMapping(windows.Handle(file), nil, windows.PAGE_READWRITE, 0, uint32(size), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -22,6 +22,7 @@ func mapFile(h handle, size int) (mapping, error) {
 	return unsafe.Slice(*(**byte)(unsafe.Pointer(&addr)), size), nil
 }
 
-func (m mapping) unmap() {
+// Unmap ends a mapping, which is not to be touched after that.
+func (m Mapping) Unmap() {
 	_ = windows.UnmapViewOfFile(uintptr(unsafe.Pointer(unsafe.SliceData(m))))
 }

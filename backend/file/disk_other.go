@@ -1,6 +1,0 @@
-//go:build netbsd || openbsd
-
-package file
-
-// onLocalDisk cannot tell, and chooses what is right everywhere.
-func onLocalDisk(string) bool { return false }
