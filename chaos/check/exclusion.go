@@ -71,7 +71,6 @@ func (h *history) overlap(i *Invariant, a, b *Hold, until int64) {
 		}
 		if !late {
 			i.Excused++
-			a.taken = true
 			return
 		}
 	}

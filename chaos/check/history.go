@@ -94,7 +94,6 @@ type Hold struct {
 	released       int64 // after it, or never
 	confirmed      bool  // without an error
 	overdue        bool
-	taken          bool // a fault took it away, and it may never have known
 
 	end int64 // when it stopped to hold, for all that it knew; see settle
 }

@@ -58,8 +58,6 @@ type Verdict struct {
 	Plain      int64     // increments that the plain registers lost
 	PlainAll   int64     // and took
 	Refused    int64     // writes that the fenced registers refused
-	Linearized int       // operations that porcupine has put in order
-	Undecided  int       // names for which it had not enough time
 	Waits      Quantiles // of hand-overs without faults
 }
 
@@ -106,7 +104,6 @@ func Check(r *Run) *Verdict {
 	h.leftovers(&v.Invariants[10])
 	h.crowds(&v.Invariants[11])
 	h.recovery(&v.Invariants[12])
-	h.linearize(v)
 	h.effects(v)
 	for n, note := range map[int]string{
 		1: "no mutexes", 2: "no increments", 4: "no readers and writers", 5: "no semaphores",
