@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/dlock-go/dlock/chaos/check"
 )
 
 //go:embed bugs/*.txt
@@ -82,7 +84,7 @@ func parse(text string) (Bug, error) {
 		case "caught by":
 			for f := range strings.FieldsSeq(value) {
 				n, err := strconv.Atoi(f)
-				if err != nil || n < 1 || n > 12 {
+				if err != nil || n < 1 || n >= len(check.Invariants) {
 					return b, fmt.Errorf("no invariant %q", f)
 				}
 				b.Expected = append(b.Expected, n)

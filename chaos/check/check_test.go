@@ -78,7 +78,8 @@ func TestOrderBehind(t *testing.T) {
 }
 
 // TestDeadHolder: a lock that a killed process held is free in time, and who stands
-// still meanwhile has that much more; another fault excuses.
+// still meanwhile has that much more; where another fault happens to who waits, it is
+// judged from the end of that.
 func TestDeadHolder(t *testing.T) {
 	for _, c := range []struct {
 		name                         string
@@ -89,10 +90,12 @@ func TestDeadHolder(t *testing.T) {
 	}{
 		{"in time", 1000, 0, nil, 1, 0, 0},
 		{"late", 1200, 0, nil, 1, 0, 1},
-		{"late, and stood still", 1200, 150, nil, 1, 0, 0},
+		{"late, and stood still", 1200, 200, nil, 0, 1, 0},
 		{"later than that", 1300, 150, nil, 1, 0, 1},
-		{"its own death is no excuse", 1200, 0, &fault.Event{Kind: "kill worker", Slot: 0, Begin: 100 * ms, End: 101 * ms}, 1, 0, 1},
-		{"another's is", 1200, 0, &fault.Event{Kind: "kill worker", Slot: 1, Begin: 100 * ms, End: 101 * ms}, 0, 1, 0},
+		{"its own death is no excuse", 1200, 0, &fault.Event{Kind: "kill worker", Slot: 0, Lock: -1, Begin: 100 * ms, End: 101 * ms}, 1, 0, 1},
+		{"one of who waits is", 1200, 0, &fault.Event{Kind: "stop worker", Slot: 1, Lock: -1, Begin: 100 * ms, End: 200 * ms}, 0, 1, 0},
+		{"for its time", 1250, 0, &fault.Event{Kind: "stop worker", Slot: 1, Lock: -1, Begin: 100 * ms, End: 200 * ms}, 1, 0, 1},
+		{"one of a bystander is none", 1200, 0, &fault.Event{Kind: "stop worker", Slot: 2, Lock: -1, Begin: 100 * ms, End: 200 * ms}, 1, 0, 1},
 	} {
 		a := process(0, at(10, journal.Call, 0, 1, 0, int64(backend.Exclusive), 1), at(11, journal.Grant, 0, 1, 1, 7, 0, 0, 1))
 		a.Killed = 100 * ms

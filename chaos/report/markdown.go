@@ -159,7 +159,7 @@ func (p *printer) invariants(results []*run.Result) {
 	p.line("")
 	p.line("| | invariant | %s |", strings.Join(names, " | "))
 	p.line("|---|---|%s", strings.Repeat("---|", len(names)))
-	for n := 1; n <= 12; n++ {
+	for n := 1; n < len(check.Invariants); n++ {
 		row := fmt.Sprintf("| %d | %s |", n, check.Invariants[n])
 		for _, name := range names {
 			var sum check.Invariant

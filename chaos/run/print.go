@@ -31,8 +31,8 @@ func (r *Result) Print(w io.Writer) {
 	}
 	for n := 1; n < len(v.Invariants); n++ {
 		i := &v.Invariants[n]
-		fmt.Fprintf(w, "  %2d %-40s checked %7d  excused %5d  violations %d  worst %v %s\n",
-			n, check.Invariants[n], i.Checked, i.Excused, i.Violations, i.Worst.Round(time.Microsecond), i.Note)
+		fmt.Fprintf(w, "  %2d %-40s checked %7d  excused %5d  violations %d  worst %v %s%s\n",
+			n, check.Invariants[n], i.Checked, i.Excused, i.Violations, i.Worst.Round(time.Microsecond), i.Counted(), i.Note)
 		for _, e := range i.Examples {
 			fmt.Fprintf(w, "       %s\n", e)
 		}

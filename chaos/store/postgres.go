@@ -117,9 +117,10 @@ func (p *postgres) Promise(ttl time.Duration) check.Promise {
 		// and after so long says so all the same. The journal is a moment ahead of the
 		// driver's clock.
 		Unseen: min(time.Second, ttl/6),
-		Woken:  250 * time.Millisecond,
-		Signal: min(5*time.Second, ttl),
-		Killed: time.Second,
+		Turns:  check.Turns{Least: 1, Most: 2 * backend.MaxWriters},
+		Woken:  push,
+		Signal: ttl,
+		Killed: atOnce,
 	}
 }
 

@@ -67,12 +67,18 @@ func (r *redis) Promise(ttl time.Duration) check.Promise {
 	p := check.Promise{
 		Caps:   backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true, Processes: true, Inspect: true},
 		Leased: true,
-		Woken:  250 * time.Millisecond,
-		Signal: min(5*time.Second, ttl),
-		Killed: ttl + time.Second,
+		Turns:  exact,
+		Woken:  push,
+		Signal: ttl,
+		Killed: ttl + atOnce,
 	}
 	if r.nodes > 1 {
 		p.Caps.Queue, p.Unordered = false, "a quorum claims no order"
+		p.Turns = check.Turns{Least: 1, Most: 2 * backend.MaxWriters}
+		p.Passed = 1000
+		// Its nodes keep a lock that became free for who has waited longest.
+		p.Kept = 100 * time.Millisecond
+		p.Woken += p.Kept
 	}
 	return p
 }
