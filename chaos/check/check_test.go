@@ -129,7 +129,7 @@ func TestGapsOfSemaphore(t *testing.T) {
 	} {
 		r := history1(Promise{Woken: 250 * time.Millisecond})
 		r.Class, r.Limit = backend.Semaphore, 2
-		h := &history{Run: r, names: make([][]*Hold, 1), waits: make([][]*Hold, 1)}
+		h := &history{Run: r, names: make([][]*Hold, 1), waits: make([][]*Hold, 1), left: make(map[*Process]int)}
 		p := &Process{}
 		hold := func(call, granted, released int64) {
 			o := &Hold{

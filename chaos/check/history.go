@@ -135,10 +135,11 @@ type history struct {
 	waits [][]*Hold // of each name all attempts, by call
 	stays []*stay   // at the store, by when they were asked for
 
-	byName [][]*stay   // those of each name
-	kills  []killed    // by time
-	seen   map[int]int // most places at the store, by name
-	crowd  int         // the most of one client that waited for one name at once
+	byName [][]*stay        // those of each name
+	left   map[*Process]int // locks of the dead that went to who waited
+	kills  []killed         // by time
+	seen   map[int]int      // most places at the store, by name
+	crowd  int              // the most of one client that waited for one name at once
 
 	present [][64][]span // of each name, by slot; see presence
 	stood   [][]span     // when the worker of a slot stood still
@@ -180,6 +181,7 @@ func newHistory(r *Run) *history {
 		names: make([][]*Hold, r.Names+1),
 		waits: make([][]*Hold, r.Names+1),
 		seen:  make(map[int]int),
+		left:  make(map[*Process]int),
 	}
 	for _, p := range r.Processes {
 		h.read(p)

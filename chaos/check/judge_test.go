@@ -501,3 +501,69 @@ func TestVoid(t *testing.T) {
 		t.Errorf("9 is not missed: %q", v.Void)
 	}
 }
+
+// TestEffects: a fault has an effect if something was seen of its worker, its lock or its
+// store that is not seen without one.
+func TestEffects(t *testing.T) {
+	t.Parallel()
+	lost := func() *script {
+		a := worker(0)
+		op := a.call(10, backend.Exclusive, 1000)
+		a.grant(11, op, 1)
+		a.add(at(3000, journal.Lost, 0, op))
+		a.release(3001, op)
+		return a
+	}
+	slow := func(stall bool) *script {
+		a := worker(0)
+		if stall {
+			a.stall(2900, 3000)
+		}
+		a.add(at(3000, journal.Slow, 0, 1, 100*ms, 0))
+		return a
+	}
+	dead := func(waits bool) []*script {
+		a, b := worker(0), worker(1)
+		op := a.call(10, backend.Exclusive, 1000)
+		a.queue(10, op, backend.Exclusive)
+		a.grant(11, op, 1)
+		a.Killed = 2510 * ms
+		if waits {
+			b.hold(50, 2520, 2530, backend.Exclusive, 2)
+		}
+		return []*script{a, b}
+	}
+	destroyed := on("flushall", -1, -1, 2500, 2600)
+	destroyed.Did = "2 locks forgotten"
+	for _, c := range []struct {
+		name    string
+		fault   *fault.Event
+		scripts []*script
+		effect  string
+	}{
+		{"nothing", on("flushall", -1, -1, 2500, 2600), []*script{worker(0)}, ""},
+		{"what it has done itself", destroyed, []*script{worker(0)}, "2 locks forgotten"},
+		{"a loss", on("flushall", -1, -1, 2500, 2600), []*script{lost()}, "1 holds lost"},
+		{"a loss of another worker", on("cut connections", 1, -1, 2500, 2600), []*script{lost(), worker(1)}, ""},
+		{"a loss of another lock", on("delete lock file", -1, 1, 2500, 2600), []*script{lost()}, ""},
+		{"a late answer", on("latency", 0, -1, 2500, 3100), []*script{slow(false)}, "1 answers late"},
+		{"late since the machine stood still", on("latency", 0, -1, 2500, 3100), []*script{slow(true)}, ""},
+		{"a holder was killed", on("kill worker", 0, -1, 2500, 2520), dead(false), ""},
+		{"a holder was killed, and others waited", on("kill worker", 0, -1, 2500, 2520), dead(true), "1 of its locks went to who waited"},
+	} {
+		v := judge(backend.Mutex, pledge(), []*fault.Event{c.fault}, c.scripts...)
+		if c.fault.Effect != c.effect {
+			t.Errorf("%s: %q, not %q", c.name, c.fault.Effect, c.effect)
+		}
+		if want := time.Duration(c.fault.End - c.fault.Begin); v.Active != want {
+			t.Errorf("%s: faults were on for %v, not %v", c.name, v.Active, want)
+		}
+	}
+
+	// What happened to the worker explains its losses, and not what happened to all.
+	own, all := on("cut connections", 0, -1, 2500, 2600), on("latency", -1, -1, 2550, 3100)
+	judge(backend.Mutex, pledge(), []*fault.Event{own, all}, lost())
+	if own.Effect == "" || all.Effect != "" {
+		t.Errorf("put down to %q and %q", own.Effect, all.Effect)
+	}
+}

@@ -100,10 +100,11 @@ type Verdict struct {
 	Sessions   int // opened
 	Deaths     int // of sessions
 	Kills      int
-	Plain      int64     // increments that the plain registers lost
-	PlainAll   int64     // and took
-	Refused    int64     // writes that the fenced registers refused
-	Waits      Quantiles // of hand-overs without faults
+	Active     time.Duration // in which faults were on
+	Plain      int64         // increments that the plain registers lost
+	PlainAll   int64         // and took
+	Refused    int64         // writes that the fenced registers refused
+	Waits      Quantiles     // of hand-overs without faults
 }
 
 // Quantiles of a set of durations.

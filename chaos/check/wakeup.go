@@ -37,6 +37,9 @@ func (h *history) wakeups(v *Verdict) {
 				continue // Nobody wanted it.
 			}
 			to := min(g.to, w.waited())
+			if dead && g.to != never {
+				h.left[g.after.process]++
+			}
 			i.judge(over, excuse)
 			if excuse == "" {
 				i.took(to - g.from)

@@ -37,6 +37,10 @@ type Kind struct {
 	// the way: it comes neither with another nor soon after or before.
 	Alone bool
 
+	// Early says that it comes in every run that is long enough, after those that come
+	// alone.
+	Early bool
+
 	// Inject does it, keeps it up for as long as it likes, and undoes it, early
 	// when ctx ends.
 	Inject func(ctx context.Context, x *Injection) error
@@ -102,6 +106,13 @@ func (x *Injection) Note(format string, args ...any) {
 	x.event.Note += fmt.Sprintf(format, args...)
 }
 
+// Did says what the fault is known to have done, which nobody else may notice.
+func (x *Injection) Did(format string, args ...any) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.event.Did = fmt.Sprintf(format, args...)
+}
+
 // Stretch chooses a duration between two multiples of the TTL.
 func (x *Injection) Stretch(least, most float64) time.Duration {
 	return time.Duration((least + x.Rand.Float64()*(most-least)) * float64(x.TTL))
@@ -126,6 +137,7 @@ type Event struct {
 	Slot       int // of the worker that it happened to, or -1
 	Lock       int // the name that it happened to, or -1
 	Note       string
+	Did        string // what it is known to have done, or ""
 	Effect     string // what came of it; "" when nothing was seen
 }
 

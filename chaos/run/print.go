@@ -17,8 +17,8 @@ func (r *Result) Print(w io.Writer) {
 	v := r.Verdict
 	fmt.Fprintf(w, "%s\n", r.Replay())
 	fmt.Fprintf(w, "  %s\n", r.Words())
-	fmt.Fprintf(w, "  %d grants (%.0f/s before the first fault), %d timeouts, %d losses, %d kills, %d sessions opened, %d died, in %v\n",
-		v.Grants, v.Rate, v.Timeouts, v.Losses, v.Kills, v.Sessions, v.Deaths, r.Wall.Round(time.Second))
+	fmt.Fprintf(w, "  %d grants (%.0f/s before the first fault), %d timeouts, %d losses, %d kills, %d sessions opened, %d died, in %v, faults on in %v\n",
+		v.Grants, v.Rate, v.Timeouts, v.Losses, v.Kills, v.Sessions, v.Deaths, r.Wall.Round(time.Second), v.Active.Round(time.Millisecond))
 	fmt.Fprintf(w, "  waits after a release: p50 %v, p99 %v, max %v of %d; plain registers lost %d of %d; fenced ones refused %d\n",
 		v.Waits.P50, v.Waits.P99, v.Waits.Max, v.Waits.N, v.Plain, v.PlainAll, v.Refused)
 	for _, f := range r.Run.Faults {
