@@ -166,7 +166,8 @@ func Check(r *Run) *Verdict {
 func (h *history) judged(v *Verdict) {
 	for n, note := range h.undue() {
 		i := &v.Invariants[n]
-		if n == 0 || i.Checked+i.Violations > 0 || i.Note != "" {
+		// Who stood still was judged, too, by that much more.
+		if n == 0 || i.Checked+i.Violations+i.Excuses[stood] > 0 || i.Note != "" {
 			continue
 		}
 		if i.Note = note; note == "" {
