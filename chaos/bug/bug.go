@@ -22,8 +22,7 @@ type Bug struct {
 	Name      string
 	Backend   string
 	Primitive string
-	Faults    string // that are needed to see it, as words of their names
-	Expected  []int  // the invariants of which one has to catch it
+	Expected  []int // the invariants of which one has to catch it
 	Patches   []Patch
 }
 
@@ -79,8 +78,6 @@ func parse(text string) (Bug, error) {
 			b.Backend = value
 		case "primitive":
 			b.Primitive = value
-		case "faults":
-			b.Faults = value
 		case "caught by":
 			for f := range strings.FieldsSeq(value) {
 				n, err := strconv.Atoi(f)
