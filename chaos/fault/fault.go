@@ -64,6 +64,8 @@ type Workers interface {
 	// worker was not stopped, or has been replaced.
 	Stop(slot int)
 	Continue(slot int)
+	// Slot returns that of the worker with that process number, or -1.
+	Slot(pid int) int
 }
 
 // An Injection is one fault as it happens.
@@ -85,6 +87,15 @@ func (x *Injection) Slot() int {
 	defer x.mu.Unlock()
 	x.event.Slot = slot
 	return slot
+}
+
+// Of notes down that it is the worker with that process number that it happens to, if
+// there is one.
+func (x *Injection) Of(pid int) {
+	slot := x.Workers.Slot(pid)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.event.Slot = slot
 }
 
 // Name chooses a lock and notes down that it is the one.

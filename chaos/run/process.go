@@ -202,6 +202,18 @@ func (t *team) Stop(slot int) { _ = t.at(slot).cmd.Process.Signal(syscall.SIGSTO
 // Continue implements [fault.Workers].
 func (t *team) Continue(slot int) { _ = t.at(slot).cmd.Process.Signal(syscall.SIGCONT) }
 
+// Slot implements [fault.Workers].
+func (t *team) Slot(pid int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for slot, p := range t.slots {
+		if p.cmd.Process.Pid == pid {
+			return slot
+		}
+	}
+	return -1
+}
+
 // rest has all processes begin nothing new. None is started any more.
 func (t *team) rest() {
 	t.mu.Lock()
