@@ -14,7 +14,11 @@ func (h *history) tries(i *Invariant) {
 		}
 		var others []span // when somebody was there, by call; not merged, to leave out one
 		for _, o := range waits {
-			others = append(others, span{o.call, h.through(o)})
+			to := h.through(o)
+			if o.granted == 0 && o.failed != 0 {
+				to = o.failed // Of what is left at the store see below.
+			}
+			others = append(others, span{o.call, to})
 		}
 		latest := make([]int64, len(others)+1) // the end of all of those before
 		for k, s := range others {
