@@ -16,8 +16,8 @@ const (
 	gather  = 10 * time.Second // is enough for all to be there
 )
 
-// crowd has many goroutines of one client want one name at once. The first of them
-// holds it until all the others wait, so that there is a crowd whatever happens then.
+// crowd has many goroutines of one client want one name at once. The first of them, as many
+// as can, hold it until all the others wait, so that there is a crowd whatever happens then.
 func (w *worker) crowd(c *client) {
 	w.working.Add(1)
 	go w.gathers(c)
@@ -26,8 +26,14 @@ func (w *worker) crowd(c *client) {
 func (w *worker) gathers(c *client) {
 	defer w.working.Done()
 	there := make(chan struct{})
-	w.working.Add(1)
-	go w.member(c, there)
+	keepers := 1
+	if w.job.Class == backend.Semaphore {
+		keepers = w.job.Limit
+	}
+	for range keepers {
+		w.working.Add(1)
+		go w.member(c, there)
+	}
 	ctx, cancel := context.WithTimeout(w.stop, gather)
 	defer cancel()
 	defer close(there)
