@@ -187,6 +187,7 @@ func TestLossOfOthers(t *testing.T) {
 		{"of the lock", -1, 0, 2000, 0},
 		{"of another lock", -1, 1, 2000, 1},
 		{"long ago", -1, -1, 900, 1},
+		{"of a minority of the store", -2, -1, 2000, 1},
 	} {
 		a := worker(0)
 		op := a.call(10, backend.Exclusive, 1000)
@@ -195,7 +196,12 @@ func TestLossOfOthers(t *testing.T) {
 		a.add(at(3000, journal.Lost, 0, op))
 		a.release(3001, op)
 		t.Log(c.name)
-		expect(t, judge(backend.Mutex, pledge(), []*fault.Event{on("x", c.slot, c.lock, 500, c.end)}, a, worker(1)), 8, 0, c.violations)
+		f := on("x", c.slot, c.lock, 500, c.end)
+		f.Minor = c.slot == -2
+		expect(t, judge(backend.Mutex, pledge(), []*fault.Event{f}, a, worker(1)), 8, 0, c.violations)
+		if f.Minor {
+			expect(t, judge(backend.Mutex, pledge(), []*fault.Event{f, on("y", -1, -1, 1900, 1950)}, a, worker(1)), 8, 0, 0)
+		}
 	}
 }
 

@@ -68,11 +68,19 @@ func (h *history) lossHasReason(o *Hold) bool {
 	}
 	for _, f := range h.Faults {
 		window := int64(h.TTL+blink) + h.stillness(of(o.process), f.End, o.lost)
-		if concerns(f, o.name, of(o.process)) && f.Begin <= o.lost && o.lost <= f.End+window {
+		if concerns(f, o.name, of(o.process)) && f.Begin <= o.lost && o.lost <= f.End+window && (!f.Minor || h.more(f, o)) {
 			return true
 		}
 	}
 	return false
+}
+
+// more reports whether something happened to the store or to the worker beside a fault that
+// the store alone has to bear, before that was over.
+func (h *history) more(minor *fault.Event, o *Hold) bool {
+	return slices.ContainsFunc(h.Faults, func(f *fault.Event) bool {
+		return f != minor && f.Kind != "kill worker" && concerns(f, o.name, of(o.process)) && f.Touches(minor.Begin, minor.Over()+int64(h.TTL))
+	})
 }
 
 // tookAll reports whether a fault took everything away that was held.

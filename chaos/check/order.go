@@ -154,9 +154,16 @@ func (h *history) fairness(i *Invariant) {
 					passed++
 				}
 			}
-			if passed > h.Promise.Passed {
-				if f := h.touched(name, of(a.process), a.queued, until); f != nil {
+			if f := h.touched(name, of(a.process), a.queued, until); f != nil {
+				if passed > h.Promise.Passed {
 					i.excuse(f.Kind)
+				}
+				continue
+			}
+			if passed > h.Promise.Passed {
+				// The lock is kept for it for a while only.
+				if h.stillness(of(a.process), a.queued, until) > int64(h.Promise.Kept) {
+					i.excuse(stood)
 					continue
 				}
 				i.violate("name %d: worker %d (owner %d) waited since %s, and until %s %d who came later were first",

@@ -89,6 +89,13 @@ func (x *Injection) Slot() int {
 	return slot
 }
 
+// Minor notes down that it happens to so small a part of the store that it has to bear that.
+func (x *Injection) Minor() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.event.Minor = true
+}
+
 // Of notes down that it is the worker with that process number that it happens to, if
 // there is one.
 func (x *Injection) Of(pid int) {
@@ -145,8 +152,9 @@ type Event struct {
 	Overlap    time.Duration
 	Recovery   time.Duration
 	Takes      bool
-	Slot       int // of the worker that it happened to, or -1
-	Lock       int // the name that it happened to, or -1
+	Slot       int  // of the worker that it happened to, or -1
+	Lock       int  // the name that it happened to, or -1
+	Minor      bool // of the store, but of so small a part of it that it has to bear that
 	Note       string
 	Did        string // what it is known to have done, or ""
 	Effect     string // what came of it; "" when nothing was seen

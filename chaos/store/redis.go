@@ -75,7 +75,7 @@ func (r *redis) Promise(ttl time.Duration) check.Promise {
 	if r.nodes > 1 {
 		p.Caps.Queue, p.Unordered = false, "a quorum claims no order"
 		p.Turns = check.Turns{Least: 1, Most: 2 * backend.MaxWriters}
-		p.Passed = 200
+		p.Passed = 16
 		// Its nodes keep a lock that became free for who has waited longest.
 		p.Kept = 100 * time.Millisecond
 		p.Woken += p.Kept
@@ -109,6 +109,7 @@ func (r *redis) server(x *fault.Injection, forgets bool) (*redistest.Server, *sk
 	}
 	if len(r.servers) > 1 {
 		x.Note("server %d", i)
+		x.Minor()
 	}
 	return r.servers[i], r.skews[i]
 }
