@@ -99,7 +99,7 @@ chaos: needs ## hunt for violations by real faults, and write chaos/report.md; B
 
 .PHONY: chaos-selftest
 chaos-selftest: needs ## see whether the harness finds bugs that are put in on purpose; BACKEND, BUG select
-	cd chaos && go run . -selftest -out . -backend '$(BACKEND)' -bug '$(BUG)' -duration $(or $(DURATION),12s)
+	cd chaos && go run . -selftest -out . -backend '$(BACKEND)' -bug '$(BUG)' -duration $(or $(DURATION),32s)
 
 .PHONY: chaos-short
 chaos-short: ## vet the harness, and let it run for two times 12 s on each backend

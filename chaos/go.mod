@@ -6,7 +6,6 @@ replace github.com/dlock-go/dlock => ../
 
 require (
 	github.com/Shopify/toxiproxy/v2 v2.12.0
-	github.com/anishathalye/porcupine v1.3.1
 	github.com/dlock-go/dlock v0.0.0-00010101000000-000000000000
 	github.com/rs/zerolog v1.33.0
 	go.opentelemetry.io/otel/trace v1.47.0

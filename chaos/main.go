@@ -1,6 +1,40 @@
 // Command chaos hunts for violations of what dlock promises: it starts real
 // servers and real processes, has faults happen to them, and checks what they
 // wrote down. See the Makefile above for how it is called.
+//
+// # A run
+//
+// Worker processes want the same few names through the public API. Each writes down what
+// it calls and what came of it, and what its driver was asked and answered, on the clock
+// that all processes of a machine share. After a calm begin faults come: to a worker, to
+// its way to the store, to one lock, or to the store. At the end the workers begin nothing
+// new, a fresh process takes every name while their clients still live, and then all end.
+//
+// # The judge
+//
+// Package check knows of each invariant how often it could have been broken. A fault
+// excuses what it can have caused, and nothing else: one that happened to a worker what
+// that worker has to do with, one that happened to a lock what is done with that lock, and
+// one of the store everything, each from its begin to its end and, for waits, for the time
+// that was named for getting over it. A lock that is free while somebody waits is judged
+// from the end of the fault on.
+//
+// Bounds are those of the README. A machine may stall, so each process has a heartbeat
+// that sees when it does not run, when its journal is slow to write, and for how long its
+// threads wait for a processor, by the system's own count; the controller does so for the
+// servers and for itself. What was seen of those who have to do with the lock at that time
+// is added to a bound, and what cannot be seen, 10 ms. Every excuse is counted, by what it
+// was, in the report.
+//
+// A run is void, and counts for nothing, if it made no progress, if no fault had an effect,
+// or if an invariant that it was about was not judged once. An effect is what would not have
+// been seen without the fault, on its worker, its lock, or its store.
+//
+// # The selftest
+//
+// Package bug makes dlock wrong on purpose, one bug at a time and in a copy of the sources
+// that only the compiler sees. There is one for each primitive of each store. Each has to
+// be caught by an invariant that is about it, in runs like those of a report.
 package main
 
 import (
@@ -122,7 +156,7 @@ func hunt(ctx context.Context, backends, words string, duration time.Duration, o
 		return err
 	}
 	if out != "" {
-		if err := report.Selftest(out, catches); err != nil {
+		if err := report.Selftest(out, catches, duration); err != nil {
 			return err
 		}
 	}

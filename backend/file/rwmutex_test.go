@@ -67,6 +67,35 @@ func TestTurnOfReaders(t *testing.T) {
 	next(late)
 }
 
+// Writers that have passed readers do not count any more when those have got in, since no
+// writer waited for a moment: who comes later has its turn after as many as ever.
+func TestTurnIsCountedAnew(t *testing.T) {
+	dir := t.TempDir()
+	p, q, other := open(t, dir), open(t, dir), open(t, dir)
+	holder := p.lock(t, write("x"))
+	first := other.queue(read("x")).is(t, backend.Queued)
+	for range backend.MaxWriters - 1 {
+		w := q.queue(write("x")).is(t, backend.Queued)
+		must(t, holder.release())
+		must(t, w.wait())
+		p, q, holder = q, p, w
+	}
+	must(t, holder.release())
+	must(t, first.wait())
+
+	w := p.queue(write("x")).is(t, backend.Queued)
+	late := other.queue(read("x")).is(t, backend.Queued)
+	next := q.queue(write("x")).is(t, backend.Queued)
+	must(t, first.release())
+	must(t, w.wait())
+	must(t, w.release())
+	late.again()
+	late.is(t, backend.Queued)
+	must(t, next.wait())
+	must(t, next.release())
+	must(t, late.wait())
+}
+
 // Who waits only because of a writer that has left is told so.
 func TestWriterWithdraws(t *testing.T) {
 	dir := t.TempDir()

@@ -19,10 +19,13 @@ import (
 // Each writer that is granted the lock while readers wait counts as having passed
 // them. The last of [backend.MaxWriters] sets until to where the queue then ends:
 // the readers that came before go before any writer, those that come later do
-// not, so readers cannot starve the writers in return.
+// not, so readers cannot starve the writers in return. Where none of those waits any
+// more whom the last writer passed, they have got in by themselves or left, and the count
+// begins anew.
 type turn struct {
 	until  uint64 // readers with smaller tickets go first
 	passed uint64 // writers in a row that have passed a reader, since until
+	last   uint64 // the greatest ticket of a reader whom the last of them passed
 }
 
 const turnName = "turn"
@@ -48,11 +51,11 @@ func waits(places []place, mode backend.Mode) bool {
 }
 
 func readTurn(h flock.Handle) turn {
-	var b [16]byte
-	if n, err := h.ReadAt(b[:], 0); err != nil || n < len(b) {
+	var b [24]byte
+	if n, _ := h.ReadAt(b[:], 0); n < 16 { // last may be missing.
 		return turn{}
 	}
-	return turn{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:])}
+	return turn{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:]), binary.NativeEndian.Uint64(b[16:])}
 }
 
 // pass counts a writer that was granted the lock; its own ticket no longer
@@ -62,9 +65,15 @@ func (q queue) pass(c *clock, now time.Time) {
 	if err != nil {
 		return
 	}
-	readers := slices.ContainsFunc(places, func(p place) bool {
-		return p.mode == backend.Shared && alive(p.path)
-	})
+	var first, last uint64 // of the readers who wait
+	for _, p := range places {
+		if p.mode == backend.Shared {
+			if last = p.number; first == 0 && alive(p.path) {
+				first = p.number
+			}
+		}
+	}
+	readers := first > 0
 	h, err := flock.Open(q.turnPath(), flock.Existing)
 	if readers && errors.Is(err, fs.ErrNotExist) {
 		h, err = flock.Create(q.turnPath(), true)
@@ -78,6 +87,10 @@ func (q queue) pass(c *clock, now time.Time) {
 	}
 	was := readTurn(h)
 	is := was
+	if first > is.last {
+		is.passed = 0 // Nobody is left who was passed before.
+	}
+	is.last = last
 	if is.passed++; !readers {
 		is.passed = 0
 	} else if is.passed >= backend.MaxWriters {
@@ -86,9 +99,10 @@ func (q queue) pass(c *clock, now time.Time) {
 		}
 	}
 	if is != was {
-		var b [16]byte
+		var b [24]byte
 		binary.NativeEndian.PutUint64(b[:], is.until)
 		binary.NativeEndian.PutUint64(b[8:], is.passed)
+		binary.NativeEndian.PutUint64(b[16:], is.last)
 		_, _ = h.WriteAt(b[:], 0)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/dlock-go/dlock/chaos/check"
 )
 
 //go:embed bugs/*.txt
@@ -20,8 +22,7 @@ type Bug struct {
 	Name      string
 	Backend   string
 	Primitive string
-	Faults    string // that are needed to see it, as words of their names
-	Expected  []int  // the invariants of which one has to catch it
+	Expected  []int // the invariants of which one has to catch it
 	Patches   []Patch
 }
 
@@ -77,12 +78,10 @@ func parse(text string) (Bug, error) {
 			b.Backend = value
 		case "primitive":
 			b.Primitive = value
-		case "faults":
-			b.Faults = value
 		case "caught by":
 			for f := range strings.FieldsSeq(value) {
 				n, err := strconv.Atoi(f)
-				if err != nil || n < 1 || n > 12 {
+				if err != nil || n < 1 || n >= len(check.Invariants) {
 					return b, fmt.Errorf("no invariant %q", f)
 				}
 				b.Expected = append(b.Expected, n)

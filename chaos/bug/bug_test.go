@@ -2,6 +2,7 @@ package bug
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,6 +25,21 @@ func TestBugsFit(t *testing.T) {
 		// That it can be built is seen by those who build it.
 		if _, err := b.Overlay(root, t.TempDir()); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestBugsEverywhere: there is a bug for each primitive of each store.
+func TestBugsEverywhere(t *testing.T) {
+	bugs, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, backend := range []string{"memory", "file", "redis", "quorum", "postgres"} {
+		for _, primitive := range []string{"mutex", "rw", "semaphore"} {
+			if !slices.ContainsFunc(bugs, func(b Bug) bool { return b.Backend == backend && b.Primitive == primitive }) {
+				t.Errorf("none of a %s on %s", primitive, backend)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -52,14 +53,50 @@ func (h *history) count(v *Verdict) {
 	}
 }
 
-// effects finds out what came of each fault.
+// effects finds out what came of each fault: what was seen of the workers and locks that
+// it concerns, and would not have been seen without it. What several faults could have
+// caused is that of the one that happened to the worker or the lock itself, and else of
+// the last one.
 func (h *history) effects(v *Verdict) {
+	seen := make(map[*fault.Event]map[string]int)
+	for _, f := range h.Faults {
+		seen[f] = make(map[string]int)
+	}
+	note := func(at int64, who crew, name int, what string) {
+		if f := h.cause(at, who, name); f != nil {
+			seen[f][what]++
+		}
+	}
+	for _, p := range h.Processes {
+		if p.Prober {
+			continue
+		}
+		ops := make(map[int64]int) // their names
+		for i := range p.Records {
+			h.symptom(p, &p.Records[i], ops, note)
+		}
+	}
+	for p, n := range h.left {
+		for _, f := range h.Faults {
+			if f.Kind == "kill worker" && f.Slot == p.Slot && f.Begin <= p.Killed && p.Killed <= f.End {
+				seen[f]["of its locks went to who waited"] += n
+			}
+		}
+	}
 	worked := 0
 	for _, f := range h.Faults {
-		if f.Effect = h.effect(f); f.Effect != "" {
+		var parts []string
+		if f.Did != "" {
+			parts = append(parts, f.Did)
+		}
+		for _, what := range slices.Sorted(maps.Keys(seen[f])) {
+			parts = append(parts, fmt.Sprintf("%d %s", seen[f][what], what))
+		}
+		if f.Effect = strings.Join(parts, ", "); f.Effect != "" {
 			worked++
 		}
 	}
+	v.Active = h.active()
 	if len(h.Faults) == 0 {
 		v.Void = append(v.Void, "there were no faults")
 	} else if worked == 0 {
@@ -67,67 +104,71 @@ func (h *history) effects(v *Verdict) {
 	}
 }
 
-func (h *history) effect(f *fault.Event) string {
-	const aftermath = int64(time.Second)
-	until := f.End + int64(h.TTL) + aftermath
-	seen := make(map[string]int)
-	for _, p := range h.Processes {
-		if f.Slot >= 0 && p.Slot != f.Slot {
-			continue
+// symptom says what a record shows that is not seen without a fault.
+func (h *history) symptom(p *Process, r *journal.Record, ops map[int64]int, note func(at int64, who crew, name int, what string)) {
+	const anything = -1
+	switch r.Kind {
+	case journal.Call:
+		ops[r.V[1]] = int(r.V[2])
+	case journal.Lost:
+		note(r.At, of(p), ops[r.V[1]], "holds lost")
+	case journal.Dead:
+		note(r.At, of(p), anything, "sessions lost")
+	case journal.Fail:
+		if strings.HasPrefix(r.Text, "dlock") {
+			note(r.At, of(p), ops[r.V[1]], "acquisitions failed")
 		}
-		if f.Kind == "kill worker" && p.Killed >= f.Begin && p.Killed <= f.End {
-			held, waited := h.had(p)
-			seen["killed with locks held"] += held
-			seen["killed while waiting"] += waited
+	case journal.Slow:
+		switch {
+		case r.V[3] > 0:
+			note(r.At, of(p), anything, "answers lost")
+		case r.V[2]-h.stillness(of(p), r.At-r.V[2], r.At) > int64(late):
+			note(r.At, of(p), anything, "answers late")
 		}
-		first, _ := slices.BinarySearchFunc(p.Records, f.Begin, func(r journal.Record, t int64) int {
-			return int(min(max(r.At-t, -1), 1))
-		})
-		for i := first; i < len(p.Records) && p.Records[i].At <= until; i++ {
-			switch r := &p.Records[i]; r.Kind {
-			case journal.Lost:
-				seen["holds lost"]++
-			case journal.Dead:
-				seen["sessions lost"]++
-			case journal.Fail:
-				if strings.HasPrefix(r.Text, "dlock") {
-					seen["acquisitions failed"]++
-				}
-			case journal.Slow:
-				if r.V[3] > 0 {
-					seen["answers lost"]++
-				} else {
-					seen["answers late"]++
-				}
-			case journal.Unopened:
-				seen["attempts to connect failed"]++
-			case journal.Stall:
-				if f.Target == fault.Worker && r.At-r.V[0] > int64(h.TTL)/3 {
-					seen["processes stood still"]++
-				}
+	case journal.Unopened:
+		note(r.At, of(p), anything, "attempts to connect failed")
+	case journal.Stall:
+		for _, f := range h.Faults {
+			if f.Kind == "stop worker" && f.Slot == p.Slot && r.V[0] <= f.End && r.At >= f.Begin && r.At-r.V[0] > int64(h.TTL)/3 {
+				note(f.End, of(p), anything, "processes stood still")
 			}
 		}
 	}
-	var parts []string
-	for what, n := range seen {
-		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, what))
-		}
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, ", ")
 }
 
-// had returns how many locks a process held and waited for when it was killed.
-func (h *history) had(p *Process) (held, waited int) {
-	for _, o := range h.holds {
-		switch {
-		case o.process != p:
-		case o.granted != 0 && o.released == never && o.lost == never:
-			held++
-		case o.granted == 0 && o.failed == 0:
-			waited++
+// late is how long an answer takes that is late, without the time that somebody stood
+// still.
+const late = 50 * time.Millisecond
+
+// cause returns the fault that caused what was seen of a worker and a lock, which is below
+// 0 for all of a worker.
+func (h *history) cause(at int64, who crew, name int) *fault.Event {
+	const aftermath = int64(time.Second)
+	var best *fault.Event
+	for _, f := range h.Faults {
+		if f.Kind == "kill worker" || f.Begin > at || at > f.End+int64(h.TTL)+aftermath {
+			continue
+		}
+		if name < 0 && f.Lock >= 0 || !concerns(f, name, who) {
+			continue
+		}
+		own, others := f.Slot >= 0 || f.Lock >= 0, best != nil && (best.Slot >= 0 || best.Lock >= 0)
+		if best == nil || own && !others || own == others && f.Begin > best.Begin {
+			best = f
 		}
 	}
-	return held, waited
+	return best
+}
+
+// active is for how long faults were on.
+func (h *history) active() time.Duration {
+	var all []span
+	for _, f := range h.Faults {
+		all = append(all, span{f.Begin, f.End})
+	}
+	var sum int64
+	for _, s := range merge(all) {
+		sum += s.to - s.from
+	}
+	return time.Duration(sum)
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/chaos/fault"
 )
 
 // exclusion sweeps over the holds of each name in the order of their grants, and
@@ -55,23 +56,19 @@ func (h *history) exclusion(v *Verdict) {
 }
 
 // overlap judges two holds that cannot be together, and are from b's grant to
-// until: a fault may have allowed that, for as long as was named before.
+// until: a fault of the store, of the lock or of one of the two workers may have allowed
+// that, for as long as was named before.
 func (h *history) overlap(i *Invariant, a, b *Hold, until int64) {
 	d := until - b.granted
 	for _, f := range h.Faults {
-		if f.Overlap == 0 || f.Begin > b.granted || f.Lock >= 0 && f.Lock != b.name {
+		if f.Overlap == 0 || f.Begin > b.granted || !concerns(f, b.name, of(a.process)|of(b.process)) {
 			continue
 		}
-		late := b.granted > f.End+int64(f.Overlap) || d > int64(f.Overlap)
-		if s, ok := a.process.still(b.granted); ok && late && s.from <= f.End+int64(f.Overlap) {
-			// It stands still since then, and does nothing before it is told.
-			late = until > s.to+int64(f.Overlap)
-		} else if !late {
-			i.took(d)
-		}
-		if !late {
-			i.Excused++
-			a.taken = true
+		// Who stands still does nothing before it is told.
+		still := h.stillness(of(a.process)|of(b.process), f.Begin, until)
+		if until <= f.End+int64(f.Overlap)+still && d <= int64(f.Overlap)+still {
+			i.took(max(0, d-still))
+			i.excuse(f.Kind)
 			return
 		}
 	}
@@ -128,8 +125,8 @@ func (h *history) tokens(i *Invariant) {
 			active = append(kept, b)
 			// Those with tickets and those who read may be granted in any order.
 			if b.exclusive(h.Class) && greatest != nil && greatest.token > b.token {
-				if h.stale(b, greatest) {
-					i.Excused++
+				if f := h.stale(b, greatest); f != nil {
+					i.excuse(f.Kind)
 					continue
 				}
 				i.violate("name %d: %s was over when %s began, and has the greater token", name, h.tell(greatest), h.tell(b))
@@ -138,15 +135,17 @@ func (h *history) tokens(i *Invariant) {
 	}
 }
 
-// stale reports whether b may have been granted before a fault freed the lock for next,
-// and told of it after next was over. It then rests on a lease from before, and for as
-// long as two may hold it does no more harm than a holder who was not told of the loss.
-func (h *history) stale(b, next *Hold) bool {
+// stale returns a fault that may have freed the lock for next after b was granted it, and
+// before b was told, who then was told of it after next was over. b rests on a lease from
+// before, and for as long as two may hold it does no more harm than a holder who was not
+// told of the loss.
+func (h *history) stale(b, next *Hold) *fault.Event {
 	for _, f := range h.Faults {
-		if f.Overlap > 0 && (f.Lock < 0 || f.Lock == b.name) &&
-			f.Begin <= next.granted && b.granted <= f.End+int64(f.Overlap) && b.deadline <= f.End+int64(h.TTL) {
-			return true
+		if f.Overlap > 0 && concerns(f, b.name, of(b.process)) &&
+			f.Begin <= next.granted && b.granted <= f.End+int64(f.Overlap)+h.stillness(of(b.process), f.Begin, b.granted) &&
+			b.deadline <= f.End+int64(h.TTL) {
+			return f
 		}
 	}
-	return false
+	return nil
 }

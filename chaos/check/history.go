@@ -23,11 +23,20 @@ type Promise struct {
 
 	Single bool // 6: a session has one place in the queue of a name; who asks behind it has none of his own yet
 
+	Turns Turns // 4, 6: how many writers in a row pass a waiting reader
+
+	Passed int // 17: by how many later ones somebody is passed at most, where there is no order
+
 	Unseen time.Duration // 6: who was told to wait so late may not stand in the queue yet; 0: that is always known
+	Kept   time.Duration // 13: for how long the store may keep a lock for somebody who is gone
 	Woken  time.Duration // 7: from a release to the grant of who waited
 	Signal time.Duration // 8: from a loss to its signal, where no deadline is sooner
 	Killed time.Duration // 9: from the death of a holder to the grant of who waited
 }
+
+// Turns is how many writers in a row there are, at least and at most, before readers
+// have a turn who wait, while other writers wait too.
+type Turns struct{ Least, Most int }
 
 // A Run is what there is to check.
 type Run struct {
@@ -79,6 +88,7 @@ type Hold struct {
 	name    int
 	mode    backend.Mode
 	try     bool
+	wait    int64 // how long it would wait
 
 	call    int64 // before the call
 	granted int64 // after it, or 0
@@ -93,8 +103,8 @@ type Hold struct {
 	release        int64 // before the call of Release, or never
 	released       int64 // after it, or never
 	confirmed      bool  // without an error
+	error          string
 	overdue        bool
-	taken          bool // a fault took it away, and it may never have known
 
 	end int64 // when it stopped to hold, for all that it knew; see settle
 }
@@ -120,12 +130,20 @@ func (h *Hold) waited() int64 {
 // A history is a run in order.
 type history struct {
 	*Run
-	holds []*Hold     // all attempts, by call
-	names [][]*Hold   // of each name those that were granted, by grant
-	waits [][]*Hold   // of each name all attempts, by call
-	stays []*stay     // at the store, by when they were asked for
-	kills []killed    // by time
-	seen  map[int]int // most places at the store, by name
+	holds []*Hold   // all attempts, by call
+	names [][]*Hold // of each name those that were granted, by grant
+	waits [][]*Hold // of each name all attempts, by call
+	stays []*stay   // at the store, by when they were asked for
+
+	byName [][]*stay        // those of each name
+	left   map[*Process]int // locks of the dead that went to who waited
+	kills  []killed         // by time
+	seen   map[int]int      // most places at the store, by name
+	crowd  int              // the most of one client that waited for one name at once
+
+	present [][64][]span // of each name, by slot; see presence
+	stood   [][]span     // when the worker of a slot stood still
+	machine []span       // when the machine did
 }
 
 type killed struct {
@@ -146,6 +164,9 @@ type stay struct {
 	queued  int64 // when it was known to wait at the store, or never
 	taken   int64 // when it was granted, or never
 	left    int64 // when it was withdrawn, refused, or its session died, or never
+	gone    int64 // when the store had said so, or the lease of its session was over, or never
+	granted int64 // when the store was known to have granted it, even if too late
+	ordinal uint64
 }
 
 type sessionKey struct {
@@ -160,6 +181,7 @@ func newHistory(r *Run) *history {
 		names: make([][]*Hold, r.Names+1),
 		waits: make([][]*Hold, r.Names+1),
 		seen:  make(map[int]int),
+		left:  make(map[*Process]int),
 	}
 	for _, p := range r.Processes {
 		h.read(p)
@@ -176,6 +198,8 @@ func newHistory(r *Run) *history {
 	}
 	slices.SortStableFunc(h.stays, func(a, b *stay) int { return cmp.Compare(a.asked, b.asked) })
 	h.lineUp()
+	h.byName = h.stayed()
+	h.presence()
 	slices.SortFunc(h.kills, func(a, b killed) int { return cmp.Compare(a.at, b.at) })
 	return h
 }
@@ -216,7 +240,7 @@ func (h *history) read(p *Process) {
 			p.stalls = append(p.stalls, span{v[0], r.At})
 		case journal.Call:
 			ops[v[1]] = &Hold{
-				process: p, client: v[0], op: v[1], name: int(v[2]), mode: backend.Mode(v[3]), try: v[4] < 0,
+				process: p, client: v[0], op: v[1], name: int(v[2]), mode: backend.Mode(v[3]), try: v[4] < 0, wait: v[4],
 				call: r.At, deadline: never, signal: never, lost: never, release: never, released: never,
 			}
 			h.holds = append(h.holds, ops[v[1]])
@@ -234,7 +258,7 @@ func (h *history) read(p *Process) {
 		case journal.Release:
 			ops[v[1]].release = r.At
 		case journal.Released:
-			ops[v[1]].released, ops[v[1]].confirmed = r.At, r.Text == ""
+			ops[v[1]].released, ops[v[1]].confirmed, ops[v[1]].error = r.At, r.Text == "", r.Text
 		case journal.Signal:
 			ops[v[1]].signal = min(ops[v[1]].signal, r.At)
 		case journal.Lost:
@@ -242,7 +266,12 @@ func (h *history) read(p *Process) {
 		case journal.Overdue:
 			ops[v[1]].overdue = true
 		case journal.Places:
+			if p.Prober {
+				break
+			}
 			h.seen[int(v[1])] = max(h.seen[int(v[1])], int(v[2]))
+		case journal.Crowd:
+			h.crowd = max(h.crowd, int(v[2]))
 		case journal.Lease:
 			leases[sessionKey{p, v[1], v[2]}] = v[3]
 			for o, lease := range hangs {
@@ -262,7 +291,7 @@ func (h *history) read(p *Process) {
 		case journal.Ask:
 			s := &stay{
 				process: p, session: v[1], owner: v[2], name: int(v[3]), mode: backend.Mode(v[4]), wait: v[5] != 0,
-				asked: r.At, queued: never, taken: never, left: never,
+				asked: r.At, queued: never, taken: never, left: never, gone: never, granted: never,
 			}
 			stays[sessionKey{p, v[1], v[2]}] = s
 			h.stays = append(h.stays, s)
@@ -272,18 +301,24 @@ func (h *history) read(p *Process) {
 			}
 		case journal.Taken:
 			if s := stays[sessionKey{p, v[1], v[2]}]; s != nil {
-				s.taken = min(s.taken, r.At)
+				s.granted = min(s.granted, r.At)
+				if s.left == never { // or it is given back unseen
+					s.taken, s.ordinal = min(s.taken, r.At), uint64(v[3])
+				}
 			}
 		case journal.Withdraw, journal.Gone:
 			if s := stays[sessionKey{p, v[1], v[2]}]; s != nil {
 				s.left = min(s.left, r.At)
-				delete(stays, sessionKey{p, v[1], v[2]})
 				delete(holders, sessionKey{p, v[1], v[2]})
+				if r.Kind == journal.Gone {
+					s.gone = r.At
+					delete(stays, sessionKey{p, v[1], v[2]})
+				}
 			}
 		case journal.Dead, journal.Parted:
 			for k, s := range stays {
 				if k.session == v[1] {
-					s.left = min(s.left, r.At)
+					s.left, s.gone = min(s.left, r.At), r.At+h.forgotten()
 					delete(stays, k)
 				}
 			}
@@ -291,7 +326,7 @@ func (h *history) read(p *Process) {
 	}
 	for _, s := range stays {
 		if p.Killed != 0 {
-			s.left = min(s.left, p.Killed)
+			s.left, s.gone = min(s.left, p.Killed), p.Killed+h.forgotten()
 		}
 	}
 	for _, o := range ops {
@@ -313,29 +348,5 @@ func (h *Hold) settle() {
 	}
 }
 
-// stalled reports whether the process stood still between from and to.
-func (p *Process) stalled(from, to int64) bool {
-	i, _ := slices.BinarySearchFunc(p.stalls, from, func(s span, at int64) int { return cmp.Compare(s.to, at) })
-	return i < len(p.stalls) && p.stalls[i].from <= to
-}
-
-// still returns the time in which the process stood still at a time, if it did.
-func (p *Process) still(at int64) (span, bool) {
-	for _, s := range p.stalls {
-		if s.from <= at && at <= s.to {
-			return s, true
-		}
-	}
-	return span{}, false
-}
-
-// disturbed reports whether a fault, other than the death of a worker, may have
-// made waits longer between from and to.
-func (h *history) disturbed(from, to int64) bool {
-	for _, f := range h.Faults {
-		if f.Touches(from, to) {
-			return true
-		}
-	}
-	return to >= h.Drain
-}
+// forgotten is for how long after the end of a session the store may keep what it had.
+func (h *history) forgotten() int64 { return int64(h.TTL + h.Promise.Killed) }

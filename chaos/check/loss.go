@@ -1,13 +1,11 @@
 package check
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dlock-go/dlock/chaos/fault"
 )
-
-// slack is how late a process that runs may be to notice what is due.
-const slack = 150 * time.Millisecond
 
 // losses is 8. Where a hold has a deadline, the signal comes before it. Where
 // what was held is known to be gone, it comes in time, or the hold has ended
@@ -24,7 +22,7 @@ func (h *history) losses(i *Invariant) {
 			over := min(o.release, o.lost, o.process.killedBy(), h.Drain)
 			if o.deadline != never && o.lost != never {
 				i.Checked++
-				if late := over - o.deadline; late > int64(slack) && !o.process.stalled(o.deadline, over) {
+				if late := over - o.deadline; late > int64(blink)+h.stillness(of(o.process), o.deadline, over) {
 					i.took(late)
 					i.violate("name %d: %s heard of its loss %v after its deadline", name, h.tell(o), time.Duration(late))
 				}
@@ -52,28 +50,40 @@ func (h *history) takes(f *fault.Event, o *Hold) bool {
 
 // signal judges how long a holder went on after a fault had taken its lock.
 func (h *history) signal(i *Invariant, name int, o *Hold, f *fault.Event, over int64) {
-	if o.process.stalled(f.Begin, over) {
-		i.Excused++
-		return
-	}
+	took := max(0, over-f.End-h.stillness(of(o.process), f.End, over))
 	i.Checked++
-	i.took(over - f.End)
-	if d := time.Duration(over - f.End); d > h.Promise.Signal {
-		i.violate("name %d: %q took the lock from %s at %s, and it held on for %v", name, f.Kind, h.tell(o), h.at(f.Begin), d)
+	i.took(took)
+	if took > int64(h.Promise.Signal+blink) {
+		i.violate("name %d: %q took the lock from %s at %s, and it held on for %v",
+			name, f.Kind, h.tell(o), h.at(f.Begin), time.Duration(over-f.End))
 	}
 }
 
-// lossHasReason reports whether a fault, or a process that stood still, explains a
-// loss.
+// lossHasReason reports whether a fault of the store, of the lock or of its own worker
+// explains a loss, within a time to live of it, or that the worker or the machine stood
+// still for so long that a lease was not renewed.
 func (h *history) lossHasReason(o *Hold) bool {
-	window := int64(2 * (h.TTL + h.Promise.Killed))
-	if o.process.stalled(o.granted-int64(h.TTL), o.lost) {
+	if h.stillness(of(o.process), o.lost-2*int64(h.TTL), o.lost) >= int64(h.TTL)/3 {
 		return true
 	}
 	for _, f := range h.Faults {
-		if f.Begin <= o.lost && o.granted-int64(h.TTL) <= f.Over()+window {
+		window := int64(h.TTL+blink) + h.stillness(of(o.process), f.End, o.lost)
+		if concerns(f, o.name, of(o.process)) && f.Begin <= o.lost && o.lost <= f.End+window && (!f.Minor || h.more(f, o)) {
 			return true
 		}
 	}
 	return false
+}
+
+// more reports whether something happened to the store or to the worker beside a fault that
+// the store alone has to bear, before that was over.
+func (h *history) more(minor *fault.Event, o *Hold) bool {
+	return slices.ContainsFunc(h.Faults, func(f *fault.Event) bool {
+		return f != minor && f.Kind != "kill worker" && concerns(f, o.name, of(o.process)) && f.Touches(minor.Begin, minor.Over()+int64(h.TTL))
+	})
+}
+
+// tookAll reports whether a fault took everything away that was held.
+func (h *history) tookAll() bool {
+	return slices.ContainsFunc(h.Faults, func(f *fault.Event) bool { return f.Takes && f.Lock < 0 && f.Slot < 0 })
 }

@@ -3,7 +3,6 @@ package check
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/dlock-go/dlock/backend"
 )
@@ -20,13 +19,8 @@ func (h *history) order(i *Invariant) {
 		i.Note = h.Promise.Unordered
 		return
 	}
-	byName := make([][]*stay, h.Names+1)
-	for _, s := range h.stays {
-		if s.name >= 0 && s.name < h.Names {
-			byName[s.name] = append(byName[s.name], s)
-		}
-	}
-	for name, stays := range byName {
+	for name, stays := range h.byName {
+		turns := turnsOf(stays)
 		waiting := slices.Clone(stays)
 		slices.SortStableFunc(waiting, func(a, b *stay) int { return cmp.Compare(a.queued, b.queued) })
 		var queue []*stay // that waited when b asked, and may not be through
@@ -44,22 +38,35 @@ func (h *history) order(i *Invariant) {
 				if a == b || a.mode == backend.Shared {
 					continue
 				}
-				if h.unsure(a) || h.disturbed(a.queued, b.taken) || a.process.stalled(a.queued, b.taken) || b.process.stalled(b.asked, b.taken) {
-					i.Excused++
+				if min(a.taken, a.left) <= b.taken || b.mode == backend.Shared && turns.before(b) >= h.Promise.Turns.Least {
+					i.Checked++
+					continue
+				}
+				if h.unsure(a) {
+					i.excuse("no place yet")
+					continue
+				}
+				// Only what happens to a, to the lock or to the store can cost a its place.
+				if f := h.touched(name, of(a.process), a.queued, b.taken); f != nil {
+					i.excuse(f.Kind)
 					continue
 				}
 				i.Checked++
-				if min(a.taken, a.left) <= b.taken || b.mode == backend.Shared && h.turnOfReaders(stays, a, b) {
+				if h.Class == backend.Semaphore && h.together(a, b) {
 					continue
 				}
-				if h.Class == backend.Semaphore && min(a.taken, a.left) <= b.taken+int64(h.Promise.Woken) {
-					continue
-				}
-				i.violate("name %d: worker %d (owner %d) waited at the store since %s, worker %d (owner %d) asked at %s and was first, at %s",
-					name, a.process.Slot, a.owner, h.at(a.queued), b.process.Slot, b.owner, h.at(b.asked), h.at(b.taken))
+				i.violate("name %d: worker %d (owner %d) waited at the store since %s, worker %d (owner %d) asked at %s and was first, at %s%s",
+					name, a.process.Slot, a.owner, h.at(a.queued), b.process.Slot, b.owner, h.at(b.asked), h.at(b.taken), turns.tell(b))
 			}
 		}
 	}
+}
+
+// together reports whether a may have had its ticket before b: by their numbers, or since
+// a has only heard of it later.
+func (h *history) together(a, b *stay) bool {
+	return a.taken != never && a.ordinal != 0 && a.ordinal < b.ordinal ||
+		min(a.taken, a.left) <= b.taken+int64(blink)+h.stillness(of(a.process), a.queued, min(a.taken, a.left))
 }
 
 // handovers is the other half of 6: a process does not hand a lock on among its
@@ -99,16 +106,71 @@ func (h *history) handovers(i *Invariant) {
 				if a.process == b.process && a.session == b.session || a.queued > b.call {
 					continue
 				}
-				if h.unsure(a) || h.disturbed(a.queued, b.granted) || a.process.stalled(a.queued, b.granted) || b.process.stalled(a.queued, b.granted) {
-					i.Excused++
+				since := max(a0.granted, a.queued)
+				bound := int64(b.process.Handoff)
+				if h.Promise.Caps.Contended && a.queued > a0.granted {
+					bound += int64(h.Promise.Woken) // till the holder is told that a waits
+				}
+				over, excuse := h.late(name, of(b.process), since, b.granted, bound, nil)
+				if over <= 0 && b.process.Handoff > 0 {
+					i.judge(over, excuse)
+					continue
+				}
+				if h.unsure(a) {
+					i.excuse("no place yet")
+					continue
+				}
+				if f := h.touched(name, of(a.process)|of(b.process), a.queued, b.granted); f != nil {
+					i.excuse(f.Kind)
 					continue
 				}
 				i.Checked++
-				over := b.granted - max(a0.granted, a.queued) - int64(b.process.Handoff)
-				if over > int64(slack) || b.process.Handoff == 0 {
+				if b.process.Handoff == 0 || over > 0 {
 					i.violate("name %d: worker %d waited at the store since %s, and %s was handed the lock in memory", name, a.process.Slot, h.at(a.queued), h.tell(b))
 				}
 			}
+		}
+	}
+}
+
+// fairness is 17: where there is no order, who is known to wait is passed by so many later
+// ones of other workers at most.
+func (h *history) fairness(i *Invariant) {
+	if h.Promise.Passed == 0 {
+		return
+	}
+	for name, stays := range h.byName {
+		for k, a := range stays {
+			if a.queued == never || a.process.Prober {
+				continue
+			}
+			until := min(a.taken, a.left, h.Drain)
+			passed := 0
+			for _, b := range stays[k+1:] {
+				if b.asked > until {
+					break
+				}
+				if b.mode == a.mode && b.asked > a.queued && b.taken < until && b.process != a.process {
+					passed++
+				}
+			}
+			if f := h.touched(name, of(a.process), a.queued, until); f != nil {
+				if passed > h.Promise.Passed {
+					i.excuse(f.Kind)
+				}
+				continue
+			}
+			if passed > h.Promise.Passed {
+				// The lock is kept for it for a while only.
+				if h.stillness(of(a.process), a.queued, until) > int64(h.Promise.Kept) {
+					i.excuse(stood)
+					continue
+				}
+				i.violate("name %d: worker %d (owner %d) waited since %s, and until %s %d who came later were first",
+					name, a.process.Slot, a.owner, h.at(a.queued), h.at(until), passed)
+			}
+			i.Checked++
+			i.most(passed)
 		}
 	}
 }
@@ -122,74 +184,6 @@ func (h *history) unsure(a *stay) bool {
 
 // ranks reports whether a stay is worth comparing.
 func (h *history) ranks(s *stay) bool { return !s.process.Prober }
-
-// turnOfReaders reports whether b, a reader, may have been let in before a, a
-// writer, because so many writers had passed the readers.
-func (h *history) turnOfReaders(stays []*stay, a, b *stay) bool {
-	for _, w := range stays {
-		if w.mode == backend.Exclusive && w != a && b.asked <= w.taken && w.taken <= b.taken {
-			return true
-		}
-	}
-	return false
-}
-
-// writersWait is the second half of 4: while a writer waits, readers alone hold
-// the lock for no longer than the longest of their holds and a second, or the
-// time that the store has to wake somebody where that is longer.
-func (h *history) writersWait(i *Invariant) {
-	if h.Class != backend.RWMutex {
-		return
-	}
-	grace := max(time.Second, h.Promise.Woken)
-	for name, holds := range h.names {
-		for _, w := range h.waits[name] {
-			if w.mode != backend.Exclusive || w.try || w.process.Prober || name == h.Names {
-				continue
-			}
-			until := w.waited()
-			if until == never || until-w.call < int64(grace) {
-				if w.granted != 0 {
-					i.Checked++
-				}
-				continue
-			}
-			if h.disturbed(w.call, until) || w.process.stalled(w.call, until) {
-				i.Excused++
-				continue
-			}
-			i.Checked++
-			// The stretches without a writer, and the longest reader in each. That nobody
-			// at all holds is looked at elsewhere.
-			from, longest := w.call, int64(0)
-			judge := func(to int64) {
-				if d := to - from - longest; longest > 0 && d > int64(grace) {
-					i.violate("name %d: the writer %s waited for %v beside readers that held for %v at most",
-						name, h.tell(w), time.Duration(to-from), time.Duration(longest))
-				}
-			}
-			first, _ := slices.BinarySearchFunc(holds, w.call-int64(time.Minute), func(o *Hold, t int64) int { return cmp.Compare(o.granted, t) })
-			for _, o := range holds[first:] {
-				if o.granted >= until {
-					break
-				}
-				end := min(o.released, o.process.killedBy())
-				if end <= from {
-					continue
-				}
-				if o.mode == backend.Exclusive {
-					judge(min(o.granted, until))
-					from, longest = end, 0
-					continue
-				}
-				longest = max(longest, end-max(o.granted, from))
-			}
-			if from < until {
-				judge(until)
-			}
-		}
-	}
-}
 
 func (p *Process) killedBy() int64 {
 	if p.Killed == 0 {

@@ -2,23 +2,29 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/dlock-go/dlock/backend"
 )
 
-// An Invariant is what became of one of the twelve.
+// An Invariant is what became of one of them.
 type Invariant struct {
 	Number     int
 	Checked    int // how many times it could have been broken
-	Excused    int // how many times a fault with a bound of its own was in the way
+	Excused    int // how many times it would have been, but for a fault or a stall
 	Violations int
-	Worst      time.Duration // the longest of what is bounded, where something is
-	Examples   []string      // of violations
+	Excuses    map[string]int // how often each was used
+	Worst      time.Duration  // the longest of what is bounded, where something is
+	Most       int            // likewise, of what is counted
+	Examples   []string       // of violations
 	Note       string
 }
 
 // Invariants in words, by number.
-var Invariants = [13]string{
+var Invariants = [...]string{
 	1:  "mutual exclusion",
 	2:  "the fenced register loses nothing",
 	3:  "tokens are unique and grow",
@@ -31,7 +37,14 @@ var Invariants = [13]string{
 	10: "nothing is left behind",
 	11: "a crowd is one waiter at the store",
 	12: "every name can be had after the faults",
+	13: "a try gets a lock that is free",
+	14: "no call fails without a reason",
+	15: "inside a process, first come, first served",
+	16: "readers have their turn after some writers",
+	17: "who waits is not passed by for ever",
 }
+
+const count = len(Invariants)
 
 const maxExamples = 5
 
@@ -42,12 +55,44 @@ func (i *Invariant) violate(format string, args ...any) {
 	}
 }
 
+// excuse counts what would have been a violation, but for that.
+func (i *Invariant) excuse(by string) {
+	if i.Excuses == nil {
+		i.Excuses = make(map[string]int)
+	}
+	i.Excuses[by]++
+	i.Excused++
+}
+
+// judge counts what took so much longer than its bound, by an excuse or without one.
+func (i *Invariant) judge(over int64, excuse string) {
+	if excuse != "" && over <= 0 {
+		i.excuse(excuse)
+		return
+	}
+	i.Checked++
+}
+
+// Counted tells the most of what is counted, and the excuses that were used.
+func (i *Invariant) Counted() string {
+	var parts []string
+	if i.Most > 0 {
+		parts = append(parts, fmt.Sprintf("most %d", i.Most))
+	}
+	for _, by := range slices.Sorted(maps.Keys(i.Excuses)) {
+		parts = append(parts, fmt.Sprintf("%d × %s", i.Excuses[by], by))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (i *Invariant) most(n int) { i.Most = max(i.Most, n) }
+
 func (i *Invariant) took(d int64) { i.Worst = max(i.Worst, time.Duration(d)) }
 
 // A Verdict is what a run has shown.
 type Verdict struct {
-	Invariants [13]Invariant // by number
-	Void       []string      // why the run counts for nothing
+	Invariants [count]Invariant // by number
+	Void       []string         // why the run counts for nothing
 	Grants     int
 	Rate       float64 // grants a second before the first fault
 	Timeouts   int
@@ -55,12 +100,11 @@ type Verdict struct {
 	Sessions   int // opened
 	Deaths     int // of sessions
 	Kills      int
-	Plain      int64     // increments that the plain registers lost
-	PlainAll   int64     // and took
-	Refused    int64     // writes that the fenced registers refused
-	Linearized int       // operations that porcupine has put in order
-	Undecided  int       // names for which it had not enough time
-	Waits      Quantiles // of hand-overs without faults
+	Active     time.Duration // in which faults were on
+	Plain      int64         // increments that the plain registers lost
+	PlainAll   int64         // and took
+	Refused    int64         // writes that the fenced registers refused
+	Waits      Quantiles     // of hand-overs without faults
 }
 
 // Quantiles of a set of durations.
@@ -99,6 +143,7 @@ func Check(r *Run) *Verdict {
 	h.registers(&v.Invariants[2], v)
 	h.tokens(&v.Invariants[3])
 	h.writersWait(&v.Invariants[4])
+	h.readersMeet(&v.Invariants[4])
 	h.order(&v.Invariants[6])
 	h.handovers(&v.Invariants[6])
 	h.wakeups(v)
@@ -106,15 +151,50 @@ func Check(r *Run) *Verdict {
 	h.leftovers(&v.Invariants[10])
 	h.crowds(&v.Invariants[11])
 	h.recovery(&v.Invariants[12])
-	h.linearize(v)
+	h.tries(&v.Invariants[13])
+	h.failures(&v.Invariants[14])
+	h.inside(&v.Invariants[15])
+	h.readersTurn(&v.Invariants[16])
+	h.fairness(&v.Invariants[17])
 	h.effects(v)
-	for n, note := range map[int]string{
-		1: "no mutexes", 2: "no increments", 4: "no readers and writers", 5: "no semaphores",
-		6: "nobody was seen to wait", 8: "nothing was lost", 9: "nobody died whose lock others wanted",
-	} {
-		if i := &v.Invariants[n]; i.Checked+i.Excused+i.Violations == 0 && i.Note == "" {
-			i.Note = note
+	h.judged(v)
+	return v
+}
+
+// judged says of which invariants there was nothing to judge. That is a note where the run
+// was not about them, and else makes it void.
+func (h *history) judged(v *Verdict) {
+	for n, note := range h.undue() {
+		i := &v.Invariants[n]
+		// Who stood still was judged, too, by that much more.
+		if n == 0 || i.Checked+i.Violations+i.Excuses[stood] > 0 || i.Note != "" {
+			continue
+		}
+		if i.Note = note; note == "" {
+			v.Void = append(v.Void, fmt.Sprintf("nothing was judged of %d, %s", n, Invariants[n]))
 		}
 	}
-	return v
+}
+
+// undue returns of each invariant why the run was not about it, or "".
+func (h *history) undue() (why [count]string) {
+	unless := func(is bool, note string, numbers ...int) {
+		for _, n := range numbers {
+			if !is && why[n] == "" {
+				why[n] = note
+			}
+		}
+	}
+	caps := h.Promise.Caps
+	unless(h.Class == backend.Mutex, "no mutexes", 1)
+	unless(h.Class == backend.RWMutex, "no readers and writers", 4, 16)
+	unless(h.Class == backend.Semaphore, "no semaphores", 5)
+	unless(h.Class != backend.Semaphore, "no increments", 2)
+	unless(caps.Fencing, "the store claims none", 2, 3)
+	unless(caps.Queue, h.Promise.Unordered, 6)
+	unless(h.Promise.Passed > 0, "there is an order", 17)
+	unless(caps.Processes, "the store ends with its process", 9)
+	unless(len(h.kills) > 0, "nobody was killed", 9)
+	unless(h.tookAll(), "nothing was taken away", 8)
+	return why
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/chaos/fault"
 )
 
 // A gap is a time in which a lock could have been granted to somebody more.
@@ -28,25 +29,25 @@ func (h *history) wakeups(v *Verdict) {
 			if dead {
 				i, bound = &v.Invariants[9], int64(h.Promise.Killed)
 			}
-			w := h.waiter(name, g, bound)
+			killed := func(f *fault.Event) bool {
+				return dead && f.Kind == "kill worker" && f.Slot == g.after.process.Slot
+			}
+			w, over, excuse := h.waiter(name, g, bound, killed)
 			if w == nil {
 				continue // Nobody wanted it.
 			}
 			to := min(g.to, w.waited())
-			still := h.stillness(g.from, to)
-			if h.excused(g, dead) || !dead && still > 0 {
-				i.Excused++
-				continue
+			if dead && g.to != never {
+				h.left[g.after.process]++
 			}
-			if dead {
-				bound += still // There is always somebody who stands still for a moment in so long a time.
+			i.judge(over, excuse)
+			if excuse == "" {
+				i.took(to - g.from)
+				if !dead {
+					waits = append(waits, to-g.from)
+				}
 			}
-			i.Checked++
-			i.took(to - g.from)
-			if !dead {
-				waits = append(waits, to-g.from)
-			}
-			if to-g.from > bound {
+			if over > 0 {
 				i.violate("name %d: free since the end of %s at %s, and %s still waits after %v",
 					name, h.tell(g.after), h.at(g.from), h.tell(w), time.Duration(to-g.from))
 			}
@@ -115,46 +116,31 @@ func b2i(b bool) int {
 	return 0
 }
 
-// waiter returns somebody who waited from the begin of a gap to its end, or for
-// longer than the bound.
-func (h *history) waiter(name int, g gap, bound int64) *Hold {
+// waiter returns who waited longest, as far as nothing excuses it, of those who did so
+// from the begin of a gap to its end, or for longer than the bound.
+func (h *history) waiter(name int, g gap, bound int64, but func(*fault.Event) bool) (longest *Hold, over int64, excuse string) {
+	if g.from >= h.Drain {
+		return nil, 0, ""
+	}
 	all := h.waits[name]
 	n, _ := slices.BinarySearchFunc(all, g.from, func(o *Hold, t int64) int { return cmp.Compare(o.call, t) })
+	var line crew
 	for k := n - 1; k >= 0 && k >= n-256; k-- {
 		w := all[k]
 		if w.try || w.process.Prober {
 			continue
 		}
-		if until := w.waited(); until >= g.to || until > g.from+bound && until < never {
-			return w
+		until := w.waited()
+		if until < g.to && (until <= g.from+bound || until == never) {
+			continue
+		}
+		to := min(g.to, until)
+		if line == 0 && to-g.from > bound {
+			line = h.inLine(name, g.from, to)
+		}
+		if o, e := h.late(name, line|of(w.process), g.from, to, bound, but); longest == nil || o > over {
+			longest, over, excuse = w, o, e
 		}
 	}
-	return nil
-}
-
-// excused reports whether a fault may have made a gap longer.
-func (h *history) excused(g gap, dead bool) bool {
-	to := min(g.to, g.from+int64(h.Promise.Killed))
-	for _, f := range h.Faults {
-		if f.Touches(g.from, to) && !(dead && f.Kind == "kill worker" && f.Slot == g.after.process.Slot) {
-			return true
-		}
-	}
-	return g.from >= h.Drain
-}
-
-// stillness is how long, at most, somebody stood still between two times: it may have
-// been his turn. The servers did if the controller did.
-func (h *history) stillness(from, to int64) int64 {
-	var sum int64
-	add := func(a, b int64) { sum += max(0, min(b, to)-max(a, from)) }
-	for _, s := range h.Stalls {
-		add(s.From, s.To)
-	}
-	for _, p := range h.Processes {
-		for _, s := range p.stalls {
-			add(s.from, s.to)
-		}
-	}
-	return sum
+	return longest, over, excuse
 }

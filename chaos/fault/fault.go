@@ -37,6 +37,10 @@ type Kind struct {
 	// the way: it comes neither with another nor soon after or before.
 	Alone bool
 
+	// Early says that it comes in every run that is long enough, after those that come
+	// alone.
+	Early bool
+
 	// Inject does it, keeps it up for as long as it likes, and undoes it, early
 	// when ctx ends.
 	Inject func(ctx context.Context, x *Injection) error
@@ -60,6 +64,8 @@ type Workers interface {
 	// worker was not stopped, or has been replaced.
 	Stop(slot int)
 	Continue(slot int)
+	// Slot returns that of the worker with that process number, or -1.
+	Slot(pid int) int
 }
 
 // An Injection is one fault as it happens.
@@ -83,6 +89,22 @@ func (x *Injection) Slot() int {
 	return slot
 }
 
+// Minor notes down that it happens to so small a part of the store that it has to bear that.
+func (x *Injection) Minor() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.event.Minor = true
+}
+
+// Of notes down that it is the worker with that process number that it happens to, if
+// there is one.
+func (x *Injection) Of(pid int) {
+	slot := x.Workers.Slot(pid)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.event.Slot = slot
+}
+
 // Name chooses a lock and notes down that it is the one.
 func (x *Injection) Name() int {
 	name := x.Rand.IntN(x.Names)
@@ -100,6 +122,13 @@ func (x *Injection) Note(format string, args ...any) {
 		x.event.Note += "; "
 	}
 	x.event.Note += fmt.Sprintf(format, args...)
+}
+
+// Did says what the fault is known to have done, which nobody else may notice.
+func (x *Injection) Did(format string, args ...any) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.event.Did = fmt.Sprintf(format, args...)
 }
 
 // Stretch chooses a duration between two multiples of the TTL.
@@ -123,9 +152,11 @@ type Event struct {
 	Overlap    time.Duration
 	Recovery   time.Duration
 	Takes      bool
-	Slot       int // of the worker that it happened to, or -1
-	Lock       int // the name that it happened to, or -1
+	Slot       int  // of the worker that it happened to, or -1
+	Lock       int  // the name that it happened to, or -1
+	Minor      bool // of the store, but of so small a part of it that it has to bear that
 	Note       string
+	Did        string // what it is known to have done, or ""
 	Effect     string // what came of it; "" when nothing was seen
 }
 

@@ -83,7 +83,8 @@ func (p *Plan) Run(ctx context.Context) ([]*Event, error) {
 	return p.events, p.failed
 }
 
-// drilled returns the kinds that have to be alone, each as often as there is time.
+// drilled returns the kinds that have to be alone, each as often as there is time, and
+// those that come early.
 func (p *Plan) drilled(ctx context.Context) []int {
 	times := drills
 	if end, ok := ctx.Deadline(); ok {
@@ -95,6 +96,11 @@ func (p *Plan) drilled(ctx context.Context) []int {
 			if p.Kinds[i].Alone {
 				order = append(order, i)
 			}
+		}
+	}
+	for i := range p.Kinds {
+		if p.Kinds[i].Early {
+			order = append(order, i)
 		}
 	}
 	return order

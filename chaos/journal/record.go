@@ -40,9 +40,10 @@ const (
 	Lease    Kind = "lease"    // client, session, lease, deadline
 	Move     Kind = "move"     // client, session, owner, lease
 	Slow     Kind = "slow"     // client, session, nanoseconds, operations without an outcome
-	Places   Kind = "places"   // client, name, most places at the store at a time
+	Places   Kind = "places"   // client, name, most places at the store at a time so far
+	Crowd    Kind = "crowd"    // client, name, how many waited at a time
 
-	Stall   Kind = "stall"   // since when the process did not run
+	Stall   Kind = "stall"   // since when the process, or its journal, stood still
 	Drained Kind = "drained" // client, holds, waiting, queued, owners that the store was not asked to free
 	Closed  Kind = "closed"  // goroutines before, after, descriptors before, after; the error
 )

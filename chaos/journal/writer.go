@@ -47,11 +47,27 @@ func Create(path string) (*Writer, error) {
 // Add appends a record of now.
 func (w *Writer) Add(kind Kind, v ...int64) { w.Put(Now(), kind, "", v...) }
 
+// Late is how late a process may be, or a record take to be written, before it counts
+// as a stall.
+const Late = 5 * time.Millisecond
+
+// Short is how long a thread may wait for a processor, between two looks, before that
+// counts as a stall.
+const Short = 2 * time.Millisecond
+
 // Put appends a record of the time at. A journal that cannot be written ends the
 // process, for without it nothing that the process does can be judged.
 func (w *Writer) Put(at int64, kind Kind, text string, v ...int64) {
+	begun := Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.write(at, kind, text, v...)
+	if now := Now(); now-begun > int64(Late) {
+		w.write(now, Stall, "", begun)
+	}
+}
+
+func (w *Writer) write(at int64, kind Kind, text string, v ...int64) {
 	b := w.buf[:0]
 	b = strconv.AppendInt(b, at, 10)
 	b = append(b, ' ')

@@ -33,7 +33,8 @@ func (p *printer) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n
 
 func (p *printer) head(results []*run.Result) {
 	var grants, faults, worked, losses, kills, violations, void int
-	var wall time.Duration
+	var wall, active time.Duration
+	var minority, forgot int // faults that took data from one node of a quorum
 	for _, r := range results {
 		v := r.Verdict
 		grants += v.Grants
@@ -41,6 +42,7 @@ func (p *printer) head(results []*run.Result) {
 		kills += v.Kills
 		violations += v.Violations()
 		wall += r.Config.Duration
+		active += v.Active
 		if len(v.Void) > 0 {
 			void++
 		}
@@ -49,19 +51,33 @@ func (p *printer) head(results []*run.Result) {
 			if f.Effect != "" {
 				worked++
 			}
+			if r.Config.Store.Name == "quorum" && (f.Kind == "flushall" || f.Kind == "kill server, data lost") {
+				minority++
+				if f.Did != "" {
+					forgot++
+				}
+			}
 		}
 	}
 	p.line("# What chaos has shown")
 	p.line("")
-	p.line("Runs: %d, %v of work under faults in all: **%d grants, %d faults (of which %d showed an effect), %d worker processes killed, %d holds lost, %d violations**.",
-		len(results), wall.Round(time.Second), grants, faults, worked, kills, losses, violations)
+	p.line("Runs: %d, %v of work in all, and faults were on in %v of that: **%d grants, %d faults (of which %d had an effect that is not seen without one), %d worker processes killed, %d holds lost, %d violations**.",
+		len(results), wall.Round(time.Second), active.Round(time.Second), grants, faults, worked, kills, losses, violations)
 	if void > 0 {
-		p.line("%d of the runs are void: they made no progress, or their faults did nothing.", void)
+		p.line("%d of the runs are void: they made no progress, their faults did nothing, or nothing was judged of what they were about.", void)
+	}
+	if slices.Contains(backends(results), "quorum") {
+		p.line("")
+		if minority == 0 {
+			p.line("No node of a quorum lost its data: that it bears this was not shown.")
+		} else {
+			p.line("A node of a quorum lost its data %d times, and %d times locks that were held with it.", minority, forgot)
+		}
 	}
 	p.line("")
 	p.line("%s. Written by `make chaos`; [timeline.html](timeline.html) shows one of the runs.", machine())
 	p.line("")
-	p.line("Worker processes with several goroutines each want the same few names through the public API; 30 s after the last fault at the latest a fresh process must have every name. Every process writes down what it calls, and what came of it, with the monotonic clock of the machine. A run counts if it made 100 grants a second before the first fault, and if its faults did something.")
+	p.line("Worker processes with several goroutines each want the same few names through the public API; 30 s after the last fault at the latest a fresh process must have every name. Every process writes down what it calls, and what came of it, with the monotonic clock of the machine. A run counts if it made 100 grants a second before the first fault, if its faults did something, and if each invariant that it was about was judged. An effect is put down to the fault of the worker or the lock that it was seen on, or else of the store; that somebody was killed who held something is one if others got it.")
 	p.line("")
 }
 
@@ -155,11 +171,11 @@ func (p *printer) invariants(results []*run.Result) {
 	names := backends(results)
 	p.line("## Invariants")
 	p.line("")
-	p.line("How often each could have been broken and was not; in brackets how often a fault with a bound of its own was in the way, so that it was not judged, or its bound was kept; then the worst of what is bounded.")
+	p.line("How often each could have been broken and was not; in brackets how often it would have been, had not a fault of that worker, that lock or the store been in the way, or had not the machine stood still; then the worst of what is bounded in time, and the most of what is counted.")
 	p.line("")
 	p.line("| | invariant | %s |", strings.Join(names, " | "))
 	p.line("|---|---|%s", strings.Repeat("---|", len(names)))
-	for n := 1; n <= 12; n++ {
+	for n := 1; n < len(check.Invariants); n++ {
 		row := fmt.Sprintf("| %d | %s |", n, check.Invariants[n])
 		for _, name := range names {
 			var sum check.Invariant
@@ -172,6 +188,7 @@ func (p *printer) invariants(results []*run.Result) {
 				sum.Excused += i.Excused
 				sum.Violations += i.Violations
 				sum.Worst = max(sum.Worst, i.Worst)
+				sum.Most = max(sum.Most, i.Most)
 				if i.Note != "" {
 					sum.Note = i.Note
 				}
@@ -189,6 +206,9 @@ func (p *printer) invariants(results []*run.Result) {
 			if sum.Worst > 0 {
 				cell += fmt.Sprintf(", %v", short(sum.Worst))
 			}
+			if sum.Most > 0 {
+				cell += fmt.Sprintf(", %d", sum.Most)
+			}
 			if sum.Violations > 0 {
 				cell += fmt.Sprintf(", **%d violations**", sum.Violations)
 			}
@@ -197,17 +217,54 @@ func (p *printer) invariants(results []*run.Result) {
 		p.line("%s", row)
 	}
 	p.line("")
-	p.line("Bounds, named before the runs:")
+	p.excuses(results)
+	p.line("Bounds, named before the runs. To each is added what cannot be seen of the machine's delays, 10 ms, and what was seen of them: that a process did not run, that a thread waited for a processor, that a journal was slow to write, for those who had to do with the lock and for the servers.")
 	p.line("")
-	p.line("| backend | TTL | wake-up (7) | loss signal (8) | lock of a killed holder (9) |")
-	p.line("|---|---|---|---|---|")
+	p.line("| backend | TTL | wake-up (7) | loss signal (8) | lock of a killed holder (9) | writers in a row (6, 16) | passed by (17) |")
+	p.line("|---|---|---|---|---|---|---|")
 	seen := make(map[string]bool)
 	for _, r := range results {
 		if name := r.Config.Store.Name; !seen[name] {
 			seen[name] = true
 			pr := r.Run.Promise
-			p.line("| %s | %v | %v | %v | %v |", name, r.Run.TTL, pr.Woken, pr.Signal, pr.Killed)
+			p.line("| %s | %v | %v | %v | %v | %d to %d | %d |", name, r.Run.TTL, pr.Woken, pr.Signal, pr.Killed, pr.Turns.Least, pr.Turns.Most, pr.Passed)
 		}
+	}
+	p.line("")
+}
+
+// excuses tells how often each excuse was used.
+func (p *printer) excuses(results []*run.Result) {
+	names := backends(results)
+	used := make(map[string]map[string]int) // by what, then by backend
+	for _, r := range results {
+		for n := range r.Verdict.Invariants {
+			for by, times := range r.Verdict.Invariants[n].Excuses {
+				what := fmt.Sprintf("%s | %d", by, n)
+				if used[what] == nil {
+					used[what] = make(map[string]int)
+				}
+				used[what][r.Config.Store.Name] += times
+			}
+		}
+	}
+	if len(used) == 0 {
+		return
+	}
+	p.line("What is in brackets, by what excused it. \"stood still\" is a worker that had to do with it, or the machine; \"no place yet\" is somebody who was told to wait so early that the store may not have known of it.")
+	p.line("")
+	p.line("| excuse | invariant | %s |", strings.Join(names, " | "))
+	p.line("|---|---|%s", strings.Repeat("---|", len(names)))
+	for _, what := range slices.Sorted(maps.Keys(used)) {
+		row := "| " + what + " |"
+		for _, name := range names {
+			if n := used[what][name]; n > 0 {
+				row += fmt.Sprintf(" %d |", n)
+			} else {
+				row += " |"
+			}
+		}
+		p.line("%s", row)
 	}
 	p.line("")
 }

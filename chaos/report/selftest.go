@@ -6,13 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/dlock-go/dlock/chaos/run"
 )
 
 // Selftest writes selftest.md into dir: which bugs that were put in on purpose were
 // caught, and by which invariant.
-func Selftest(dir string, catches []run.Catch) error {
+func Selftest(dir string, catches []run.Catch, duration time.Duration) error {
 	var b bytes.Buffer
 	p := &printer{&b}
 	caught := 0
@@ -23,7 +24,7 @@ func Selftest(dir string, catches []run.Catch) error {
 	}
 	p.line("# What chaos finds")
 	p.line("")
-	p.line("%d bugs were put into the sources of dlock, one at a time and at build time only, and **%d of them were caught**, by an invariant that is about them, within ten runs of a few seconds.", len(catches), caught)
+	p.line("%d bugs were put into the sources of dlock, one at a time and at build time only, and **%d of them were caught**, by an invariant that is about them, within %d runs of %v each, under all faults.", len(catches), caught, run.Tries, duration)
 	p.line("")
 	p.line("%s. Written by `make chaos-selftest`; the bugs are in [bug/bugs](bug/bugs).", machine())
 	p.line("")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dlock-go/dlock/chaos/check"
 	"github.com/dlock-go/dlock/chaos/journal"
+	"github.com/dlock-go/dlock/chaos/sched"
 )
 
 // A machine finds out when the machine had no time for us, or its disk not for the
@@ -33,7 +34,7 @@ func (m *machine) stood() ([]check.Stall, error) {
 // watchTime notes down when we did not run.
 func (m *machine) watchTime(ctx context.Context) {
 	defer m.watching.Done()
-	const step, late = 10 * time.Millisecond, 40 * time.Millisecond
+	const step = journal.Late
 	tick := time.NewTicker(step)
 	defer tick.Stop()
 	for last := journal.Now(); ; {
@@ -43,10 +44,30 @@ func (m *machine) watchTime(ctx context.Context) {
 			return
 		}
 		now := journal.Now()
-		if now-last > int64(step+late) {
+		if now-last > int64(step+journal.Late) {
 			m.add(check.Stall{From: last, To: now})
 		}
 		last = now
+	}
+}
+
+// watchThreads notes down when one of our threads, or of those of the servers, had to wait
+// for a processor.
+func (m *machine) watchThreads(ctx context.Context) {
+	defer m.watching.Done()
+	tick := time.NewTicker(4 * journal.Late)
+	defer tick.Stop()
+	var meter sched.Meter
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		d := meter.Waited(sched.Family("worker"))
+		if now := journal.Now(); d > journal.Short {
+			m.add(check.Stall{From: now - int64(d), To: now})
+		}
 	}
 }
 
@@ -54,7 +75,7 @@ func (m *machine) watchTime(ctx context.Context) {
 // does that for every batch had all its clients wait.
 func (m *machine) watchDisk(ctx context.Context) {
 	defer m.watching.Done()
-	const step, late = 200 * time.Millisecond, 80 * time.Millisecond
+	const step, late = 100 * time.Millisecond, 4 * journal.Late
 	f, err := os.Create(m.path)
 	if err != nil {
 		m.fail(err)

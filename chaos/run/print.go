@@ -17,10 +17,10 @@ func (r *Result) Print(w io.Writer) {
 	v := r.Verdict
 	fmt.Fprintf(w, "%s\n", r.Replay())
 	fmt.Fprintf(w, "  %s\n", r.Words())
-	fmt.Fprintf(w, "  %d grants (%.0f/s before the first fault), %d timeouts, %d losses, %d kills, %d sessions opened, %d died, in %v\n",
-		v.Grants, v.Rate, v.Timeouts, v.Losses, v.Kills, v.Sessions, v.Deaths, r.Wall.Round(time.Second))
-	fmt.Fprintf(w, "  waits after a release: p50 %v, p99 %v, max %v of %d; plain registers lost %d of %d; fenced ones refused %d; porcupine ordered %d calls\n",
-		v.Waits.P50, v.Waits.P99, v.Waits.Max, v.Waits.N, v.Plain, v.PlainAll, v.Refused, v.Linearized)
+	fmt.Fprintf(w, "  %d grants (%.0f/s before the first fault), %d timeouts, %d losses, %d kills, %d sessions opened, %d died, in %v, faults on in %v\n",
+		v.Grants, v.Rate, v.Timeouts, v.Losses, v.Kills, v.Sessions, v.Deaths, r.Wall.Round(time.Second), v.Active.Round(time.Millisecond))
+	fmt.Fprintf(w, "  waits after a release: p50 %v, p99 %v, max %v of %d; plain registers lost %d of %d; fenced ones refused %d\n",
+		v.Waits.P50, v.Waits.P99, v.Waits.Max, v.Waits.N, v.Plain, v.PlainAll, v.Refused)
 	for _, f := range r.Run.Faults {
 		effect := f.Effect
 		if effect == "" {
@@ -31,8 +31,8 @@ func (r *Result) Print(w io.Writer) {
 	}
 	for n := 1; n < len(v.Invariants); n++ {
 		i := &v.Invariants[n]
-		fmt.Fprintf(w, "  %2d %-40s checked %7d  excused %5d  violations %d  worst %v %s\n",
-			n, check.Invariants[n], i.Checked, i.Excused, i.Violations, i.Worst.Round(time.Microsecond), i.Note)
+		fmt.Fprintf(w, "  %2d %-40s checked %7d  excused %5d  violations %d  worst %v %s%s\n",
+			n, check.Invariants[n], i.Checked, i.Excused, i.Violations, i.Worst.Round(time.Microsecond), i.Counted(), i.Note)
 		for _, e := range i.Examples {
 			fmt.Fprintf(w, "       %s\n", e)
 		}

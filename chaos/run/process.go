@@ -23,6 +23,7 @@ type process struct {
 	check.Process
 	cmd     *exec.Cmd
 	in      io.WriteCloser
+	held    chan struct{} // closed when the process holds what it was told to
 	log     *os.File
 	journal string
 	done    chan struct{} // closed by wait
@@ -35,6 +36,7 @@ func start(exe, dir string, number int, j job.Job) (*process, error) {
 		Process: check.Process{Slot: j.Slot, Prober: j.Probe > 0, Handoff: j.Handoff},
 		journal: filepath.Join(dir, fmt.Sprintf("%03d.journal", number)),
 		done:    make(chan struct{}),
+		held:    make(chan struct{}),
 	}
 	j.Journal = p.journal
 	arg, err := json.Marshal(j)
@@ -50,6 +52,7 @@ func start(exe, dir string, number int, j job.Job) (*process, error) {
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
+	p.cmd.Stdout = &hearer{said: p.held}
 	started := make(chan error)
 	go p.run(started)
 	return p, <-started
@@ -129,6 +132,7 @@ type team struct {
 	mu     sync.Mutex
 	all    []*process
 	slots  []*process // who is in them at present
+	kills  int
 	errs   []error
 	closed bool
 }
@@ -157,10 +161,39 @@ func (t *team) at(slot int) *process {
 	return t.slots[slot]
 }
 
-// Kill implements [fault.Workers].
+// Kill implements [fault.Workers]. Every second one is told before to hold something that
+// others want; it need not succeed.
 func (t *team) Kill(slot int) {
-	t.at(slot).kill()
+	p := t.at(slot)
+	t.mu.Lock()
+	t.kills++
+	odd := t.kills%2 == 1
+	t.mu.Unlock()
+	if odd {
+		p.tell("hold")
+		select {
+		case <-p.held:
+			time.Sleep(wanted)
+		case <-p.done:
+		case <-time.After(2 * time.Second):
+		}
+	}
+	p.kill()
 	t.hire(slot)
+}
+
+// wanted is how long it takes until somebody waits for what is held.
+const wanted = 100 * time.Millisecond
+
+// A hearer closes said when the process says something.
+type hearer struct {
+	said chan struct{}
+	once sync.Once
+}
+
+func (h *hearer) Write(b []byte) (int, error) {
+	h.once.Do(func() { close(h.said) })
+	return len(b), nil
 }
 
 // Stop implements [fault.Workers].
@@ -168,6 +201,28 @@ func (t *team) Stop(slot int) { _ = t.at(slot).cmd.Process.Signal(syscall.SIGSTO
 
 // Continue implements [fault.Workers].
 func (t *team) Continue(slot int) { _ = t.at(slot).cmd.Process.Signal(syscall.SIGCONT) }
+
+// Slot implements [fault.Workers].
+func (t *team) Slot(pid int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for slot, p := range t.slots {
+		if p.cmd.Process.Pid == pid {
+			return slot
+		}
+	}
+	return -1
+}
+
+// rest has all processes begin nothing new. None is started any more.
+func (t *team) rest() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	for _, p := range t.slots {
+		p.tell("rest")
+	}
+}
 
 // drain has all processes come to an end.
 func (t *team) drain(within time.Duration) {

@@ -169,8 +169,9 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	}
 	watching, cease := context.WithCancel(ctx)
 	m := newMachine(filepath.Join(dir, "disk"))
-	m.watching.Add(1)
+	m.watching.Add(2)
 	go m.watchTime(watching)
+	go m.watchThreads(watching)
 	if r.Promise.Disk {
 		m.watching.Add(1)
 		go m.watchDisk(watching)
@@ -197,12 +198,10 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 		return nil, err
 	}
 	r.Drain = journal.Now()
-	cease()
-	if r.Stalls, err = m.stood(); err != nil {
-		return nil, err
-	}
-	t.drain(60 * time.Second)
+	t.rest()
 
+	// The clients of the workers live on, though they want nothing: what is stuck in their
+	// sessions is in the way.
 	probe := base
 	probe.URL, probe.Probe, probe.Clients = s.URL(0), c.Patience, 1
 	if p, err := start(t.exe, dir, len(t.all), probe); err != nil {
@@ -211,6 +210,11 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 		t.all = append(t.all, p)
 		p.finish(c.Patience + 20*time.Second)
 	}
+	cease()
+	if r.Stalls, err = m.stood(); err != nil {
+		return nil, err
+	}
+	t.drain(60 * time.Second)
 	if err := errors.Join(t.errs...); err != nil {
 		return nil, err
 	}

@@ -28,11 +28,11 @@ func (c *Catch) Good() bool {
 	return slices.ContainsFunc(c.Caught, func(n int) bool { return slices.Contains(c.Bug.Expected, n) })
 }
 
-// tries is how many runs the harness has to catch a bug.
-const tries = 10
+// Tries is how many runs the harness has to catch a bug.
+const Tries = 10
 
 // Selftest builds the worker with one bug after the other, and runs it until the
-// bug is caught.
+// bug is caught: runs like those of a report, of that duration and under all faults.
 func Selftest(ctx context.Context, bugs []bug.Bug, duration time.Duration, next func() uint64, log io.Writer) ([]Catch, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/dlock-go/dlock").Output()
 	if err != nil {
@@ -73,12 +73,12 @@ func hunt(ctx context.Context, b bug.Bug, root string, duration time.Duration, n
 		return nil, fmt.Errorf("bug %q: %w", b.Name, err)
 	}
 	c := &Catch{Bug: b}
-	for c.Runs < tries && !c.Good() {
+	for c.Runs < Tries && !c.Good() {
 		c.Runs++
 		c.Seed = next()
 		r, err := Do(ctx, Config{
 			Store: makers[0], Class: Classes[b.Primitive], Seed: c.Seed, Duration: duration,
-			Worker: exe, Faults: b.Faults, Patience: 8 * time.Second,
+			Worker: exe, Patience: 8 * time.Second,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("bug %q: %w", b.Name, err)

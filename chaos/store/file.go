@@ -65,12 +65,13 @@ func (f *file) User(slot int) int {
 
 func (f *file) URL(int) string { return "file://" + f.dir }
 
-func (f *file) Promise(time.Duration) check.Promise {
+func (f *file) Promise(ttl time.Duration) check.Promise {
 	return check.Promise{
 		Caps:   backend.Caps{Queue: true, Notify: true, Fencing: true, Processes: true},
-		Woken:  250 * time.Millisecond,
-		Signal: 5 * time.Second,
-		Killed: time.Second,
+		Turns:  exact,
+		Woken:  push,
+		Signal: ttl/3 + push, // the next heartbeat
+		Killed: atOnce,
 	}
 }
 

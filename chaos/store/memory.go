@@ -25,8 +25,9 @@ func (memory) Faults(time.Duration) []fault.Kind       { return []fault.Kind{fau
 func (memory) Promise(time.Duration) check.Promise {
 	return check.Promise{
 		Caps:   backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true, Inspect: true},
-		Woken:  250 * time.Millisecond,
-		Signal: 5 * time.Second,
-		Killed: time.Second,
+		Turns:  exact,
+		Woken:  push,
+		Signal: push,
+		Killed: atOnce,
 	}
 }

@@ -117,9 +117,10 @@ func (p *postgres) Promise(ttl time.Duration) check.Promise {
 		// and after so long says so all the same. The journal is a moment ahead of the
 		// driver's clock.
 		Unseen: min(time.Second, ttl/6),
-		Woken:  250 * time.Millisecond,
-		Signal: min(5*time.Second, ttl),
-		Killed: time.Second,
+		Turns:  check.Turns{Least: 1, Most: 2 * backend.MaxWriters},
+		Woken:  push,
+		Signal: ttl,
+		Killed: atOnce,
 	}
 }
 
@@ -158,33 +159,35 @@ func (p *postgres) Faults(ttl time.Duration) []fault.Kind {
 	}, p.network.faults(ttl, 250*time.Millisecond, free)...)
 }
 
-// backends returns the processes that serve our workers.
-func (p *postgres) backends() ([]string, error) {
-	rows, err := p.server.SQL("select pid from pg_stat_activity where application_name like 'dlock%' order by pid")
-	return strings.Fields(rows), err
-}
-
-func (p *postgres) some(x *fault.Injection) (string, error) {
-	pids, err := p.backends()
-	if err != nil || len(pids) == 0 {
+// some returns a process that serves one of our workers, and the process number of that.
+func (p *postgres) some(x *fault.Injection) (pid string, worker int, err error) {
+	// The name of a connection ends in the number.
+	rows, err := p.server.SQL("select pid || '/' || substring(application_name from '[0-9]+$') from pg_stat_activity where application_name like 'dlock%' order by pid")
+	all := strings.Fields(rows)
+	if err != nil || len(all) == 0 {
 		x.Note("no backend")
-		return "", err
+		return "", 0, err
 	}
-	return pids[x.Rand.IntN(len(pids))], nil
+	pid, number, _ := strings.Cut(all[x.Rand.IntN(len(all))], "/")
+	worker, err = strconv.Atoi(number)
+	return pid, worker, err
 }
 
+// terminate is noticed by one worker alone.
 func (p *postgres) terminate(_ context.Context, x *fault.Injection) error {
-	pid, err := p.some(x)
-	if pid == "" {
+	pid, worker, err := p.some(x)
+	if pid == "" || err != nil {
 		return err
 	}
+	x.Of(worker)
 	_, err = p.server.SQL("select pg_terminate_backend(" + pid + ")")
 	return err
 }
 
+// stopBackend may hold up everybody: what it stops may have a latch of the server.
 func (p *postgres) stopBackend(ctx context.Context, x *fault.Injection) error {
-	text, err := p.some(x)
-	if text == "" {
+	text, _, err := p.some(x)
+	if text == "" || err != nil {
 		return err
 	}
 	pid, err := strconv.Atoi(text)

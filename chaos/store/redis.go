@@ -67,12 +67,18 @@ func (r *redis) Promise(ttl time.Duration) check.Promise {
 	p := check.Promise{
 		Caps:   backend.Caps{Queue: true, Notify: true, Fencing: true, Contended: true, Processes: true, Inspect: true},
 		Leased: true,
-		Woken:  250 * time.Millisecond,
-		Signal: min(5*time.Second, ttl),
-		Killed: ttl + time.Second,
+		Turns:  exact,
+		Woken:  push,
+		Signal: ttl,
+		Killed: ttl + atOnce,
 	}
 	if r.nodes > 1 {
 		p.Caps.Queue, p.Unordered = false, "a quorum claims no order"
+		p.Turns = check.Turns{Least: 1, Most: 2 * backend.MaxWriters}
+		p.Passed = 16
+		// Its nodes keep a lock that became free for who has waited longest.
+		p.Kept = 100 * time.Millisecond
+		p.Woken += p.Kept
 	}
 	return p
 }
@@ -88,6 +94,9 @@ var commands = []string{"evalsha", "publish", "subscribe", "ping", "set", "del",
 // ofLocks matches the keys of locks that are held.
 var ofLocks = regexp.MustCompile(`^dlock:(q:[hr]:[mrs]|[mrs]:)`)
 
+// ofVotes matches the keys of a quorum that say who holds a lock and who waits for it.
+var ofVotes = regexp.MustCompile(`^dlock:q:[hrw]:[mrs]`)
+
 // starts are the faults after which a node of a quorum takes no part for a while.
 var starts = map[string]bool{"kill server": true, "kill server, data lost": true, "restart server": true}
 
@@ -100,6 +109,7 @@ func (r *redis) server(x *fault.Injection, forgets bool) (*redistest.Server, *sk
 	}
 	if len(r.servers) > 1 {
 		x.Note("server %d", i)
+		x.Minor()
 	}
 	return r.servers[i], r.skews[i]
 }
@@ -113,9 +123,25 @@ func (r *redis) Faults(ttl time.Duration) []fault.Kind {
 	if r.nodes > 1 {
 		amnesia = 0
 	}
+	kept := func(s *redistest.Server) (n int) {
+		v, _ := s.Do("KEYS", "dlock:*")
+		keys, _ := v.([]any)
+		for _, key := range keys {
+			if ofLocks.MatchString(fmt.Sprint(key)) {
+				n++
+			}
+		}
+		return n
+	}
+	lose := func(x *fault.Injection, n int) {
+		if n > 0 {
+			x.Did("%d locks forgotten that were held", n)
+		}
+	}
 	server := func(name string, overlap, recovery time.Duration, inject func(context.Context, *fault.Injection, *redistest.Server, *skew) error) fault.Kind {
 		return fault.Kind{
 			Name: name, Target: fault.Server, Overlap: overlap, Recovery: recovery, Takes: overlap > 0 && name != clockJump,
+			Early: r.nodes > 1 && name == "flushall", // The loss of a minority's data is what a quorum is for.
 			Inject: func(ctx context.Context, x *fault.Injection) error {
 				s, k := r.server(x, starts[name] || name == "flushall" || name == "delete a lock" || name == clockJump)
 				return inject(ctx, x, s, k)
@@ -144,13 +170,18 @@ func (r *redis) Faults(ttl time.Duration) []fault.Kind {
 			if !r.settled(ctx, x, k) {
 				return nil
 			}
-			return s.RestartEmpty()
+			n := kept(s)
+			err := s.RestartEmpty()
+			lose(x, n)
+			return err
 		}),
 		server("flushall", amnesia, free, func(ctx context.Context, x *fault.Injection, s *redistest.Server, k *skew) error {
 			if !r.settled(ctx, x, k) {
 				return nil
 			}
+			n := kept(s)
 			_, err := s.Do("FLUSHALL")
+			lose(x, n)
 			return err
 		}),
 		server("client kill", 0, free, func(_ context.Context, x *fault.Injection, s *redistest.Server, _ *skew) error {
@@ -243,7 +274,7 @@ func (r *redis) Leaks(ctx context.Context) ([]string, error) {
 			switch rest := strings.TrimPrefix(key, "dlock:"); {
 			case strings.HasPrefix(rest, "a:"):
 				leaks = append(leaks, fmt.Sprintf("server %d: a session lives: %s", i, key))
-			case strings.Contains(rest, "chaos/") && r.nodes == 1:
+			case strings.Contains(rest, "chaos/") && (r.nodes == 1 || ofVotes.MatchString(key)):
 				leaks = append(leaks, fmt.Sprintf("server %d: a lock or queue is left: %s", i, key))
 			}
 		}

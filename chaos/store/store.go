@@ -17,6 +17,20 @@ import (
 	"github.com/dlock-go/dlock/internal/redistest"
 )
 
+// The bounds that the README gives, in figures. What the harness has seen of the
+// machine's own delays is added to them.
+const (
+	// push is from an event at the store to those who are told of it: all that a wake-up
+	// needs where it is pushed, and far less than any polling.
+	push = 50 * time.Millisecond
+	// atOnce is from the death of a process to those who are told what it had held.
+	atOnce = 2 * push
+)
+
+// exact is the bound of writers in a row where the store keeps it to the letter. One more
+// may have been granted the lock before it was known that a reader waits.
+var exact = check.Turns{Least: backend.MaxWriters, Most: backend.MaxWriters + 1}
+
 // A Setup is what a store needs to know of a run.
 type Setup struct {
 	Dir   string // for its files; empty, and removed after the run

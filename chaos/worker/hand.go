@@ -73,12 +73,7 @@ func (h *hand) work() {
 	}
 }
 
-func (h *hand) pause(d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-h.w.stop.Done():
-	}
-}
+func (h *hand) pause(d time.Duration) { pause(h.w.stop, d) }
 
 // turn is one acquisition, from the call to the release.
 func (h *hand) turn() {
@@ -96,8 +91,15 @@ func (h *hand) turn() {
 		sit = time.Duration(h.rand.Int64N(int64(4 * time.Millisecond)))
 	}
 	mode := backend.Exclusive
-	if h.w.job.Class == backend.RWMutex && h.rand.IntN(4) > 0 {
-		mode = backend.Shared
+	if h.w.job.Class == backend.RWMutex {
+		// Most read. But on one name most write, so many that some readers are passed
+		// until it is their turn.
+		if !h.sits && h.rand.IntN(3) == 0 {
+			name = 0
+		}
+		if readers := h.rand.IntN(8); name == 0 && !h.sits && readers == 0 || (name != 0 || h.sits) && readers < 6 {
+			mode = backend.Shared
+		}
 	}
 
 	op := h.w.ops.Add(1)
@@ -105,27 +107,24 @@ func (h *hand) turn() {
 	if hold == nil {
 		return
 	}
+	t, token := h.w.granted(h.client, op, name, hold)
+	h.hold(op, hold, t, name, mode, token, sit)
+	h.w.release(h.client, op, hold)
+}
+
+// granted notes down a grant, and returns what it depends on.
+func (w *worker) granted(c *client, op int64, name int, hold *dlock.Hold) (*terms, uint64) {
 	token, _ := hold.Token()
-	t := h.client.tap.termsOf(job.Name(name), token)
+	t := c.tap.termsOf(job.Name(name), token)
 	until, _ := hold.Deadline()
 	if t == nil { // It was lost in the moment of its grant.
-		h.w.journal.Add(journal.Grant, h.client.index, op, 0, 0, 0, journal.Now(), int64(token))
-	} else {
-		// What its holder may believe, if that is longer than what the store has said.
-		l := t.lease.Load()
-		h.w.journal.Add(journal.Grant, h.client.index, op, t.session, int64(t.owner), l.id, max(l.until.Load(), journal.At(until)), int64(token))
+		w.journal.Add(journal.Grant, c.index, op, 0, 0, 0, journal.Now(), int64(token))
+		return nil, token
 	}
-	h.hold(op, hold, t, name, mode, token, sit)
-
-	h.w.journal.Add(journal.Release, h.client.index, op)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	err := hold.Release(ctx)
-	cancel()
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	h.w.journal.Put(journal.Now(), journal.Released, text, h.client.index, op)
+	// What its holder may believe, if that is longer than what the store has said.
+	l := t.lease.Load()
+	w.journal.Add(journal.Grant, c.index, op, t.session, int64(t.owner), l.id, max(l.until.Load(), journal.At(until)), int64(token))
+	return t, token
 }
 
 // acquire takes the lock, or notes down why not.
@@ -145,6 +144,14 @@ func (h *hand) acquire(op int64, name int, mode backend.Mode, wait time.Duration
 		hold.Lost() // From now on it tells at once.
 		return hold
 	}
+	if why := h.w.failed(h.client, op, err); why[0] == 'd' { // One of dlock's own errors: not at once again.
+		h.pause(20 * time.Millisecond)
+	}
+	return nil
+}
+
+// failed notes down why there was no grant.
+func (w *worker) failed(c *client, op int64, err error) string {
 	why := err.Error()
 	switch {
 	case errors.Is(err, dlock.ErrBusy):
@@ -154,11 +161,8 @@ func (h *hand) acquire(op int64, name int, mode backend.Mode, wait time.Duration
 	case errors.Is(err, context.Canceled):
 		why = "cancelled"
 	}
-	h.w.journal.Put(journal.Now(), journal.Fail, why, h.client.index, op)
-	if why[0] == 'd' { // One of dlock's own errors: not at once again.
-		h.pause(20 * time.Millisecond)
-	}
-	return nil
+	w.journal.Put(journal.Now(), journal.Fail, why, c.index, op)
+	return why
 }
 
 // An ear is the span of an acquisition. That a hold is lost is an event in it,

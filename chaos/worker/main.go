@@ -29,6 +29,7 @@ import (
 	_ "github.com/dlock-go/dlock/backend/redis"
 	"github.com/dlock-go/dlock/chaos/job"
 	"github.com/dlock-go/dlock/chaos/journal"
+	"github.com/dlock-go/dlock/chaos/sched"
 )
 
 // A worker is the process.
@@ -131,6 +132,11 @@ func (w *worker) work() error {
 			for _, c := range w.clients {
 				w.crowd(c)
 			}
+		case "hold\n":
+			w.working.Add(1)
+			go w.hostage()
+		case "rest\n":
+			w.halt() // The clients live on.
 		case "drain\n":
 			w.halt()
 			w.working.Wait()
@@ -139,29 +145,10 @@ func (w *worker) work() error {
 	}
 }
 
-// crowd has many goroutines of one client want one name at once.
-func (w *worker) crowd(c *client) {
-	const crowd = 1000
-	for range crowd {
-		w.working.Add(1)
-		go func() {
-			defer w.working.Done()
-			ctx, cancel := context.WithTimeout(w.stop, 20*time.Second)
-			defer cancel()
-			if h, err := w.lock(c, w.job.Crowd(), backend.Exclusive).Acquire(ctx); err == nil {
-				_ = h.Release(context.Background())
-			}
-		}()
-	}
-}
-
 // part ends the clients and tells what is left over.
 func (w *worker) part(failed error, goroutines, descriptors int) error {
 	for _, c := range w.clients {
 		w.drained(c)
-		for name, n := range c.tap.most {
-			w.journal.Add(journal.Places, c.index, int64(name), int64(n))
-		}
 	}
 	for _, c := range w.clients {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -232,22 +219,30 @@ func open() []string {
 	return all
 }
 
-// watch notes down when the process did not run, be it for a SIGSTOP or because
-// the machine had no time for it.
+// watch is the heartbeat of the harness in this process. It notes down when the process
+// did not run, be it for a SIGSTOP or because the machine had no time for it.
 func (w *worker) watch(ctx context.Context, watched chan<- struct{}) {
 	defer close(watched)
-	const step, late = 10 * time.Millisecond, 40 * time.Millisecond
+	const step = journal.Late
 	tick := time.NewTicker(step)
 	defer tick.Stop()
+	var meter sched.Meter
+	self := []int{os.Getpid()}
 	last := journal.Now()
-	for {
+	for beat := 0; ; beat++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 		now := journal.Now()
-		if now-last > int64(step+late) {
+		if beat%4 == 0 {
+			// Others of its threads may have had to wait while this one had not.
+			if d := meter.Waited(self); d > journal.Short {
+				w.journal.Put(now, journal.Stall, "", now-int64(d))
+			}
+		}
+		if now-last > int64(step+journal.Late) {
 			w.journal.Put(now, journal.Stall, "", last)
 		}
 		last = now

@@ -310,7 +310,11 @@ func (t *tap) took(o *owner) {
 		k := placeKey{o.op.Name, o.op.Mode}
 		t.places[k]++
 		i := job.Index(o.op.Name)
-		t.most[i] = max(t.most[i], t.places[k])
+		if t.places[k] > t.most[i] {
+			// Written at once: who is killed has left it behind.
+			t.most[i] = t.places[k]
+			t.journal.Add(journal.Places, t.client, int64(i), int64(t.most[i]))
+		}
 	}
 }
 
