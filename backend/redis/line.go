@@ -32,6 +32,7 @@ type line struct {
 	terms      int
 	args       []any
 	listening  bool
+	renewed    bool // the connection stands for one that broke, and nothing was answered by it yet
 
 	// Guarded by session.mu.
 	state    lineState
@@ -118,9 +119,10 @@ func (l *line) withdraw(a *ask) {
 func (l *line) run() {
 	defer l.session.running.Done()
 	pause := 10 * time.Millisecond
-	for !l.session.ending() {
+	for {
 		err := l.connect()
-		if err == nil {
+		served := err == nil
+		if served {
 			pause = 10 * time.Millisecond
 			err = l.serve()
 		}
@@ -129,10 +131,19 @@ func (l *line) run() {
 		if err == nil {
 			return
 		}
+		if served && broken(err) && !l.renewed {
+			// Servers and proxies close idle connections. Whoever waits for the answer hears
+			// of it only if there cannot be another one, and so does who ends the session.
+			l.renewed = true
+			continue
+		}
 		l.session.fell(l, err)
 		select {
 		case <-time.After(pause):
 		case <-l.session.done:
+		}
+		if l.session.ending() {
+			return
 		}
 		pause = min(2*pause, time.Second, l.session.ttl/8)
 	}
@@ -294,6 +305,7 @@ func (l *line) serve() error {
 		if err := l.exchange(asks, beat, before); err != nil {
 			return err
 		}
+		l.renewed = false
 	}
 }
 

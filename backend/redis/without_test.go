@@ -118,7 +118,7 @@ func TestWithoutPing(t *testing.T) {
 // proxies do with idle ones.
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
-	onShards(t, func(t *testing.T, d deployment) {
+	onAll(t, func(t *testing.T, d deployment) {
 		s := session(t, d.store(t, client.UniversalOptions{}), 20*time.Second)
 		for owner := range uint64(10) {
 			op := mutexOp(owner+1, fmt.Sprint("n", owner))
@@ -135,6 +135,13 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 				}
 			}
 		}
+		granted(t, s, mutexOp(11, "n"))
+		d.each(t, "CLIENT", "KILL", "TYPE", "normal")
+		d.each(t, "CLIENT", "KILL", "TYPE", "pubsub")
+		if err := s.Close(patient(t)); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		granted(t, session(t, d.store(t, client.UniversalOptions{}), 20*time.Second), mutexOp(1, "n"))
 	})
 }
 
