@@ -31,6 +31,7 @@ type line struct {
 	generation uint64
 	terms      int
 	args       []any
+	horizon    time.Duration // of what is touched now
 	listening  bool
 	renewed    bool // the connection stands for one that broke, and nothing was answered by it yet
 
@@ -272,14 +273,14 @@ func (l *line) join(g greeting, standing string, begin bool) (ok bool, err error
 	name := s.id + "." + strconv.Itoa(l.terms)
 	args := joinScript.args(l.args[:0])
 	args = append(args, 1, s.quorum.prefix, g.run, g.uptime.Milliseconds(), standing, s.mostTTL().Milliseconds(), s.peers(),
-		name, l.generation, ttl, s.who.Host, s.who.PID, s.who.Reason, formatNumber)
+		name, l.generation, ttl, s.who.Host, s.who.PID, s.who.Reason, quorumFormat, s.inUse(), l.horizon.Milliseconds())
 	before := time.Now()
 	v, err := joinScript.call(s.life, l.conn, args)
 	if err != nil {
 		return false, l.failed(err)
 	}
 	if format, ok := v.(string); ok {
-		return false, s.misfit(l, errFormat(l.node, s.quorum.prefix, format))
+		return false, s.misfit(l, errFormat(l.node, s.quorum.prefix, format, quorumFormat))
 	}
 	if v != int64(1) {
 		return false, nil
@@ -322,7 +323,7 @@ func (l *line) exchange(asks []*ask, beat bool, before time.Time) error {
 		ttl = s.ttl.Milliseconds()
 	}
 	args := voteScript.args(l.args[:0])
-	args = append(args, 1, s.quorum.prefix, l.term.name, l.generation, ttl, s.mostTTL().Microseconds())
+	args = append(args, 1, s.quorum.prefix, l.term.name, l.generation, ttl, s.mostTTL().Microseconds(), l.horizon.Milliseconds())
 	for _, a := range asks {
 		args = a.args(args)
 	}
@@ -358,7 +359,7 @@ var errOver = errors.New("the node does not know the session any more")
 // leave ends the term at the node.
 func (l *line) leave() error {
 	for {
-		v, err := leaveScript.call(l.session.life, l.conn, append(leaveScript.args(l.args[:0]), 1, l.session.quorum.prefix, l.term.name))
+		v, err := leaveScript.call(l.session.life, l.conn, append(leaveScript.args(l.args[:0]), 1, l.session.quorum.prefix, l.term.name, l.horizon.Milliseconds()))
 		if err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func (s *quorumSession) take(l *line) (asks []*ask, beat bool, before time.Time)
 			v.dirty = true
 		}
 	}
-	l.began = time.Now()
+	l.began, l.horizon = time.Now(), s.horizon()
 	return l.sent, l.marked, l.began
 }
 

@@ -47,9 +47,16 @@ func (s *quorumSession) begin(ctx context.Context) error {
 func (s *quorumSession) setOpened() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.opened = true
 	for _, l := range s.lines {
 		l.wire.opened(s.patience())
 	}
+}
+
+func (s *quorumSession) inUse() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened
 }
 
 // connecting notes at which step a line is.

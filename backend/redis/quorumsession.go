@@ -36,6 +36,7 @@ type quorumSession struct {
 	batch quorumBatch
 
 	mu          sync.Mutex // guards what follows, and the lines and bids as they say
+	opened      bool       // Open has returned it
 	closed      bool
 	founding    bool // all nodes have greeted, and none had a marker
 	unfit       error
@@ -88,6 +89,7 @@ func newQuorumSession(q *quorum, ttl time.Duration, who backend.Party) *quorumSe
 			kick:    make(chan struct{}, 1),
 			state:   lineDialing,
 			rtt:     time.Millisecond,
+			horizon: s.horizon(),
 		})
 	}
 	return s
