@@ -20,7 +20,8 @@
 // Redis 6.2 or later, or what understands its commands, scripts and channels; and a
 // maxmemory-policy of noeviction, or no maxmemory, for a server that evicts keys would
 // evict locks. Open refuses another one. Sessions look again once a minute: while the
-// server evicts keys they grant nothing new, which is logged.
+// server evicts keys they grant nothing new, which is logged; a quorum's one is asked for no
+// new votes.
 //
 // The rights that a user needs, with the prefix in place of dlock:
 //
@@ -34,8 +35,8 @@
 // quorum hvals, hscan, hsetnx and zunionstore. Open tries what the scripts call and
 // names what is missing. Of the rest dlock does without, and logs once what that costs:
 // without subscribe, or the right to the channels, those who wait ask ten times a second;
-// without info, the server is not known to be fit; without ping, a connection that hangs
-// is noticed later; without evalsha each batch carries its script.
+// without info, which a quorum needs, the server is not known to be fit; without ping, a
+// connection that hangs is noticed later; without evalsha each batch carries its script.
 //
 // A lock that somebody deletes by hand is lost for its holder, who hears of it when its
 // key is looked at: a heartbeat, in a third of the time to live, looks at the next 350 of

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -40,8 +39,10 @@ type line struct {
 	err      error  // why it is down
 	step     string // of connecting
 	greeting greeting
-	greeted  bool // by this connection
-	tried    bool // has greeted or failed since the session was opened
+	greeted  bool  // by this connection
+	tried    bool  // has greeted or failed since the session was opened
+	unfit    error // why the node is asked for no new votes, or nil
+	deaf     bool  // its messages do not come
 	term     *term
 	queue    []*ask // not sent yet, in order
 	off      int    // of queue, withdrawn
@@ -223,23 +224,19 @@ type greeting struct {
 	peers  string        // the run_ids of its nodes at that time, or ""
 	most   time.Duration
 	err    error // why it cannot be a node
+	evicts error // why it would lose votes, as it is set up now
 }
 
 func (l *line) greet(ctx context.Context) (g greeting, err error) {
-	info, err := l.conn.Info(ctx).Result()
+	info, err := askInfo(ctx, l.conn)
 	if err != nil {
 		return g, err
 	}
-	field := make(map[string]string)
-	for text := range strings.Lines(info) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(text), ":"); ok {
-			field[k] = v
-		}
-	}
-	g.run = field["run_id"]
-	seconds, _ := strconv.ParseInt(field["uptime_in_seconds"], 10, 64)
+	g.run = info["run_id"]
+	seconds, _ := strconv.ParseInt(info["uptime_in_seconds"], 10, 64)
 	g.uptime = time.Duration(max(0, seconds-1)) * time.Second // It is rounded in both directions.
-	if g.err = fitNode(field); g.err != nil {
+	g.evicts = evicts(info)
+	if g.err = fitNode(info); g.err != nil {
 		return g, nil
 	}
 	marker, err := l.conn.HMGet(ctx, l.session.quorum.prefix+"node", "run", "born", "peers", "most").Result()
@@ -273,7 +270,7 @@ func (l *line) join(g greeting, standing string, begin bool) (ok bool, err error
 	name := s.id + "." + strconv.Itoa(l.terms)
 	args := joinScript.args(l.args[:0])
 	args = append(args, 1, s.quorum.prefix, g.run, g.uptime.Milliseconds(), standing, s.mostTTL().Milliseconds(), s.peers(),
-		name, l.generation, ttl, s.who.Host, s.who.PID, s.who.Reason, quorumFormat, s.inUse(), l.horizon.Milliseconds())
+		name, l.generation, ttl, s.who.Host, s.who.PID, s.who.Reason, quorumFormat, l.horizon.Milliseconds())
 	before := time.Now()
 	v, err := joinScript.call(s.life, l.conn, args)
 	if err != nil {
@@ -291,7 +288,16 @@ func (l *line) join(g greeting, standing string, begin bool) (ok bool, err error
 
 // serve sends what there is to send, until the connection breaks or the session ends.
 func (l *line) serve() error {
+	looks := time.NewTicker(l.session.quorum.fitEvery)
+	defer looks.Stop()
 	for {
+		select {
+		case <-looks.C:
+			if err := l.look(); err != nil {
+				return err
+			}
+		default:
+		}
 		asks, beat, before := l.session.take(l)
 		switch {
 		case before.IsZero() && l.session.ending():
@@ -299,6 +305,10 @@ func (l *line) serve() error {
 		case before.IsZero():
 			select {
 			case <-l.kick:
+			case <-looks.C:
+				if err := l.look(); err != nil {
+					return err
+				}
 			case <-l.session.done:
 			}
 			continue
@@ -308,6 +318,22 @@ func (l *line) serve() error {
 		}
 		l.renewed = false
 	}
+}
+
+// look asks what the server is, which may be changed at any time. One that begins to
+// evict keys keeps what it has, as far as it does, and is asked for no new votes.
+func (l *line) look() error {
+	info, err := inform(l.session.life, l.conn)
+	if err == nil && info != nil {
+		err = fitNode(info)
+	}
+	if err != nil {
+		return err
+	}
+	l.session.mu.Lock()
+	defer l.session.mu.Unlock()
+	l.session.evicting(l, evicts(info))
+	return nil
 }
 
 var (

@@ -58,7 +58,7 @@ func (p *poll) term(b *bidder, node int) string { return fmt.Sprint(b.name, ".",
 
 func (p *poll) join(b *bidder, node int) {
 	b.term[node]++
-	if p.run(joinScript, node, "run", 1, "new", 60000, "", p.term(b, node), 1, 600000, "host", 1, "", quorumFormat, 0, 600000) != int64(1) {
+	if p.run(joinScript, node, "run", 1, "new", 60000, "", p.term(b, node), 1, 600000, "host", 1, "", quorumFormat, 600000) != int64(1) {
 		p.t.Fatal("not joined")
 	}
 }
@@ -255,7 +255,7 @@ func TestStaleConnection(t *testing.T) {
 	b := &bidder{name: "bidder"}
 	p.join(b, 0)
 	batch := []any{p.term(b, 0), 1, 0, 60_000_000, 600000, "V", 1, "x", "0", backend.OrdinalAt(time.Now()), 1, 0, 1, "0", "ma"}
-	if p.run(joinScript, 0, "run", 1, "lost", 60000, "", p.term(b, 0), 2, 0, "host", 1, "", quorumFormat, 0, 600000) != int64(1) {
+	if p.run(joinScript, 0, "run", 1, "lost", 60000, "", p.term(b, 0), 2, 0, "host", 1, "", quorumFormat, 600000) != int64(1) {
 		t.Fatal("the second connection does not speak for the term")
 	}
 	if v := p.run(voteScript, 0, batch...).([]any); v[0] != "stale" {

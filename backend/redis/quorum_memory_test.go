@@ -72,3 +72,32 @@ func TestQuorumFullMemory(t *testing.T) {
 	d.each(t, "CONFIG", "SET", "maxmemory", "0")
 	granted(t, reader, read)
 }
+
+// TestQuorumWaiterIsRefused fills the memory of the nodes while somebody waits, who has to
+// hear that he does not stand in the queue any more.
+func TestQuorumWaiterIsRefused(t *testing.T) {
+	t.Parallel()
+	d := deployment{servers: startNodes(t, 3)}
+	st := d.store(t, client.UniversalOptions{})
+	a, b := session(t, st, 20*time.Second), watch(t, session(t, st, 20*time.Second))
+	op := mutexOp(1, "n")
+	granted(t, a, op)
+	if got := state(t, b, op); got != backend.Queued {
+		t.Fatalf("state %d, want Queued", got)
+	}
+	d.each(t, "CONFIG", "SET", "maxmemory", "1")
+	until(t, "who waits is told to ask again", func() bool {
+		leases(t, b)
+		select {
+		case e := <-b.events:
+			return e.Kind == backend.EventTurn
+		default:
+			return false
+		}
+	})
+	if r := apply(t, b, op)[0]; r.State != backend.Refused {
+		t.Errorf("state %d, %v; want Refused", r.State, r.Err)
+	}
+	d.each(t, "CONFIG", "SET", "maxmemory", "0")
+	until(t, "queued again", func() bool { return state(t, b, op) == backend.Queued })
+}

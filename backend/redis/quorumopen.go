@@ -53,12 +53,6 @@ func (s *quorumSession) setOpened() {
 	}
 }
 
-func (s *quorumSession) inUse() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.opened
-}
-
 // connecting notes at which step a line is.
 func (s *quorumSession) connecting(l *line, step string) {
 	s.mu.Lock()
@@ -120,6 +114,10 @@ func (s *quorumSession) met(l *line, g greeting) (standing string, err error) {
 			g.err = fmt.Errorf("%w: %s and %s are the same server", backend.ErrUnsupported, other.node, l.node)
 		}
 	}
+	if g.err == nil && !s.opened {
+		g.err = g.evicts
+	}
+	s.evicting(l, g.evicts)
 	if g.err != nil && !errors.Is(g.err, s.unfit) && s.unfit == nil {
 		s.unfit = fmt.Errorf("%s: %w", l.node, g.err)
 	}

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,7 @@ type quorumSession struct {
 	events      []backend.Event
 	deciding    map[*bid]bool // those whose answer Apply waits for
 	mended      time.Time
+	noticed     notices
 
 	received []backend.Event // owned by Recv
 }
@@ -207,6 +209,21 @@ func (s *quorumSession) tell(e backend.Event) {
 	select {
 	case s.news <- struct{}{}:
 	default:
+	}
+}
+
+// notice has the caller log something about a node. s.mu is held.
+func (s *quorumSession) notice(l *line, why error) {
+	if why = fmt.Errorf("%s: %w", l.node, why); s.noticed.fresh(why) {
+		s.tell(backend.Event{Kind: backend.EventNotice, Err: why})
+	}
+}
+
+// evicting notes whether a node would lose votes. s.mu is held.
+func (s *quorumSession) evicting(l *line, why error) {
+	l.unfit = why
+	if why != nil && s.opened {
+		s.notice(l, why)
 	}
 }
 
