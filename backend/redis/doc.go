@@ -118,5 +118,6 @@
 // servers remember of them is bounded: one for each of 16384 buckets of names. They grow
 // when a minority loses its data, and, as far as the servers' clocks do not step back,
 // when all do. Not promised is exclusion when a majority loses its data at once, when
-// servers are flushed, or when a server's clock jumps.
+// servers are flushed, or when a server's clock jumps: holders are told within a third of
+// the time to live. So are those whose machine slept while the servers waited for them.
 package redis

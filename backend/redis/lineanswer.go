@@ -77,8 +77,7 @@ func (s *quorumSession) answer(l *line, asks []*ask, answers []any, beat bool, b
 	l.rtt += (now.Sub(before) - l.rtt) / 8
 	l.began, l.answered, l.marked = time.Time{}, max(l.answered, l.mark), false
 	if beat {
-		l.term.until = before.Add(s.ttl - drift(s.ttl))
-		s.extend(now)
+		s.renewed(l.term, before, now)
 	}
 	for i, a := range asks {
 		fields, _ := answers[i].([]any)

@@ -52,6 +52,7 @@ type quorumSession struct {
 	events      []backend.Event
 	deciding    map[*bid]bool // those whose answer Apply waits for
 	mended      time.Time
+	doubted     time.Time // when a node last said that it has forgotten the session
 	noticed     notices
 
 	received []backend.Event // owned by Recv
@@ -147,6 +148,9 @@ func (s *quorumSession) lostTerm(l *line, how termEnd) {
 	now := time.Now()
 	if l.term.over, l.term.end = true, how; how == termForgotten {
 		l.term.until = now
+	}
+	if how != termRestarted {
+		s.doubt(now)
 	}
 	for _, b := range s.bids {
 		// It may have got the vote of another node since it stands on those that it does.
