@@ -19,7 +19,7 @@
 --               reader; turn and till: for whom the lock is kept, and how long
 --
 -- A TERM is the id of a session, a dot and a count; a LOCK is a letter for its class
--- and the name. A term that is past its deadline is dead, what it has counts no more
+-- and the name, or in upper case and the digest of a long name. A term that is past its deadline is dead, what it has counts no more
 -- and is cleared away by whoever meets it, and bit by bit by everybody's batches. If
 -- nobody comes it expires: all keys do but node, format and floor. Those of the living
 -- are touched long before that: of a term when it is renewed, of a lock when somebody
@@ -69,6 +69,7 @@ local function alive(term)
   return known[term]
 end
 
+local function classOf(lock) return string.lower(string.sub(lock, 1, 1)) end
 local function session(who) return string.match(who, '^[^.]+') end
 local function split(who) return string.match(who, '^(%S+) (%d+)') end
 
@@ -208,7 +209,7 @@ end
 -- waited longest by the waiters' own tickets is first, so that all nodes choose alike.
 local function wake(lock, except)
   if call('EXISTS', P .. 'w:' .. lock) == 0 then return end
-  local class = string.sub(lock, 1, 1)
+  local class = classOf(lock)
   kept(lock, nil)
   local first, shared = nil, {}
   for _, w in ipairs(waiters(lock)) do

@@ -41,7 +41,7 @@ end
 -- keep extends what a lock has of itself and, by its letter, of holders or waiters.
 local function keep(kind, lock)
   extend(P .. kind .. ':' .. lock)
-  if kind == 'w' or string.sub(lock, 1, 1) == 's' then extend(P .. 'x:' .. lock) end
+  if kind == 'w' or classOf(lock) == 's' then extend(P .. 'x:' .. lock) end
 end
 
 -- others tells whether another session waits.
@@ -260,7 +260,7 @@ for i = 6, #ARGV, 10 do
     owner = ARGV[i + 1], mode = ARGV[i + 2], wait = ARGV[i + 3] == '1', token = ARGV[i + 4], ticket = ARGV[i + 5],
     slot = ARGV[i + 6], limit = ARGV[i + 7], bucket = ARGV[i + 8], lock = ARGV[i + 9],
   }
-  q.class = string.sub(q.lock, 1, 1)
+  q.class = classOf(q.lock)
   -- A request that fails, as on a key of another type, fails alone, and leaves no vote.
   local kind = ARGV[i]
   local ok, answer
