@@ -39,7 +39,6 @@ type quorumSession struct {
 	mu          sync.Mutex // guards what follows, and the lines and bids as they say
 	opened      bool       // Open has returned it
 	closed      bool
-	founding    bool // all nodes have greeted, and none had a marker
 	unfit       error
 	bids        map[uint64]*bid
 	rota        rota
