@@ -161,8 +161,11 @@ func newBid(op *backend.Op, nodes int, now time.Time) *bid {
 	return b
 }
 
-// lockID returns how nodes call a lock.
-func lockID(class backend.Class, name string) string { return "?mrs"[class:class+1] + name }
+// lockID returns how nodes call a lock: by the letter and the name or digest of its subject.
+func lockID(class backend.Class, name string) string {
+	s := subject(class, name)
+	return s[:1] + s[2:]
+}
 
 // args appends a's arguments for the script.
 func (a *ask) args(args []any) []any {

@@ -72,7 +72,7 @@ func (b *bucket) begin(ctx context.Context) error {
 		return err
 	}
 	if format, ok := v.(string); ok {
-		return errFormat(s.engine.node, b.base, format)
+		return errFormat(s.engine.node, b.base, format, formatNumber)
 	}
 	b.deaths, _ = v.(int64)
 	s.mu.Lock()

@@ -20,7 +20,8 @@
 // Redis 6.2 or later, or what understands its commands, scripts and channels; and a
 // maxmemory-policy of noeviction, or no maxmemory, for a server that evicts keys would
 // evict locks. Open refuses another one. Sessions look again once a minute: while the
-// server evicts keys they grant nothing new, which is logged.
+// server evicts keys they grant nothing new, which is logged; a quorum's one is asked for no
+// new votes.
 //
 // The rights that a user needs, with the prefix in place of dlock:
 //
@@ -34,8 +35,8 @@
 // quorum hvals, hscan, hsetnx and zunionstore. Open tries what the scripts call and
 // names what is missing. Of the rest dlock does without, and logs once what that costs:
 // without subscribe, or the right to the channels, those who wait ask ten times a second;
-// without info, the server is not known to be fit; without ping, a connection that hangs
-// is noticed later; without evalsha each batch carries its script.
+// without info, which a quorum needs, the server is not known to be fit; without ping, a
+// connection that hangs is noticed later; without evalsha each batch carries its script.
 //
 // A lock that somebody deletes by hand is lost for its holder, who hears of it when its
 // key is looked at: a heartbeat, in a third of the time to live, looks at the next 350 of
@@ -103,6 +104,11 @@
 // waits; a server that was out of reach then counts as one that has lost its data, and
 // the others wait until they have been running for as long.
 //
+// Every key has an expiry but format, node, which tells a server from one that has lost its
+// data, and floor, which has the tokens. What killed processes leave is gone after twelve
+// times their time to live, or after four for each 1050 locks that they held. A server
+// whose memory is full gives no new votes, and goes on with those who are there.
+//
 // There is no order between processes. Servers wake whoever has waited longest, by the
 // clocks of the waiters, and keep the lock for a tenth of a second for him. At most
 // [backend.MaxWriters] writers in a row pass a waiting reader as each server counts them;
@@ -112,5 +118,6 @@
 // servers remember of them is bounded: one for each of 16384 buckets of names. They grow
 // when a minority loses its data, and, as far as the servers' clocks do not step back,
 // when all do. Not promised is exclusion when a majority loses its data at once, when
-// servers are flushed, or when a server's clock jumps.
+// servers are flushed, or when a server's clock jumps: holders are told within a third of
+// the time to live. So are those whose machine slept while the servers waited for them.
 package redis

@@ -19,7 +19,12 @@ func WithHorizon(st *Store, d time.Duration) *Store {
 // FitEvery returns the store with sessions that look so often whether their servers are fit.
 func FitEvery(st *Store, d time.Duration) *Store {
 	other := *st
-	if e, ok := st.engine.(*single); ok {
+	switch e := st.engine.(type) {
+	case *single:
+		changed := *e
+		changed.fitEvery = d
+		other.engine = &changed
+	case *quorum:
 		changed := *e
 		changed.fitEvery = d
 		other.engine = &changed

@@ -2,12 +2,39 @@ package redis
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/dlock-go/dlock/backend"
 )
 
-// fitNode returns why a server cannot be a node of a quorum, by the fields of its
-// INFO, or nil.
+// This file is what servers have to be, by the fields of their INFO.
+
+// evicts returns why a server would lose locks when its memory is full, or nil. That may
+// be changed at any time.
+func evicts(info map[string]string) error {
+	switch policy := info["maxmemory_policy"]; {
+	case info["maxmemory"] == "0" || policy == "" || policy == "noeviction":
+		return nil
+	default:
+		return fmt.Errorf("%w: the server evicts keys when its memory is full (maxmemory-policy %s), and with them locks; it has to be noeviction",
+			backend.ErrUnsupported, policy)
+	}
+}
+
+// old returns why a server is too old, or nil.
+func old(info map[string]string) error {
+	major, rest, _ := strings.Cut(info["redis_version"], ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	if a, err := strconv.Atoi(major); err == nil {
+		if b, err := strconv.Atoi(minor); err == nil && (a < 6 || a == 6 && b < 2) {
+			return fmt.Errorf("%w: Redis %s; it has to be 6.2 or later", backend.ErrUnsupported, info["redis_version"])
+		}
+	}
+	return nil
+}
+
+// fitNode returns why a server cannot be a node of a quorum, or nil.
 func fitNode(info map[string]string) error {
 	switch {
 	case info["run_id"] == "":
@@ -16,9 +43,6 @@ func fitNode(info map[string]string) error {
 		return fmt.Errorf("%w: the server belongs to a Redis Cluster, whose fail-overs lose votes", backend.ErrUnsupported)
 	case info["role"] != "master":
 		return fmt.Errorf("%w: the server is a replica of %s:%s, and its votes would not be its own", backend.ErrUnsupported, info["master_host"], info["master_port"])
-	case info["maxmemory"] != "0" && info["maxmemory_policy"] != "noeviction":
-		return fmt.Errorf("%w: the server evicts keys when its memory is full (maxmemory-policy %s), and with them votes; it has to be noeviction",
-			backend.ErrUnsupported, info["maxmemory_policy"])
 	}
-	return nil
+	return old(info)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,15 +30,19 @@ type line struct {
 	generation uint64
 	terms      int
 	args       []any
+	horizon    time.Duration // of what is touched now
 	listening  bool
+	renewed    bool // the connection stands for one that broke, and nothing was answered by it yet
 
 	// Guarded by session.mu.
 	state    lineState
 	err      error  // why it is down
 	step     string // of connecting
 	greeting greeting
-	greeted  bool // by this connection
-	tried    bool // has greeted or failed since the session was opened
+	greeted  bool  // by this connection
+	tried    bool  // has greeted or failed since the session was opened
+	unfit    error // why the node is asked for no new votes, or nil
+	deaf     bool  // its messages do not come
 	term     *term
 	queue    []*ask // not sent yet, in order
 	off      int    // of queue, withdrawn
@@ -118,9 +121,10 @@ func (l *line) withdraw(a *ask) {
 func (l *line) run() {
 	defer l.session.running.Done()
 	pause := 10 * time.Millisecond
-	for !l.session.ending() {
+	for {
 		err := l.connect()
-		if err == nil {
+		served := err == nil
+		if served {
 			pause = 10 * time.Millisecond
 			err = l.serve()
 		}
@@ -129,10 +133,19 @@ func (l *line) run() {
 		if err == nil {
 			return
 		}
+		if served && broken(err) && !l.renewed {
+			// Servers and proxies close idle connections. Whoever waits for the answer hears
+			// of it only if there cannot be another one, and so does who ends the session.
+			l.renewed = true
+			continue
+		}
 		l.session.fell(l, err)
 		select {
 		case <-time.After(pause):
 		case <-l.session.done:
+		}
+		if l.session.ending() {
+			return
 		}
 		pause = min(2*pause, time.Second, l.session.ttl/8)
 	}
@@ -211,23 +224,19 @@ type greeting struct {
 	peers  string        // the run_ids of its nodes at that time, or ""
 	most   time.Duration
 	err    error // why it cannot be a node
+	evicts error // why it would lose votes, as it is set up now
 }
 
 func (l *line) greet(ctx context.Context) (g greeting, err error) {
-	info, err := l.conn.Info(ctx).Result()
+	info, err := askInfo(ctx, l.conn)
 	if err != nil {
 		return g, err
 	}
-	field := make(map[string]string)
-	for text := range strings.Lines(info) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(text), ":"); ok {
-			field[k] = v
-		}
-	}
-	g.run = field["run_id"]
-	seconds, _ := strconv.ParseInt(field["uptime_in_seconds"], 10, 64)
+	g.run = info["run_id"]
+	seconds, _ := strconv.ParseInt(info["uptime_in_seconds"], 10, 64)
 	g.uptime = time.Duration(max(0, seconds-1)) * time.Second // It is rounded in both directions.
-	if g.err = fitNode(field); g.err != nil {
+	g.evicts = evicts(info)
+	if g.err = fitNode(info); g.err != nil {
 		return g, nil
 	}
 	marker, err := l.conn.HMGet(ctx, l.session.quorum.prefix+"node", "run", "born", "peers", "most").Result()
@@ -261,14 +270,14 @@ func (l *line) join(g greeting, standing string, begin bool) (ok bool, err error
 	name := s.id + "." + strconv.Itoa(l.terms)
 	args := joinScript.args(l.args[:0])
 	args = append(args, 1, s.quorum.prefix, g.run, g.uptime.Milliseconds(), standing, s.mostTTL().Milliseconds(), s.peers(),
-		name, l.generation, ttl, s.who.Host, s.who.PID, s.who.Reason, formatNumber)
+		name, l.generation, ttl, s.who.Host, s.who.PID, s.who.Reason, quorumFormat, l.horizon.Milliseconds())
 	before := time.Now()
 	v, err := joinScript.call(s.life, l.conn, args)
 	if err != nil {
 		return false, l.failed(err)
 	}
 	if format, ok := v.(string); ok {
-		return false, s.misfit(l, errFormat(l.node, s.quorum.prefix, format))
+		return false, s.misfit(l, errFormat(l.node, s.quorum.prefix, format, quorumFormat))
 	}
 	if v != int64(1) {
 		return false, nil
@@ -279,7 +288,16 @@ func (l *line) join(g greeting, standing string, begin bool) (ok bool, err error
 
 // serve sends what there is to send, until the connection breaks or the session ends.
 func (l *line) serve() error {
+	looks := time.NewTicker(l.session.quorum.fitEvery)
+	defer looks.Stop()
 	for {
+		select {
+		case <-looks.C:
+			if err := l.look(); err != nil {
+				return err
+			}
+		default:
+		}
 		asks, beat, before := l.session.take(l)
 		switch {
 		case before.IsZero() && l.session.ending():
@@ -287,6 +305,10 @@ func (l *line) serve() error {
 		case before.IsZero():
 			select {
 			case <-l.kick:
+			case <-looks.C:
+				if err := l.look(); err != nil {
+					return err
+				}
 			case <-l.session.done:
 			}
 			continue
@@ -294,7 +316,24 @@ func (l *line) serve() error {
 		if err := l.exchange(asks, beat, before); err != nil {
 			return err
 		}
+		l.renewed = false
 	}
+}
+
+// look asks what the server is, which may be changed at any time. One that begins to
+// evict keys keeps what it has, as far as it does, and is asked for no new votes.
+func (l *line) look() error {
+	info, err := inform(l.session.life, l.conn)
+	if err == nil && info != nil {
+		err = fitNode(info)
+	}
+	if err != nil {
+		return err
+	}
+	l.session.mu.Lock()
+	defer l.session.mu.Unlock()
+	l.session.evicting(l, evicts(info))
+	return nil
 }
 
 var (
@@ -310,7 +349,7 @@ func (l *line) exchange(asks []*ask, beat bool, before time.Time) error {
 		ttl = s.ttl.Milliseconds()
 	}
 	args := voteScript.args(l.args[:0])
-	args = append(args, 1, s.quorum.prefix, l.term.name, l.generation, ttl, s.mostTTL().Microseconds())
+	args = append(args, 1, s.quorum.prefix, l.term.name, l.generation, ttl, s.mostTTL().Microseconds(), l.horizon.Milliseconds())
 	for _, a := range asks {
 		args = a.args(args)
 	}
@@ -346,7 +385,7 @@ var errOver = errors.New("the node does not know the session any more")
 // leave ends the term at the node.
 func (l *line) leave() error {
 	for {
-		v, err := leaveScript.call(l.session.life, l.conn, append(leaveScript.args(l.args[:0]), 1, l.session.quorum.prefix, l.term.name))
+		v, err := leaveScript.call(l.session.life, l.conn, append(leaveScript.args(l.args[:0]), 1, l.session.quorum.prefix, l.term.name, l.horizon.Milliseconds()))
 		if err != nil {
 			return err
 		}

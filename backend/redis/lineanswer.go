@@ -56,7 +56,7 @@ func (s *quorumSession) take(l *line) (asks []*ask, beat bool, before time.Time)
 			v.dirty = true
 		}
 	}
-	l.began = time.Now()
+	l.began, l.horizon = time.Now(), s.horizon()
 	return l.sent, l.marked, l.began
 }
 
@@ -77,8 +77,7 @@ func (s *quorumSession) answer(l *line, asks []*ask, answers []any, beat bool, b
 	l.rtt += (now.Sub(before) - l.rtt) / 8
 	l.began, l.answered, l.marked = time.Time{}, max(l.answered, l.mark), false
 	if beat {
-		l.term.until = before.Add(s.ttl - drift(s.ttl))
-		s.extend(now)
+		s.renewed(l.term, before, now)
 	}
 	for i, a := range asks {
 		fields, _ := answers[i].([]any)

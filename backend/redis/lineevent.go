@@ -56,19 +56,8 @@ func (l *line) listen(e *ear) {
 	pinged := false
 	for !l.session.ending() {
 		if e == nil {
-			pinged = false
-			var err error
-			if e, err = l.subscribe(ctx); err != nil {
-				pause := min(l.session.ttl/8, 200*time.Millisecond)
-				if unsubscribable(err) {
-					pause = 30 * time.Second // It was not a fault, and polling goes on.
-				}
-				select {
-				case <-time.After(pause):
-				case <-l.session.done:
-				}
-				continue
-			}
+			e, pinged = l.resubscribe(ctx), false
+			continue
 		}
 		// A connection that says nothing, not even to a ping, is dead.
 		v, err := e.ReceiveTimeout(ctx, l.session.patience())
@@ -79,6 +68,8 @@ func (l *line) listen(e *ear) {
 			if m, ok := v.(*redis.Message); ok {
 				l.session.pushed(l, m.Payload)
 			}
+		case pinged && refusal(err) != nil:
+			pinged = false // It may not ping, and is told so.
 		case errors.As(err, &silence) && silence.Timeout() && !pinged && e.Ping(ctx) == nil:
 			pinged = true
 		default:
@@ -89,6 +80,73 @@ func (l *line) listen(e *ear) {
 	if e != nil {
 		e.close()
 	}
+}
+
+// resubscribe returns a new subscription, however long that takes, or nil when the
+// session ends.
+func (l *line) resubscribe(ctx context.Context) *ear {
+	s := l.session
+	for began := time.Now(); !s.ending(); {
+		e, err := l.subscribe(ctx)
+		if err == nil {
+			s.hears(l, nil)
+			return e
+		}
+		pause := min(s.ttl/8, 200*time.Millisecond)
+		denied := unsubscribable(err)
+		if denied {
+			pause = deniedPause
+		}
+		if denied || time.Since(began) > s.ttl/2 {
+			s.hears(l, err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-s.done:
+		}
+	}
+	return nil
+}
+
+// hears notes whether a node's messages come, or why they do not.
+func (s *quorumSession) hears(l *line, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.deaf()
+	if l.deaf = why != nil; !l.deaf {
+		return
+	}
+	if l.state == lineUp || unsubscribable(why) { // Else it is more than the messages.
+		s.notice(l, fmt.Errorf("the server's messages do not reach the session, so who waits polls where no other server's do: %w", why))
+	}
+	if was || !s.deaf() {
+		return
+	}
+	for _, b := range s.bids {
+		if b.state == bidWaiting && b.op.Wait && b.due.IsZero() {
+			s.pollSoon(b, time.Now())
+		}
+	}
+	s.stirAlarm()
+}
+
+// deaf reports whether no node's messages come. One that hears of a release asks all.
+func (s *quorumSession) deaf() bool {
+	up := false
+	for _, l := range s.lines {
+		if l.state == lineUp {
+			if !l.deaf {
+				return false
+			}
+			up = true
+		}
+	}
+	return up
+}
+
+// pollSoon has a bid that waits ask again soon, the later the more there are.
+func (s *quorumSession) pollSoon(b *bid, now time.Time) {
+	s.alarms.set(b, now.Add(min(pollWithout*time.Duration(1+len(s.alarms.queue)/pollSome), pollEvery)))
 }
 
 // pushed takes a message: words of a letter, an owner, and perhaps a slash and a slot.

@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	client "github.com/redis/go-redis/v9"
+
+	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/internal/redistest"
 )
 
@@ -57,6 +60,44 @@ func TestNothingRemains(t *testing.T) {
 	for _, key := range strings.Fields(strings.Trim(do(t, s, "KEYS", "*"), "[]")) {
 		if key != "dlock:o" && key != "dlock:format" {
 			t.Errorf("left is %s", key)
+		}
+	}
+}
+
+// TestQuorumLongNames hands locks of each kind over whose names are long, and looks what
+// is kept of them.
+func TestQuorumLongNames(t *testing.T) {
+	t.Parallel()
+	d := deployment{servers: startNodes(t, 3)}
+	st := d.store(t, client.UniversalOptions{})
+	a, b := session(t, st, 20*time.Second), session(t, st, 20*time.Second)
+	name := strings.Repeat("long ", 1<<14)
+	owner := uint64(0)
+	for kind, op := range kinds(1, name) {
+		owner++
+		op.Owner = owner
+		other := op
+		other.Mode, other.Limit = backend.Exclusive, 1
+		op.Limit = 1
+		granted(t, a, op)
+		if got := state(t, b, other); got != backend.Queued {
+			t.Fatalf("%s: state %d, want Queued", kind, got)
+		}
+		holders, waiters, err := st.Inspect(patient(t), op.Class, name)
+		if err != nil || len(holders) != 1 || len(waiters) != 1 {
+			t.Errorf("%s: held by %v and awaited by %v, %v", kind, holders, waiters, err)
+		}
+		for i, s := range d.servers {
+			if n := len(do(t, s, "KEYS", "*")); n > 2000 {
+				t.Errorf("%s: the names of the keys of node %d have %d bytes", kind, i, n)
+			}
+		}
+		if got := state(t, a, released(op)); got != backend.Released {
+			t.Errorf("%s: state %d, want Released", kind, got)
+		}
+		granted(t, b, other)
+		if got := state(t, b, released(other)); got != backend.Released {
+			t.Errorf("%s: state %d, want Released", kind, got)
 		}
 	}
 }

@@ -39,6 +39,32 @@ func TestStoppedHolder(t *testing.T) {
 	release(t, h)
 }
 
+// TestQuorumStoppedHolder stops a process for longer than its lease, while another holds
+// and releases its lock. It never believes again that it holds it.
+func TestQuorumStoppedHolder(t *testing.T) {
+	t.Parallel()
+	url := urlOn(startNodes(t, 3)) + "?max-ttl=1s"
+	c := open(t, url, time.Second)
+	p := startHolder(t, url)
+	var token uint64
+	if _, err := fmt.Sscanf(p.hear(), "token %d", &token); err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.Process.Signal(syscall.SIGSTOP)
+	h := acquire(t, c.Mutex("a"))
+	if next, _ := h.Token(); next <= token {
+		t.Errorf("token %d came after %d", next, token)
+	}
+	release(t, h)
+	p.cmd.Process.Signal(syscall.SIGCONT)
+	for began := time.Now(); time.Since(began) < 2*time.Second; time.Sleep(10 * time.Millisecond) {
+		if got := p.ask(); got != "lost" {
+			t.Fatalf("a process that was stopped believes that its lock is %s", got)
+		}
+	}
+	release(t, acquire(t, c.Mutex("a")))
+}
+
 // TestKilledHolder expects the lock of a killed process to be free when its lease
 // has ended, and not before.
 func TestKilledHolder(t *testing.T) {

@@ -17,6 +17,8 @@ type quorum struct {
 	prefix string        // of all keys
 	most   time.Duration // the longest time to live of a session
 	ahead  time.Duration // of this machine's clock, for tests
+
+	fitEvery time.Duration // how often a session looks whether the nodes are fit
 }
 
 // DefaultMaxTTL is the longest time to live that sessions of a quorum may have. A
@@ -41,7 +43,7 @@ func newQuorum(nodes []*node, prefix string, most time.Duration) (engine, error)
 	if most == 0 {
 		most = DefaultMaxTTL
 	}
-	return &quorum{nodes: nodes, prefix: prefix + "q:", most: most}, nil
+	return &quorum{nodes: nodes, prefix: prefix + "q:", most: most, fitEvery: fitEvery}, nil
 }
 
 // Caps implements engine. There is no queue that all nodes agree on.

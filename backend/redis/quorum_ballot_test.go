@@ -58,7 +58,7 @@ func (p *poll) term(b *bidder, node int) string { return fmt.Sprint(b.name, ".",
 
 func (p *poll) join(b *bidder, node int) {
 	b.term[node]++
-	if p.run(joinScript, node, "run", 1, "new", 60000, "", p.term(b, node), 1, 600000, "host", 1, "", formatNumber) != int64(1) {
+	if p.run(joinScript, node, "run", 1, "new", 60000, "", p.term(b, node), 1, 600000, "host", 1, "", quorumFormat, 600000) != int64(1) {
 		p.t.Fatal("not joined")
 	}
 }
@@ -69,7 +69,7 @@ func (p *poll) ask(b *bidder, node int, kind string, limit int) []any {
 	if limit > 1 {
 		lock = "sa"
 	}
-	v := p.run(voteScript, node, p.term(b, node), 1, 0, 60_000_000,
+	v := p.run(voteScript, node, p.term(b, node), 1, 0, 60_000_000, 600000,
 		kind, b.owner, "x", "0", b.ballot, 1, b.slot, limit, "0", lock).([]any)
 	if v[0] != "ok" {
 		p.t.Fatalf("answer %v", v)
@@ -141,7 +141,7 @@ func (p *poll) granted(b *bidder, limit int) {
 
 // lapse ends the term of a bidder at a node, as if it had not been heard of.
 func (p *poll) lapse(b *bidder, node int) {
-	p.run(leaveScript, node, p.term(b, node))
+	p.run(leaveScript, node, p.term(b, node), 600000)
 	if b.votes[node] = false; b.holds && b.count() < 2 {
 		b.holds, b.unasked = false, nil // It was told, and does not go on with what it has.
 	}
@@ -254,8 +254,8 @@ func TestStaleConnection(t *testing.T) {
 	p := &poll{t: t, nodes: []*redis.Client{c}, prefix: "p:"}
 	b := &bidder{name: "bidder"}
 	p.join(b, 0)
-	batch := []any{p.term(b, 0), 1, 0, 60_000_000, "V", 1, "x", "0", backend.OrdinalAt(time.Now()), 1, 0, 1, "0", "ma"}
-	if p.run(joinScript, 0, "run", 1, "lost", 60000, "", p.term(b, 0), 2, 0, "host", 1, "", formatNumber) != int64(1) {
+	batch := []any{p.term(b, 0), 1, 0, 60_000_000, 600000, "V", 1, "x", "0", backend.OrdinalAt(time.Now()), 1, 0, 1, "0", "ma"}
+	if p.run(joinScript, 0, "run", 1, "lost", 60000, "", p.term(b, 0), 2, 0, "host", 1, "", quorumFormat, 600000) != int64(1) {
 		t.Fatal("the second connection does not speak for the term")
 	}
 	if v := p.run(voteScript, 0, batch...).([]any); v[0] != "stale" {
@@ -386,5 +386,28 @@ func TestTurnAfterUnfit(t *testing.T) {
 func TestReasonsEndWithARune(t *testing.T) {
 	if got, want := brief("x"+strings.Repeat("é", 1<<10)), "x"+strings.Repeat("é", 511); got != want {
 		t.Errorf("%d bytes, which end with %q", len(got), got[len(got)-3:])
+	}
+}
+
+// A node whose memory is full gives votes back to those who hold by others, also in a
+// batch that renews nothing, and no new ones.
+func TestFullNodeAffirms(t *testing.T) {
+	t.Parallel()
+	s := redistest.New(t)
+	c := redis.NewClient(&redis.Options{Addr: s.Addr()})
+	t.Cleanup(func() { c.Close() })
+	p := &poll{t: t, random: rand.New(rand.NewPCG(1, 0)), nodes: []*redis.Client{c}, prefix: "p:"}
+	b := &bidder{name: "bidder"}
+	p.join(b, 0)
+	p.bid(b, 1)
+	if _, err := s.Do("CONFIG", "SET", "maxmemory", "1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		kind, want string
+	}{{"V", "error"}, {"R", "given"}, {"F", "free"}} {
+		if answer := p.ask(b, 0, step.kind, 1); answer[0] != step.want {
+			t.Errorf("%s: %v, want %s", step.kind, answer, step.want)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +48,7 @@ func (s *quorumSession) begin(ctx context.Context) error {
 func (s *quorumSession) setOpened() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.opened = true
 	for _, l := range s.lines {
 		l.wire.opened(s.patience())
 	}
@@ -113,6 +115,10 @@ func (s *quorumSession) met(l *line, g greeting) (standing string, err error) {
 			g.err = fmt.Errorf("%w: %s and %s are the same server", backend.ErrUnsupported, other.node, l.node)
 		}
 	}
+	if g.err == nil && !s.opened {
+		g.err = g.evicts
+	}
+	s.evicting(l, g.evicts)
 	if g.err != nil && !errors.Is(g.err, s.unfit) && s.unfit == nil {
 		s.unfit = fmt.Errorf("%s: %w", l.node, g.err)
 	}
@@ -136,26 +142,40 @@ func (s *quorumSession) met(l *line, g greeting) (standing string, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all, marked := true, false
+	var all []*greeting
 	for _, other := range s.lines {
-		o := &other.greeting
-		if !other.greeted || other.term != nil && !s.founding {
-			all = all && other.greeted
+		if other.greeted {
+			all = append(all, &other.greeting)
+		} else {
+			all = append(all, nil)
 		}
-		marked = marked || o.marker != ""
-		// Another session is setting the quorum up at this moment.
-		if o.marker != "" && o.age > 0 && o.age < 10*time.Second && strings.Contains(o.peers, g.run) && first {
-			return "new", nil
-		}
+	}
+	return standingOf(g.run, first, all), nil
+}
+
+// standingOf decides how a server without a marker stands, by the greetings of all, of which
+// that of a server that was not reached is nil. It votes at once, being part of a new
+// quorum, only for a session that meets it for the first time, and only if no server has a
+// marker, or one has got it just now with this one among its peers.
+func standingOf(run string, first bool, all []*greeting) string {
+	unheard, marked, founded := false, false, false
+	for _, g := range all {
+		unheard = unheard || g == nil
+		marked = marked || g != nil && g.marker != ""
+		founded = founded || g != nil && g.founds(run)
 	}
 	switch {
-	case marked || !first:
-		return "lost", nil
-	case all:
-		s.founding = true
-		return "new", nil
+	case first && (founded || !marked && !unheard):
+		return "new"
+	case first && !marked:
+		return "unsure"
 	}
-	return "unsure", nil
+	return "lost"
+}
+
+// founds reports whether another session is setting up a quorum with that server.
+func (g *greeting) founds(run string) bool {
+	return g.marker != "" && g.age > 0 && g.age < 10*time.Second && slices.Contains(strings.Split(g.peers, ","), run)
 }
 
 // hasTried notes that a line has greeted or failed.

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -36,8 +37,8 @@ type quorumSession struct {
 	batch quorumBatch
 
 	mu          sync.Mutex // guards what follows, and the lines and bids as they say
+	opened      bool       // Open has returned it
 	closed      bool
-	founding    bool // all nodes have greeted, and none had a marker
 	unfit       error
 	bids        map[uint64]*bid
 	rota        rota
@@ -50,6 +51,8 @@ type quorumSession struct {
 	events      []backend.Event
 	deciding    map[*bid]bool // those whose answer Apply waits for
 	mended      time.Time
+	doubted     time.Time // when a node last said that it has forgotten the session
+	noticed     notices
 
 	received []backend.Event // owned by Recv
 }
@@ -88,6 +91,7 @@ func newQuorumSession(q *quorum, ttl time.Duration, who backend.Party) *quorumSe
 			kick:    make(chan struct{}, 1),
 			state:   lineDialing,
 			rtt:     time.Millisecond,
+			horizon: s.horizon(),
 		})
 	}
 	return s
@@ -143,6 +147,9 @@ func (s *quorumSession) lostTerm(l *line, how termEnd) {
 	now := time.Now()
 	if l.term.over, l.term.end = true, how; how == termForgotten {
 		l.term.until = now
+	}
+	if how != termRestarted {
+		s.doubt(now)
 	}
 	for _, b := range s.bids {
 		// It may have got the vote of another node since it stands on those that it does.
@@ -205,6 +212,21 @@ func (s *quorumSession) tell(e backend.Event) {
 	select {
 	case s.news <- struct{}{}:
 	default:
+	}
+}
+
+// notice has the caller log something about a node. s.mu is held.
+func (s *quorumSession) notice(l *line, why error) {
+	if why = fmt.Errorf("%s: %w", l.node, why); s.noticed.fresh(why) {
+		s.tell(backend.Event{Kind: backend.EventNotice, Err: why})
+	}
+}
+
+// evicting notes whether a node would lose votes. s.mu is held.
+func (s *quorumSession) evicting(l *line, why error) {
+	l.unfit = why
+	if why != nil && s.opened {
+		s.notice(l, why)
 	}
 }
 

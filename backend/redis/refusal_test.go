@@ -243,6 +243,35 @@ func TestOpenIsDenied(t *testing.T) {
 	})
 }
 
+// TestQuorumOpenNamesARight takes each right in turn from who opens a session.
+func TestQuorumOpenNamesARight(t *testing.T) {
+	t.Parallel()
+	d := deployment{servers: startNodes(t, 3)}
+	ofQuorums := strings.Fields("info zunionstore")
+	for _, command := range inScripts {
+		if command != "incr" && command != "hexists" && command != "hlen" && command != "zrange" {
+			ofQuorums = append(ofQuorums, command)
+		}
+	}
+	for _, command := range ofQuorums {
+		st := d.store(t, d.user(t, "u", "-"+command))
+		s, err := st.Open(patient(t), 5*time.Second, backend.Party{})
+		if err == nil {
+			s.Close(patient(t))
+			t.Errorf("%s: opened", command)
+			continue
+		}
+		if !errors.Is(err, backend.ErrDenied) || !strings.Contains(strings.ToUpper(err.Error()), strings.ToUpper(command)) {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	for _, s := range d.servers {
+		if got := do(t, s, "EXISTS", "t:q:probe"); got != "0" {
+			t.Error("the probe is left")
+		}
+	}
+}
+
 // TestQuorumBearsAMinorityThatRefuses expects nobody to hear of one node of three that
 // does not serve.
 func TestQuorumBearsAMinorityThatRefuses(t *testing.T) {

@@ -52,6 +52,12 @@ func (r *rota) remove(b *bid) {
 	b.listed, b.prev, b.next = false, nil, nil
 }
 
+// horizon is for how long nodes keep what is touched now: four times as long as it takes
+// until all bids that are before it in the rota were checked.
+func (s *quorumSession) horizon() time.Duration {
+	return max(12*s.ttl, s.ttl/(3*checksPerThird)*time.Duration(4*s.rota.len))
+}
+
 // patrol has the nodes asked whether they still have votes that they gave, for as many
 // bids as are due after so long. All nodes are asked about a bid at the same time, so
 // that one that is gone from most of them is found out by one turn.

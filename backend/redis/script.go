@@ -13,6 +13,9 @@ import (
 //go:embed batch.lua
 var batchSource string
 
+//go:embed rights.lua
+var rightsLibrary string
+
 //go:embed session.lua
 var sessionSource string
 
@@ -22,7 +25,7 @@ var inspectSource string
 // The scripts, which servers know by their digests once they have seen them.
 var (
 	batchScript   = newScript(batchSource)
-	sessionScript = newScript(sessionSource)
+	sessionScript = newScript(rightsLibrary + sessionSource)
 	inspectScript = newScript(inspectSource)
 )
 

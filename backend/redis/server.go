@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -22,12 +21,22 @@ func fit(ctx context.Context, client redis.UniversalClient) error {
 }
 
 // inform returns the fields of a server's INFO, or none where it does not allow that.
-func inform(ctx context.Context, client redis.UniversalClient) (map[string]string, error) {
+func inform(ctx context.Context, client informer) (map[string]string, error) {
+	info, err := askInfo(ctx, client)
+	if err != nil && forbidden(err, "info") {
+		return nil, nil
+	}
+	return info, err
+}
+
+type informer interface {
+	Info(ctx context.Context, sections ...string) *redis.StringCmd
+}
+
+// askInfo returns the fields of a server's INFO.
+func askInfo(ctx context.Context, client informer) (map[string]string, error) {
 	text, err := client.Info(ctx).Result()
 	if err != nil {
-		if forbidden(err, "info") {
-			return nil, nil
-		}
 		return nil, err
 	}
 	info := make(map[string]string)
@@ -57,11 +66,8 @@ func fitOne(ctx context.Context, client redis.UniversalClient, cluster bool) err
 	if err != nil || info == nil {
 		return err
 	}
-	switch policy := info["maxmemory_policy"]; {
-	case info["maxmemory"] == "0" || policy == "" || policy == "noeviction":
-	default:
-		return fmt.Errorf("%w: the server evicts keys when its memory is full (maxmemory-policy %s), and with them locks; it has to be noeviction",
-			backend.ErrUnsupported, policy)
+	if err := evicts(info); err != nil {
+		return err
 	}
 	if info["cluster_enabled"] == "1" && !cluster {
 		return fmt.Errorf("%w: the server belongs to a Redis Cluster; its URL begins with redis+cluster://", backend.ErrUnsupported)
@@ -69,12 +75,5 @@ func fitOne(ctx context.Context, client redis.UniversalClient, cluster bool) err
 	if info["role"] == "slave" {
 		return fmt.Errorf("READONLY the server is a replica of %s:%s; locks are taken on the master", info["master_host"], info["master_port"])
 	}
-	major, rest, _ := strings.Cut(info["redis_version"], ".")
-	minor, _, _ := strings.Cut(rest, ".")
-	if a, err := strconv.Atoi(major); err == nil {
-		if b, err := strconv.Atoi(minor); err == nil && (a < 6 || a == 6 && b < 2) {
-			return fmt.Errorf("%w: Redis %s; it has to be 6.2 or later", backend.ErrUnsupported, info["redis_version"])
-		}
-	}
-	return nil
+	return old(info)
 }

@@ -46,8 +46,8 @@ type session struct {
 	claims       map[uint64]*claim
 	events       []backend.Event // not yet received
 	subscription *redis.PubSub   // or nil while messages do not come
-	noticed      map[string]bool // what the caller was told to log
-	unfit        error           // why nothing is granted on these servers, or nil
+	noticed      notices
+	unfit        error // why nothing is granted on these servers, or nil
 
 	received []backend.Event // owned by Recv
 }

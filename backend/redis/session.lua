@@ -15,17 +15,8 @@ local call = redis.call
 local EPOCH = 1577836800 -- as in batch.lua
 local base, old, new = ARGV[1], ARGV[2], ARGV[3]
 
--- What the scripts call is tried on a key that is never there outside of this, so that
--- a missing right is named here, and not found out when a lock is half taken.
+-- What the scripts call is tried on a key that is never there outside of this.
 local probe = base .. 'x'
-local function try(...)
-  local r = redis.pcall(...)
-  local why = type(r) == 'table' and r.err
-  if why and (string.find(why, 'NOPERM') or string.find(why, 'ACL failure') or string.find(why, "user executing the script can't")
-    or string.find(why, '[Uu]nknown.*command')) then
-    error(redis.error_reply('NOPERM ' .. select(1, ...) .. ' on ' .. (select(2, ...) or 'no key') .. ' is a right that dlock needs: ' .. why))
-  end
-end
 local function rights()
   try('TIME')
   try('DEL', probe)
@@ -54,10 +45,10 @@ local function rights()
 end
 
 if new ~= '' then
-  local ok, why = pcall(rights)
-  if not ok then
+  local why = lacking(rights)
+  if why then
     redis.pcall('DEL', probe)
-    return type(why) == 'table' and why or redis.error_reply(why)
+    return why
   end
   local format = call('GET', base .. 'format')
   if not format then

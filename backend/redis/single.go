@@ -78,7 +78,6 @@ func (e *single) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 		wake:      make(chan struct{}, 1),
 		listening: make(chan struct{}),
 		watching:  make(chan struct{}),
-		noticed:   make(map[string]bool),
 		finished:  make(chan *bucket, buckets),
 		claims:    make(map[uint64]*claim),
 	}

@@ -121,6 +121,10 @@ func (s *quorumSession) weigh(b *bid, now time.Time) {
 // shelve has b wait to be asked for again: too many nodes do not vote for it, for reasons
 // of their own.
 func (s *quorumSession) shelve(b *bid, why error) {
+	if b.enlisted && !s.awaited(b) {
+		// Its caller has been told to wait, and hears the reason when it asks again.
+		s.tell(backend.Event{Kind: backend.EventTurn, Owner: b.op.Owner})
+	}
 	b.state, b.due = bidWaiting, time.Time{}
 	b.stuck, b.refusal, b.enlisted = true, why, false
 	s.giveBack(b)
@@ -151,6 +155,14 @@ func (s *quorumSession) askOne(b *bid, l *line) {
 	v := &b.votes[l.index]
 	fresh := v.round != b.round || v.state != voteAsked || v.ballot != b.ballot || v.slot != b.slot
 	if v.stands(b) || !fresh {
+		return
+	}
+	if l.unfit != nil {
+		if v.ask != nil {
+			l.withdraw(v.ask)
+			v.ask = nil
+		}
+		v.state, v.round, v.ballot, v.slot, v.err = voteFailed, b.round, b.ballot, b.slot, l.unfit
 		return
 	}
 	v.state, v.round, v.ballot, v.slot, v.told = voteAsked, b.round, b.ballot, b.slot, false
@@ -314,8 +326,11 @@ func (s *quorumSession) lose(b *bid, t tally, now time.Time) {
 	case taken:
 		b.splits = 0
 		s.yield(b, false, now)
-		if s.keptFrom(b) {
+		switch {
+		case s.keptFrom(b):
 			s.alarms.set(b, now.Add(kept+rand.N(kept/2)))
+		case s.deaf():
+			s.pollSoon(b, now)
 		}
 	default:
 		s.split(b, now)

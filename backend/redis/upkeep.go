@@ -51,6 +51,9 @@ func (b *bid) mendable(now time.Time) bool {
 // nodes, one after another.
 func (s *quorumSession) mend(b *bid, now time.Time) {
 	s.restand(b, now)
+	if !s.trusted(b) {
+		return
+	}
 	for i, l := range s.lines {
 		switch v := &b.votes[i]; {
 		case !v.lacks(b, l) || v.lacking || l.silent(now):
@@ -62,6 +65,42 @@ func (s *quorumSession) mend(b *bid, now time.Time) {
 			l.wake()
 		}
 	}
+}
+
+// doubt begins a time in which nothing is mended: where one node has forgotten the session
+// the others may have, too, and somebody else may have held what is to be mended.
+func (s *quorumSession) doubt(now time.Time) {
+	s.doubted = now
+	for _, l := range s.lines {
+		l.renew()
+	}
+}
+
+// renewed takes the renewal of a term that was asked for at before.
+func (s *quorumSession) renewed(t *term, before, now time.Time) {
+	was := s.trusts(t)
+	t.until = before.Add(s.ttl - drift(s.ttl))
+	s.extend(now)
+	if !was && s.trusts(t) {
+		s.mendAll(now)
+	}
+}
+
+// trusts reports whether a node has renewed its term since a node was found to have
+// forgotten the session.
+func (s *quorumSession) trusts(t *term) bool {
+	return t.until.After(s.doubted.Add(s.ttl - drift(s.ttl)))
+}
+
+// trusted reports whether b has a majority by nodes that have not forgotten the session.
+func (s *quorumSession) trusted(b *bid) bool {
+	n := 0
+	for i := range b.votes {
+		if v := &b.votes[i]; v.stands(b) && s.trusts(v.term) {
+			n++
+		}
+	}
+	return n >= s.majority
 }
 
 // restand moves a hold to a better footing, if there is one.
@@ -85,7 +124,7 @@ func (l *line) mends(now time.Time) {
 		looked++
 		v := &b.votes[l.index]
 		v.lacking = false
-		if !b.mendable(now) || !v.lacks(b, l) || v.doubted && !l.session.confirmed(b) {
+		if !b.mendable(now) || !l.session.trusted(b) || !v.lacks(b, l) || v.doubted && !l.session.confirmed(b) {
 			continue
 		}
 		n++

@@ -19,9 +19,11 @@
 --               reader; turn and till: for whom the lock is kept, and how long
 --
 -- A TERM is the id of a session, a dot and a count; a LOCK is a letter for its class
--- and the name. Nothing has an expiry: a term that is past its deadline is dead, what
--- it has counts no more and is cleared away by whoever meets it, and bit by bit by
--- everybody's batches. So no key of a living holder can ever vanish.
+-- and the name, or in upper case and the digest of a long name. A term that is past its deadline is dead, what it has counts no more
+-- and is cleared away by whoever meets it, and bit by bit by everybody's batches. If
+-- nobody comes it expires: all keys do but node, format and floor. Those of the living
+-- are touched long before that: of a term when it is renewed, of a lock when somebody
+-- asks for it, and when a holder checks it.
 
 local P = KEYS[1]
 local call = redis.call
@@ -40,6 +42,24 @@ local KEPT = 100
 
 local function int(x) return string.format('%.0f', x) end
 
+-- horizon is for how long, in ms, a key stays that is not touched. Scripts that write set
+-- it. One that several sessions depend on lives as long as it has to for all.
+local horizon
+local function extend(key)
+  local left = call('PTTL', key)
+  if left ~= -2 and left < horizon then call('PEXPIRE', key, int(horizon)) end
+end
+
+-- noMemory returns why a server whose memory is full has refused a command, or nil.
+local function noMemory(r)
+  local why = type(r) == 'table' and r.err or type(r) == 'string' and r
+  return why and string.find(why, 'OOM ', 1, true) and why or nil
+end
+
+-- insist makes it accept the commands of this script all the same, as a server does
+-- behind one that writes and needs no memory.
+local function insist() call('ZREM', P .. 'live', '') end
+
 local known = {}
 local function alive(term)
   if known[term] == nil then
@@ -49,6 +69,7 @@ local function alive(term)
   return known[term]
 end
 
+local function classOf(lock) return string.lower(string.sub(lock, 1, 1)) end
 local function session(who) return string.match(who, '^[^.]+') end
 local function split(who) return string.match(who, '^(%S+) (%d+)') end
 
@@ -150,6 +171,7 @@ local function pass(lock)
   for _, w in ipairs(waiters(lock)) do
     if w.mode == 's' then
       call('HINCRBY', P .. 'x:' .. lock, 'passed', 1)
+      extend(P .. 'x:' .. lock)
       return
     end
   end
@@ -187,7 +209,7 @@ end
 -- waited longest by the waiters' own tickets is first, so that all nodes choose alike.
 local function wake(lock, except)
   if call('EXISTS', P .. 'w:' .. lock) == 0 then return end
-  local class = string.sub(lock, 1, 1)
+  local class = classOf(lock)
   kept(lock, nil)
   local first, shared = nil, {}
   for _, w in ipairs(waiters(lock)) do
@@ -218,6 +240,7 @@ local function wake(lock, except)
   if not first or class == 'r' and #readers(lock) > 0 then return end
   if not first.missed then
     call('HSET', P .. 'x:' .. lock, 'turn', first.who, 'till', int(now + KEPT))
+    extend(P .. 'x:' .. lock)
   end
   tell(first.who, 't', slot)
 end

@@ -1,7 +1,7 @@
 -- Runs requests of one session in order. Returns how the session stands ('ok'; 'over':
 -- its term is; 'stale': a newer connection speaks for it) and an answer to each.
 -- ARGV: term, connection, time to live in ms to renew the term or 0, the bound of
--- tokens in µs above the clock; then ten for each request: kind, owner, mode, wait
+-- tokens in µs above the clock, horizon; then ten for each request: kind, owner, mode, wait
 -- or flag, token, ticket, slot, limit, bucket, lock.
 --
 -- It keeps the invariants that a slot is given to one living owner at a time, or the
@@ -9,22 +9,39 @@
 -- term is over; and that every token given is higher than all before it in its bucket.
 
 local term, gen, ttl, bound = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+horizon = tonumber(ARGV[5])
 if not alive(term) then return {'over'} end
 if call('HGET', P .. 's:' .. term, 'gen') ~= gen then return {'stale'} end
 local marker = call('HMGET', P .. 'node', 'from', 'base')
 if not marker[1] then return {'over'} end
 local from, base = tonumber(marker[1]), tonumber(marker[2])
--- A server whose memory is full refuses commands that need some, unless one was called
--- before that needs none: so it renews and releases, and gives no new votes.
-local full
+-- While the server's memory is full it renews and releases, and gives no new votes.
+local full -- why, or nil
 if ttl > 0 then
   local r = redis.pcall('ZADD', P .. 'live', 'XX', int(now + ttl), term)
-  if type(r) == 'table' and r.err and string.match(r.err, '^-?OOM') then
-    full = r.err
-    call('ZREM', P .. 'live', '')
+  full = noMemory(r)
+  if full then
+    insist()
     r = redis.pcall('ZADD', P .. 'live', 'XX', int(now + ttl), term)
   end
   if type(r) == 'table' then return r end
+  if call('PTTL', P .. 's:' .. term) < horizon * 3 / 4 then -- Often enough, and not each time.
+    for _, key in ipairs({'s:' .. term, 'of:' .. term, 'live'}) do extend(P .. key) end
+  end
+end
+
+-- note writes down what an owner has here.
+local noted = false
+local function note(owner, what, lock)
+  call('HSET', P .. 'of:' .. term, owner, what .. ' ' .. lock)
+  if not noted then extend(P .. 'of:' .. term) end
+  noted = true
+end
+
+-- keep extends what a lock has of itself and, by its letter, of holders or waiters.
+local function keep(kind, lock)
+  extend(P .. kind .. ':' .. lock)
+  if kind == 'w' or classOf(lock) == 's' then extend(P .. 'x:' .. lock) end
 end
 
 -- others tells whether another session waits.
@@ -41,13 +58,14 @@ end
 local function enlist(q)
   local who = term .. ' ' .. q.owner
   local w = call('HGET', P .. 'w:' .. q.lock, who)
-  call('HSET', P .. 'of:' .. term, q.owner, 'w ' .. q.lock)
+  note(q.owner, 'w', q.lock)
   if not w then
     call('HSET', P .. 'w:' .. q.lock, who, q.mode .. ' ' .. q.ticket .. ' ' .. int(now))
   elseif string.sub(w, -1) == '-' then
     call('HSET', P .. 'w:' .. q.lock, who, string.sub(w, 1, -2))
   end
   if q.class == 's' then call('HSETNX', P .. 'x:' .. q.lock, 'limit', q.limit) end
+  keep('w', q.lock)
   local mine = session(term)
   local function hint(h)
     if session(h) ~= mine then tell(h, 'c') end
@@ -102,13 +120,14 @@ local function give(q, token)
   if had and string.sub(had, 1, 2) == 'w ' then strike(term, q.owner, 'w', q.lock) end
   local record = token .. ' ' .. int(now)
   if q.mode == 's' then
-    call('HSET', P .. 'of:' .. term, q.owner, 'r ' .. q.lock)
+    note(q.owner, 'r', q.lock)
     call('HSET', P .. 'r:' .. q.lock, who, record)
   else
-    call('HSET', P .. 'of:' .. term, q.owner, q.slot .. ' ' .. q.lock)
+    note(q.owner, q.slot, q.lock)
     call('HSET', P .. 'h:' .. q.lock, q.slot, who .. ' ' .. record)
   end
   if q.class == 's' then call('HSETNX', P .. 'x:' .. q.lock, 'limit', q.limit) end
+  keep(q.mode == 's' and 'r' or 'h', q.lock)
 end
 
 local function floor(q) return math.max(base, tonumber(call('HGET', P .. 'floor', q.bucket) or '0')) end
@@ -197,7 +216,8 @@ local function affirm(q)
   return {'given', others(q.lock)}
 end
 
--- check tells whether an owner still has the vote that was given to it for a token.
+-- check tells whether an owner still has the vote that was given to it for a token, and
+-- sees to it that it keeps it.
 local function check(q)
   local what = string.match(call('HGET', P .. 'of:' .. term, q.owner) or '', '^%S+')
   local who, v = term .. ' ' .. q.owner, nil
@@ -207,7 +227,9 @@ local function check(q)
     v = call('HGET', P .. 'h:' .. q.lock, q.slot)
   end
   local start = who .. ' ' .. q.token .. ' '
-  return {v and string.sub(v, 1, #start) == start and 'given' or 'gone'}
+  if not v or string.sub(v, 1, #start) ~= start then return {'gone'} end
+  keep(q.mode == 's' and 'r' or 'h', q.lock)
+  return {'given'}
 end
 
 -- free gives back or withdraws, and tells whether there was a vote. A writer that held
@@ -233,12 +255,12 @@ end
 
 local kinds = {V = vote, R = affirm, F = free, U = yield, C = check}
 local answers = {'ok'}
-for i = 5, #ARGV, 10 do
+for i = 6, #ARGV, 10 do
   local q = {
     owner = ARGV[i + 1], mode = ARGV[i + 2], wait = ARGV[i + 3] == '1', token = ARGV[i + 4], ticket = ARGV[i + 5],
     slot = ARGV[i + 6], limit = ARGV[i + 7], bucket = ARGV[i + 8], lock = ARGV[i + 9],
   }
-  q.class = string.sub(q.lock, 1, 1)
+  q.class = classOf(q.lock)
   -- A request that fails, as on a key of another type, fails alone, and leaves no vote.
   local kind = ARGV[i]
   local ok, answer
@@ -246,6 +268,13 @@ for i = 5, #ARGV, 10 do
     answers[#answers + 1] = {'error', full}
   else
     ok, answer = pcall(kinds[kind], q)
+    if not ok and not full and noMemory(answer) then
+      full = noMemory(answer)
+      if kind ~= 'V' then
+        insist()
+        ok, answer = pcall(kinds[kind], q)
+      end
+    end
     if not ok and (kind == 'V' or kind == 'R') then pcall(release, term, q.owner) end
     answers[#answers + 1] = ok and answer or {'error', type(answer) == 'table' and answer.err or tostring(answer)}
   end

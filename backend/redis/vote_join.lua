@@ -1,16 +1,52 @@
 -- Makes a connection the one that speaks for a term, and the term a living one if it
 -- is to begin. Returns 1, or 0 when the term is over and another has to begin.
 -- It returns the format of the keys, as a text, when that is another than the session
--- knows, and does nothing then.
+-- knows, or an error that names a right that is missing, and does nothing then.
 -- ARGV: run_id, uptime in ms, how the node stands if it has no marker, the
 -- longest time to live in ms, the run_ids of a new quorum;
--- term, connection, time to live in ms if the term begins or 0, host, pid, reason, format.
+-- term, connection, time to live in ms if the term begins or 0, host, pid, reason, format, horizon.
 --
 -- It keeps the invariant that a server votes only when it remembers all votes that
 -- count: one that has lost its marker, or has started since it was set, has perhaps
 -- forgotten some, and waits until every lease of then is over. It may have
 -- granted tokens up to its clock plus the longest time to live: base is above them.
 
+horizon = tonumber(ARGV[13])
+local probe = P .. 'probe'
+local function rights()
+  try('TIME')
+  try('DEL', probe)
+  try('EXISTS', probe)
+  try('GET', probe)
+  try('SET', probe, 0, 'XX')
+  try('PTTL', probe)
+  try('PEXPIRE', probe, 1)
+  try('ZADD', probe, 'XX', 0, 'm')
+  try('ZREM', probe, 'm')
+  try('ZSCORE', probe, 'm')
+  try('ZRANGEBYSCORE', probe, 0, 0)
+  try('ZUNIONSTORE', probe, 1, probe)
+  try('HGET', probe, 'f')
+  try('HMGET', probe, 'f')
+  try('HGETALL', probe)
+  try('HKEYS', probe)
+  try('HVALS', probe)
+  try('HSCAN', probe, 0)
+  try('HSETNX', probe, 'f', 0)
+  try('HSET', probe, 'f', 0)
+  try('HINCRBY', probe, 'f', 1)
+  try('HDEL', probe, 'f')
+  try('PUBLISH', P .. 'c:' .. session(ARGV[6]), '')
+end
+if ARGV[8] ~= '0' then
+  local why = lacking(rights)
+  if why then
+    redis.pcall('DEL', probe)
+    return why
+  end
+end
+
+insist() -- A session takes little, and is needed to keep and to release what is held.
 local format = call('GET', P .. 'format')
 if not format then
   call('SET', P .. 'format', ARGV[12])
@@ -40,6 +76,7 @@ if marker[1] ~= run then
   -- Votes that came back from the disk may be out of date.
   if call('EXISTS', P .. 'live') == 1 then
     call('ZUNIONSTORE', P .. 'live', '1', P .. 'live', 'WEIGHTS', '0')
+    extend(P .. 'live')
   end
 end
 call('HSET', P .. 'node', 'most', int(most))
@@ -47,8 +84,10 @@ call('HSET', P .. 'node', 'most', int(most))
 local term, gen, ttl = ARGV[6], ARGV[7], tonumber(ARGV[8])
 if ttl > 0 then
   call('ZADD', P .. 'live', int(now + ttl), term)
+  extend(P .. 'live')
 elseif not alive(term) then
   return 0
 end
 call('HSET', P .. 's:' .. term, 'gen', gen, 'host', ARGV[9], 'pid', ARGV[10], 'reason', ARGV[11])
+extend(P .. 's:' .. term)
 return 1

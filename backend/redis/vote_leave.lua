@@ -1,8 +1,10 @@
 -- Ends a term. Returns 0 when nothing is left of it, and 1 when there is more to clear
--- away by another call. ARGV: term.
+-- away by another call. ARGV: term, horizon.
 --
 -- What is not cleared away counts no more either: the term is dead from the first call.
 
+horizon = tonumber(ARGV[2])
+insist()
 call('ZADD', P .. 'live', 'XX', '0', ARGV[1])
 known[ARGV[1]] = false
 local left = 0

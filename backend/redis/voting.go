@@ -20,7 +20,7 @@ var ballotsSource string
 // The scripts of a quorum's nodes.
 var (
 	voteScript    = newScript(voteLibrary + voteSource)
-	joinScript    = newScript(voteLibrary + joinSource)
+	joinScript    = newScript(voteLibrary + rightsLibrary + joinSource)
 	leaveScript   = newScript(voteLibrary + leaveSource)
 	ballotsScript = newScript(voteLibrary + ballotsSource)
 )

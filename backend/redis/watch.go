@@ -42,8 +42,23 @@ func (s *session) watch() {
 func (s *session) notice(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if text := why.Error(); !s.noticed[text] && len(s.noticed) < 16 {
-		s.noticed[text] = true
+	if s.noticed.fresh(why) {
 		s.tell(backend.Event{Kind: backend.EventNotice, Err: why})
 	}
+}
+
+// notices are what a caller was told to log. The zero value is empty.
+type notices map[string]bool
+
+// fresh reports whether why is to be told: it was not yet, and there is an end to it.
+func (n *notices) fresh(why error) bool {
+	text := why.Error()
+	if (*n)[text] || len(*n) == 16 {
+		return false
+	}
+	if *n == nil {
+		*n = make(notices)
+	}
+	(*n)[text] = true
+	return true
 }
