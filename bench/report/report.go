@@ -57,7 +57,7 @@ func (r *Report) markdown() string {
 	if limits := Limits(r.Results); limits != "" {
 		fmt.Fprintf(&b, "What stands in the way:\n\n%s\n", limits)
 	}
-	fmt.Fprintf(&b, "## Where a peer is better\n\nBy more than 10 %%, whichever way of dlock is the better one on that store.\n\n%s\n", Better(workload.All, r.Results))
+	fmt.Fprintf(&b, "## Where a peer is better\n\nBy more than 10 %%, and than dlock as it is by default.\n\n%s\n", Better(workload.All, r.Results))
 	for _, w := range workload.All {
 		var sizes []int
 		for _, m := range r.Results {

@@ -91,6 +91,20 @@ func TestBetter(t *testing.T) {
 	}
 }
 
+// A variant of dlock that is better than a peer does not hide that the default is
+// not.
+func TestBetterMeetsTheDefault(t *testing.T) {
+	figures := func(p99 float64) []workload.Figures { return []workload.Figures{{"p99": p99}} }
+	got := Better(workload.All, run.Results{
+		{Workload: "own", Size: 1, Contestant: "dlock-postgres", Rounds: figures(819e-6)},
+		{Workload: "own", Size: 1, Contestant: "dlock-postgres-untokened", Rounds: figures(337e-6)},
+		{Workload: "own", Size: 1, Contestant: "advisory", Rounds: figures(371e-6)},
+	})
+	if !strings.Contains(got, "1 goroutine: p99 371 µs against 819 µs\n") {
+		t.Error(got)
+	}
+}
+
 func TestReportIsWhole(t *testing.T) {
 	dir := t.TempDir()
 	r := &Report{Machine: &Machine{}, Started: time.Now(), Results: results([]float64{200}, []float64{100})}

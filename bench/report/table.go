@@ -79,7 +79,7 @@ func has(results run.Results, key string) bool {
 
 // title marks our own.
 func title(c *contestant.Contestant) string {
-	if c.Role == contestant.Ours {
+	if c.Role == contestant.Ours || c.Role == contestant.Variant {
 		return "**" + c.Title + "**"
 	}
 	return c.Title
