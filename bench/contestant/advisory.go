@@ -22,6 +22,23 @@ var advisory = &Contestant{
 	},
 }
 
+// mostConnections is what a program can reckon with on a server with the default
+// of 100 connections.
+const mostConnections = 90
+
+func openPool(ctx context.Context, w *world.World) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(w.PostgresURL)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = mostConnections
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return pool, pool.Ping(ctx)
+}
+
 type advisoryLocks struct{ *pgxpool.Pool }
 
 func (l advisoryLocks) Mutex(name string) Lock {

@@ -50,8 +50,10 @@ func (s Store) Shared() bool { return s != Memory }
 type Role uint8
 
 const (
-	// Ours is dlock.
+	// Ours is dlock as it is by default, once for each store.
 	Ours Role = iota + 1
+	// Variant is dlock used or set up in another way.
+	Variant
 	// Peer is something that people use in its place.
 	Peer
 	// Floor locks nothing, or does not manage what it locks.

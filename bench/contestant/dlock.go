@@ -50,7 +50,7 @@ var (
 		},
 	}
 	dlockPostgresUntokened = &Contestant{
-		ID: "dlock-postgres-untokened", Title: "dlock, no tokens", Store: Postgres, Role: Ours, Holds: mostAdvisory,
+		ID: "dlock-postgres-untokened", Title: "dlock, no tokens", Store: Postgres, Role: Variant, Holds: mostAdvisory,
 		Says: "the same without fencing tokens, which cost a write to the disk for each batch",
 		open: func(ctx context.Context, w *world.World) (Locks, error) {
 			return client(dlock.Open(ctx, w.PostgresURL+advisoryParameters+"&dlock_tokens=false", dlock.WithTTL(TTL)))

@@ -2,47 +2,41 @@ package contestant
 
 import (
 	"context"
+	"sync"
 
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dlock-go/dlock/bench/world"
 )
 
 var selectOne = &Contestant{
 	ID: "select", Title: "two `select 1`", Store: Postgres, Role: Floor, Hollow: true,
-	Says: "a round trip in place of the lock and one in place of the unlock, over a pgxpool of 90 connections at most; locks nothing",
+	Says: "a round trip in place of the lock and one in place of the unlock, prepared, by turns on one connection; locks nothing",
 	open: func(ctx context.Context, w *world.World) (Locks, error) {
-		pool, err := openPool(ctx, w)
-		return selects{pool}, err
+		conn, err := pgconn.Connect(ctx, w.PostgresURL)
+		if err != nil {
+			return nil, err
+		}
+		one, err := conn.Prepare(ctx, "one", "select 1", nil)
+		return &selects{conn: conn, one: one}, err
 	},
 }
 
-// mostConnections is what a program can reckon with on a server with the default
-// of 100 connections.
-const mostConnections = 90
-
-func openPool(ctx context.Context, w *world.World) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(w.PostgresURL)
-	if err != nil {
-		return nil, err
-	}
-	config.MaxConns = mostConnections
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	return pool, pool.Ping(ctx)
+// selects is one connection, which one goroutine has at a time.
+type selects struct {
+	mu   sync.Mutex
+	conn *pgconn.PgConn
+	one  *pgconn.StatementDescription
 }
 
-type selects struct{ *pgxpool.Pool }
+func (s *selects) Mutex(string) Lock { return s }
 
-func (s selects) Mutex(string) Lock { return selector{s.Pool} }
-
-type selector struct{ pool *pgxpool.Pool }
-
-func (s selector) Lock() error {
-	_, err := s.pool.Exec(context.Background(), "select 1")
+func (s *selects) Lock() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.conn.ExecStatement(context.Background(), s.one, nil, nil, nil).Close()
 	return err
 }
 
-func (s selector) Unlock() error { return s.Lock() }
+func (s *selects) Unlock() error { return s.Lock() }
+func (s *selects) Close()        { _ = s.conn.Close(context.Background()) }

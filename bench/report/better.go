@@ -13,8 +13,8 @@ import (
 // margin is how much better a peer has to be for it to be said. Less is noise.
 const margin = 1.1
 
-// Better lists where a peer is better than dlock on the same store, whichever way
-// of dlock is the better one there.
+// Better lists where a peer is better than dlock on the same store, as it is by
+// default.
 func Better(workloads []*workload.Workload, all run.Results) string {
 	var b strings.Builder
 	for _, c := range contestant.All {
@@ -45,8 +45,8 @@ func Better(workloads []*workload.Workload, all run.Results) string {
 // advantages lists the figures in which a peer is better.
 func advantages(w *workload.Workload, all run.Results, peer *run.Result) (better []string) {
 	for _, c := range w.Columns {
-		theirs, ours := peer.Values(c.Key), best(all, peer, c)
-		if c.Better != workload.Neither && len(theirs) > 0 && ours != nil && beats(c, theirs, ours) {
+		theirs, ours := peer.Values(c.Key), ours(all, peer, c.Key)
+		if c.Better != workload.Neither && len(theirs) > 0 && len(ours) > 0 && beats(c, theirs, ours) {
 			better = append(better, fmt.Sprintf("%s %s against %s", c.Title,
 				format(stats.Median(theirs), c.Unit), format(stats.Median(ours), c.Unit)))
 		}
@@ -54,18 +54,15 @@ func advantages(w *workload.Workload, all run.Results, peer *run.Result) (better
 	return better
 }
 
-// best returns the best of our own figures on a peer's store, or nil.
-func best(all run.Results, peer *run.Result, c workload.Column) (values []float64) {
+// ours returns a figure of dlock, as it is by default, on a peer's store, or nil.
+// No variant of dlock stands in for it, for a program has one at a time.
+func ours(all run.Results, peer *run.Result, key string) []float64 {
 	for _, r := range all {
-		if r.Workload != peer.Workload || r.Size != peer.Size || r.Of().Store != peer.Of().Store || r.Of().Role != contestant.Ours {
-			continue
-		}
-		ours := r.Values(c.Key)
-		if len(ours) > 0 && (values == nil || (stats.Ratio(ours, values) > 1) == (c.Better == workload.Higher)) {
-			values = ours
+		if r.Workload == peer.Workload && r.Size == peer.Size && r.Of().Store == peer.Of().Store && r.Of().Role == contestant.Ours {
+			return r.Values(key)
 		}
 	}
-	return values
+	return nil
 }
 
 // beats reports whether theirs are better than ours, in their medians as well as

@@ -3,10 +3,12 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/dlock-go/dlock/bench/stats"
 	"github.com/dlock-go/dlock/bench/workload"
 )
 
@@ -58,6 +60,16 @@ func digits(v float64) string {
 		return whole + "." + fraction
 	}
 	return whole
+}
+
+// ranged writes the median of what several rounds brought, and the least and the
+// greatest of them.
+func ranged(values []float64, u workload.Unit) string {
+	s := format(stats.Median(values), u)
+	if len(values) > 1 {
+		s += fmt.Sprintf(" (%s – %s)", format(slices.Min(values), u), format(slices.Max(values), u))
+	}
+	return s
 }
 
 func percent(v float64) string { return fmt.Sprintf("±%.0f %%", 100*v) }

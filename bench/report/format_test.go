@@ -35,3 +35,20 @@ func TestFormat(t *testing.T) {
 		}
 	}
 }
+
+func TestRanged(t *testing.T) {
+	for _, test := range []struct {
+		values []float64
+		unit   workload.Unit
+		want   string
+	}{
+		{nil, workload.Number, ""},
+		{[]float64{2}, workload.Number, "2"},
+		{[]float64{2, 0.5, 1.25}, workload.Number, "1.25 (0.5 – 2)"},
+		{[]float64{0.0004, 0.0012}, workload.Seconds, "800 µs (400 µs – 1.2 ms)"},
+	} {
+		if got := ranged(test.values, test.unit); got != test.want {
+			t.Errorf("%v is %q, not %q", test.values, got, test.want)
+		}
+	}
+}

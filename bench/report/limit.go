@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/dlock-go/dlock/bench/run"
+	"github.com/dlock-go/dlock/bench/stats"
 )
 
 // A limit is what stands in the way of a target, as far as it is known: two times
@@ -51,7 +52,7 @@ func Limits(all run.Results) string {
 	var b strings.Builder
 	for i, t := range targets {
 		for _, c := range t.checks {
-			if v, ok := c.figure(all); !ok || c.met(v) {
+			if values := c.figure(all); len(values) == 0 || c.met(values) {
 				continue
 			}
 			if l, ok := limits[c.what]; ok {
@@ -64,11 +65,11 @@ func Limits(all run.Results) string {
 
 func (l limit) tell(all run.Results) string {
 	took := func(id string) string {
-		v, ok := all.Value(l.work, l.size, l.key, id)
-		if !ok {
+		values := all.Values(l.work, l.size, l.key, id)
+		if len(values) == 0 {
 			return "(not measured)"
 		}
-		return duration(v)
+		return duration(stats.Median(values))
 	}
 	return strings.NewReplacer("{ours}", took(l.ours), "{theirs}", took(l.theirs)).Replace(l.why)
 }

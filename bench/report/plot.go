@@ -219,10 +219,9 @@ type style struct {
 func look(c *contestant.Contestant, i int) style {
 	switch c.Role {
 	case contestant.Ours:
-		if strings.Contains(c.Title, ",") { // A way of dlock that is not the default.
-			return style{"#4a90d9", 2.2, "", ` font-weight="bold"`}
-		}
 		return style{"#0b55b5", 2.8, "", ` font-weight="bold"`}
+	case contestant.Variant:
+		return style{"#4a90d9", 2.2, "", ` font-weight="bold"`}
 	case contestant.Floor:
 		return style{"#8a8a8a", 1.3, ` stroke-dasharray="5 4"`, ""}
 	}

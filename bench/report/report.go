@@ -57,7 +57,7 @@ func (r *Report) markdown() string {
 	if limits := Limits(r.Results); limits != "" {
 		fmt.Fprintf(&b, "What stands in the way:\n\n%s\n", limits)
 	}
-	fmt.Fprintf(&b, "## Where a peer is better\n\nBy more than 10 %%, whichever way of dlock is the better one on that store.\n\n%s\n", Better(workload.All, r.Results))
+	fmt.Fprintf(&b, "## Where a peer is better\n\nBy more than 10 %%, and than dlock as it is by default.\n\n%s\n", Better(workload.All, r.Results))
 	for _, w := range workload.All {
 		var sizes []int
 		for _, m := range r.Results {
@@ -93,7 +93,7 @@ func (r *Report) method() string {
 	b.WriteString("## How it was measured\n\n")
 	fmt.Fprintf(&b, "Each contestant runs in processes of its own, which take turns round by round in a random order (seed %d), "+
 		"so that what befalls the machine befalls all. The figures are medians of the rounds, ± is the farthest round from it, and × dlock is the median of the ratios, round by round, "+
-		"of the first figure to that of the first dlock of the same store. Critical sections are checked for overlaps on the clock of the machine. "+
+		"of the first figure to that of dlock as it is by default on the same store, with the least and the greatest of them. Critical sections are checked for overlaps on the clock of the machine. "+
 		"CPU is that of the client's process, and of the server's.\n\n", r.Seed)
 	fmt.Fprintf(&b, "Redis runs with `%s`, Postgres with `%s`, both over TCP on the loopback interface. An fdatasync of 8 KiB took %s where they write.\n\n",
 		strings.Join(world.RedisSettings, "`, `"), settings(), duration(r.Machine.Fsync.Seconds()))

@@ -33,8 +33,9 @@ func TestTargets(t *testing.T) {
 		ours, theirs []float64
 		want         []string
 	}{
-		{[]float64{200, 20, 210}, []float64{100, 10, 105}, []string{"≥ 1.6", "2", "met"}},
-		{[]float64{150, 15, 145}, []float64{100, 10, 100}, []string{"≥ 1.6", "1.5", "**not met**"}},
+		{[]float64{200, 20, 210}, []float64{100, 10, 105}, []string{"≥ 1.6", "2 (2 – 2)", "met"}},
+		{[]float64{150, 15, 145}, []float64{100, 10, 100}, []string{"≥ 1.6", "1.5 (1.45 – 1.5)", "**not met**"}},
+		{[]float64{150, 200, 250}, []float64{100, 100, 100}, []string{"≥ 1.6", "2 (1.5 – 2.5)", "met"}},
 		{nil, []float64{100}, []string{"≥ 1.6", "–", "not measured"}},
 	} {
 		got := targets[0].checks[0].judge(results(test.ours, test.theirs))
@@ -88,6 +89,45 @@ func TestBetter(t *testing.T) {
 		if got := Better(workload.All, results(test.ours, test.theirs)); strings.Contains(got, "- rueidislock (redis)\n  - ") != test.better {
 			t.Errorf("%v against %v: %s", test.ours, test.theirs, got)
 		}
+	}
+}
+
+// A variant of dlock that is better than a peer does not hide that the default is
+// not.
+func TestBetterMeetsTheDefault(t *testing.T) {
+	figures := func(p99 float64) []workload.Figures { return []workload.Figures{{"p99": p99}} }
+	got := Better(workload.All, run.Results{
+		{Workload: "own", Size: 1, Contestant: "dlock-postgres", Rounds: figures(819e-6)},
+		{Workload: "own", Size: 1, Contestant: "dlock-postgres-untokened", Rounds: figures(337e-6)},
+		{Workload: "own", Size: 1, Contestant: "advisory", Rounds: figures(371e-6)},
+	})
+	if !strings.Contains(got, "1 goroutine: p99 371 µs against 819 µs\n") {
+		t.Error(got)
+	}
+}
+
+// Each ratio of a table has its least and its greatest round.
+func TestTableHasTheRangeOfRatios(t *testing.T) {
+	w, err := workload.Find("own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := Table(w, results([]float64{100, 50, 200}, []float64{50, 50, 400}))
+	if !strings.Contains(got, " 1 (0.5 – 2) |") {
+		t.Error(got)
+	}
+}
+
+func TestGrowthIsFromASizeToTheGreatest(t *testing.T) {
+	of := func(size int, v float64) *run.Result {
+		return &run.Result{Workload: "holding", Size: size, Contestant: "dlock-redis", Rounds: []workload.Figures{{"bytes": v}}}
+	}
+	grown := growth("holding", 1000, "bytes", "dlock-redis")
+	if got := grown(run.Results{of(1000, 10), of(100_000, 15), of(10_000, 30)}); len(got) != 1 || got[0] != 1.5 {
+		t.Errorf("%v, not 1.5", got)
+	}
+	if got := grown(run.Results{of(1000, 10)}); len(got) != 0 {
+		t.Errorf("one size has grown: %v", got)
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 // Table is what was measured of one size, a contestant in a row: the medians of
-// the rounds, and how the first figure compares to that
-// of dlock on the same store.
+// the rounds, and how the first figure compares to that of dlock on the same
+// store, with its least and its greatest round.
 func Table(w *workload.Workload, results run.Results) string {
 	shown := w.Columns[:0:0]
 	for _, c := range w.Columns {
@@ -57,7 +57,7 @@ func Table(w *workload.Workload, results run.Results) string {
 			}
 			row = append(row, cell, "")
 			if first != nil && r != first {
-				row[len(row)-1] = format(stats.Ratio(values, first.Values(column.Key)), workload.Number)
+				row[len(row)-1] = ranged(stats.Ratios(values, first.Values(column.Key)), workload.Number)
 			}
 		}
 		if r.Failure != "" {
@@ -79,7 +79,7 @@ func has(results run.Results, key string) bool {
 
 // title marks our own.
 func title(c *contestant.Contestant) string {
-	if c.Role == contestant.Ours {
+	if c.Role == contestant.Ours || c.Role == contestant.Variant {
 		return "**" + c.Title + "**"
 	}
 	return c.Title

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/dlock-go/dlock/bench/run"
+	"github.com/dlock-go/dlock/bench/stats"
 	"github.com/dlock-go/dlock/bench/workload"
 )
 
@@ -17,48 +18,55 @@ type target struct {
 // A check is one figure that has to reach a bound.
 type check struct {
 	what    string
-	figure  func(run.Results) (float64, bool)
+	figure  figure
 	unit    workload.Unit
 	atLeast bool // the bound is the least, and otherwise the most
 	bound   float64
 }
 
+// A figure is a value of each round. It is empty when it was not measured.
+type figure func(run.Results) []float64
+
 // value is a figure by itself.
-func value(w string, size int, key, id string) func(run.Results) (float64, bool) {
-	return func(all run.Results) (float64, bool) { return all.Value(w, size, key, id) }
+func value(w string, size int, key, id string) figure {
+	return func(all run.Results) []float64 { return all.Values(w, size, key, id) }
 }
 
 // ratio is one contestant's figure over another's, round by round.
-func ratio(w string, size int, key, id, to string) func(run.Results) (float64, bool) {
-	return func(all run.Results) (float64, bool) { return all.Ratio(w, size, key, id, to) }
+func ratio(w string, size int, key, id, to string) figure {
+	return func(all run.Results) []float64 { return all.Ratios(w, size, key, id, to) }
 }
 
 // growth is a figure at the greatest size that was measured over that at a size.
-func growth(w string, from int, key, id string) func(run.Results) (float64, bool) {
-	return func(all run.Results) (float64, bool) {
-		first, ok := all.Value(w, from, key, id)
-		var last float64
-		to := from
-		for _, r := range all {
-			if v, measured := all.Value(w, r.Size, key, id); measured && r.Workload == w && r.Size > to {
-				to, last = r.Size, v
-			}
+func growth(w string, from int, key, id string) figure {
+	return func(all run.Results) []float64 {
+		last, to := most(all, w, key, id)
+		if to <= from {
+			return nil
 		}
-		return last / first, ok && to > from
+		return stats.Ratios(last, all.Values(w, from, key, id))
 	}
 }
 
 // greatest is a figure at the greatest size that was measured.
-func greatest(w, key, id string) func(run.Results) (float64, bool) {
-	return func(all run.Results) (v float64, ok bool) {
-		size := 0
-		for _, r := range all {
-			if u, measured := all.Value(w, r.Size, key, id); measured && r.Workload == w && r.Size > size {
-				size, v, ok = r.Size, u, true
-			}
-		}
-		return v, ok
+func greatest(w, key, id string) figure {
+	return func(all run.Results) []float64 {
+		values, _ := most(all, w, key, id)
+		return values
 	}
+}
+
+// most returns a figure at the greatest size that was measured, and the size.
+func most(all run.Results, w, key, id string) (values []float64, size int) {
+	for _, r := range all {
+		if r.Workload != w || r.Contestant != id || r.Size <= size {
+			continue
+		}
+		if v := r.Values(key); len(v) > 0 {
+			values, size = v, r.Size
+		}
+	}
+	return values, size
 }
 
 const kib = 1024
@@ -137,16 +145,20 @@ func (c check) judge(all run.Results) []string {
 		sign = "≥ "
 	}
 	bound := strings.TrimSuffix(sign+format(c.bound, c.unit), "≥ 0")
-	v, ok := c.figure(all)
+	values := c.figure(all)
 	switch {
-	case !ok:
+	case len(values) == 0:
 		return []string{bound, "–", "not measured"}
 	case bound == "":
 		good = ""
-	case !c.met(v):
+	case !c.met(values):
 		good = "**not met**"
 	}
-	return []string{bound, format(v, c.unit), good}
+	return []string{bound, ranged(values, c.unit), good}
 }
 
-func (c check) met(v float64) bool { return v == c.bound || v > c.bound == c.atLeast }
+// met judges the median.
+func (c check) met(values []float64) bool {
+	v := stats.Median(values)
+	return v == c.bound || v > c.bound == c.atLeast
+}

@@ -48,23 +48,17 @@ func (all Results) Find(w string, size int, id string) *Result {
 	return nil
 }
 
-// Value returns the median of a figure. ok is false when it was not measured.
-func (all Results) Value(w string, size int, key, id string) (v float64, ok bool) {
-	r := all.Find(w, size, id)
-	if r == nil {
-		return 0, false
+// Values returns a figure of each round of a contestant. There are none when it was
+// not measured.
+func (all Results) Values(w string, size int, key, id string) []float64 {
+	if r := all.Find(w, size, id); r != nil {
+		return r.Values(key)
 	}
-	values := r.Values(key)
-	return stats.Median(values), len(values) > 0
+	return nil
 }
 
-// Ratio returns that of one contestant's figure to another's. ok is false when one
-// of them was not measured.
-func (all Results) Ratio(w string, size int, key, id, to string) (v float64, ok bool) {
-	a, b := all.Find(w, size, id), all.Find(w, size, to)
-	if a == nil || b == nil {
-		return 0, false
-	}
-	values, others := a.Values(key), b.Values(key)
-	return stats.Ratio(values, others), len(values) > 0 && len(others) > 0
+// Ratios returns those of one contestant's figure to another's, round by round.
+// There are none when one of them was not measured.
+func (all Results) Ratios(w string, size int, key, id, to string) []float64 {
+	return stats.Ratios(all.Values(w, size, key, id), all.Values(w, size, key, to))
 }

@@ -42,13 +42,16 @@ func Spread(values []float64) float64 {
 	return farthest / math.Abs(median)
 }
 
-// Ratio returns the median of the ratios of a to b round by round: what slowed the
-// machine down for a while slowed both in the same round, and does not show. Only
-// rounds that both have count.
-func Ratio(a, b []float64) float64 {
+// Ratios returns the ratios of a to b round by round: what slowed the machine down
+// for a while slowed both in the same round, and does not show. Only rounds that
+// both have count.
+func Ratios(a, b []float64) []float64 {
 	ratios := make([]float64, min(len(a), len(b)))
 	for i := range ratios {
 		ratios[i] = a[i] / b[i]
 	}
-	return Median(ratios)
+	return ratios
 }
+
+// Ratio returns the median of the ratios.
+func Ratio(a, b []float64) float64 { return Median(Ratios(a, b)) }

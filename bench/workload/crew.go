@@ -16,6 +16,7 @@ import (
 // A crew is goroutines that take a lock and give it back, as fast as they can.
 type crew struct {
 	workers []worker
+	slice   time.Duration // after which a worker that never waits yields
 	phase   atomic.Int32
 	failure atomic.Pointer[error] // the first one
 }
@@ -39,7 +40,8 @@ type worker struct {
 // measure has a goroutine work on each lock, and returns figures of what they did
 // in the given time, after a quarter of it for warming up.
 func (p *Party) measure(locks []contestant.Lock, length time.Duration) (Figures, error) {
-	c := &crew{workers: make([]worker, len(locks))}
+	// Each has had a turn within half the time for warming up, even on one processor.
+	c := &crew{workers: make([]worker, len(locks)), slice: length / 8 / time.Duration(len(locks))}
 	var wg sync.WaitGroup
 	for i, l := range locks {
 		w := &c.workers[i]
@@ -110,11 +112,17 @@ func (c *crew) counts() []int64 {
 	return counts
 }
 
+// waited is how long a pair takes at least that has waited for something, so that
+// others had the processor meanwhile.
+const waited = 100 * time.Microsecond
+
 // work takes and gives back a lock until the crew's time is over. Pairs that take
 // less than a microsecond are timed several at once, for the clock takes its time
-// as well.
+// as well. Where pairs never wait, the runtime lets a goroutine run for 10 ms: of
+// thousands most would never get a turn, unless they yield.
 func (c *crew) work(w *worker) {
 	stride, start := 1, time.Now()
+	var ran time.Duration // since others had the processor
 	for {
 		for range stride {
 			if err := w.pair(); err != nil {
@@ -123,7 +131,8 @@ func (c *crew) work(w *worker) {
 			}
 		}
 		end := time.Now()
-		took := end.Sub(start) / time.Duration(stride)
+		span := end.Sub(start)
+		took := span / time.Duration(stride)
 		start = end
 		w.pairs.Add(int64(stride))
 		switch c.phase.Load() {
@@ -134,6 +143,12 @@ func (c *crew) work(w *worker) {
 		case over:
 			w.last = took
 			return
+		}
+		if ran += span; span >= waited {
+			ran = 0
+		} else if ran >= c.slice {
+			runtime.Gosched()
+			ran, start = 0, time.Now()
 		}
 	}
 }
