@@ -70,7 +70,7 @@ var lives = map[string]func(l *life) error{
 			p.session.Close(ctx)
 			p.wg.Wait()
 		}
-		// What a killed one leaves: its board, and its ticket in a queue.
+		// What a killed one leaves: its presence file, and its ticket in a queue.
 		internal := filepath.Join(l.dir, ".dlock")
 		name := fmt.Sprintf("%013x", l.n+1)
 		queue := filepath.Join(internal, filepath.Base(file.Path(l.dir, backend.Mutex, "y"))+".q")

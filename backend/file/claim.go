@@ -24,12 +24,12 @@ type claim struct {
 	lost  bool // held, but its file was replaced
 
 	ticket  *ticket // while it waits
-	alarm   alarm   // while it waits
+	retry   retry   // while it waits
 	invited bool    // while it waits: it was rung, and has not tried since
 	ended   bool    // it was released
 
 	since time.Time // when it was granted the lock or began to wait
-	slot  int       // on the session's board, or 0
+	slot  int       // on the session's presence file, or 0
 }
 
 // acquire answers an Acquire.
@@ -149,7 +149,7 @@ func (s *session) attempt(c *claim) (bool, error) {
 		return s.attempt(c)
 	}
 	c.held, c.grant, c.since = true, backend.Grant{Ordinal: ordinal}, s.now
-	s.board.show(c)
+	s.presence.show(c)
 	return true, nil
 }
 
@@ -186,7 +186,7 @@ func (s *session) promote() {
 			l.ring()
 		case l.key.class == backend.Mutex:
 			if others, _ := l.queue.others(l.parked); len(others) > 0 {
-				l.heir = others[0]
+				l.next = others[0]
 			}
 		case c.mode == backend.Exclusive:
 			l.queue.pass(s.clock, s.now)
@@ -207,7 +207,7 @@ func (s *session) enqueue(c *claim) error {
 	t.watch, t.heard = s.attend(t.path, notify.Writers, subject{claim: c})
 	s.listen(c.lock)
 	c.ticket, c.since = t, s.now
-	s.board.show(c)
+	s.presence.show(c)
 	s.schedule(c)
 	return nil
 }
@@ -219,7 +219,7 @@ func (s *session) withdraw(c *claim) *ticket {
 		s.ignore(t.watch)
 	}
 	c.ticket, c.invited = nil, false
-	s.alarms.cancel(&c.alarm)
+	s.retries.cancel(&c.retry)
 	return t
 }
 
@@ -234,7 +234,7 @@ func (s *session) release(owner uint64) backend.Result {
 		return backend.Result{State: backend.Released}
 	}
 	c.ended = true
-	s.board.show(c) // which takes its time, and the look is to be the last thing before
+	s.presence.show(c) // which takes its time, and the look is to be the last thing before
 	if !c.held || c.stands() {
 		s.drop(c)
 		return backend.Result{State: backend.Released}
@@ -257,7 +257,7 @@ func (s *session) drop(c *claim) {
 	delete(s.claims, c.owner)
 	l.detach(c)
 	c.ended = true
-	s.board.show(c) // before the lock is free, lest two seem to hold it
+	s.presence.show(c) // before the lock is free, lest two seem to hold it
 	rouse := true
 	switch {
 	case c.ticket != nil:
@@ -278,14 +278,14 @@ func (s *session) drop(c *claim) {
 	}
 }
 
-// rouse wakes those who may try the lock, now that it may be free. The heir is rung
+// rouse wakes those who may try the lock, now that it may be free. The next is rung
 // before it is looked who waits, which takes longer; in a queue without readers it is
 // still the first, if it is still there.
 func (s *session) rouse(l *lock) {
-	heir := l.heir
-	l.heir = place{}
-	if heir.path != "" && ring(heir) == rung {
-		if others, err := l.queue.others(l.parked); err == nil && len(others) > 0 && others[0] == heir {
+	next := l.next
+	l.next = place{}
+	if next.path != "" && ring(next) == rung {
+		if others, err := l.queue.others(l.parked); err == nil && len(others) > 0 && others[0] == next {
 			return
 		}
 	}
@@ -302,7 +302,7 @@ func (s *session) rouse(l *lock) {
 
 // ring rings those in the queue who may try the lock. Of one who has waited and cannot
 // be rung it is told by the lock file.
-func (l *lock) ring() presence {
+func (l *lock) ring() liveness {
 	p := l.queue.ring(l.parked)
 	if p == unheard {
 		l.file.call()
@@ -313,7 +313,7 @@ func (l *lock) ring() presence {
 // lose tells that a hold is no longer one.
 func (s *session) lose(c *claim) {
 	c.lost = true
-	s.board.show(c)
+	s.presence.show(c)
 	s.pending = append(s.pending, backend.Event{
 		Kind: backend.EventLost, Owner: c.owner, Err: lostError(c.hold.file.path),
 	})

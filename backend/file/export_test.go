@@ -26,7 +26,7 @@ func WithoutPolls(b backend.Session) {
 	s := b.(*session)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, a := range s.alarms {
+	for _, a := range s.retries {
 		a.at, a.delay = s.now.Add(time.Hour), calmPoll
 	}
 	s.hurry()
@@ -59,9 +59,9 @@ func Kept(b backend.Session) map[string]int {
 	}
 	return map[string]int{
 		"claims": len(s.claims), "locks": len(s.locks), "slots": slots, "subjects": len(s.subjects),
-		"alarms": len(s.alarms), "events": len(s.pending), "granted": len(s.granted),
-		"deserted": len(s.deserted), "parked": len(s.parked), "unseen": len(s.upkeep.unseen),
-		"board": s.board.used,
+		"alarms": len(s.retries), "events": len(s.pending), "granted": len(s.granted),
+		"deserted": len(s.deserted), "parked": len(s.parked), "unseen": len(s.maintenance.unseen),
+		"board": s.presence.used,
 	}
 }
 
@@ -71,7 +71,7 @@ func Idle(b backend.Session, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range n {
-		s.now = s.upkeep.last.Add(tendEvery)
+		s.now = s.maintenance.last.Add(tendEvery)
 		s.tend()
 	}
 }
@@ -82,7 +82,7 @@ func Sweep(b backend.Session) {
 	s := b.(*session)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := &s.upkeep
+	u := &s.maintenance
 	last := u.last
 	s.now = last
 	for _, step := range []time.Duration{tendEvery, sweepEvery} { // what was begun, and all

@@ -97,7 +97,7 @@ func TestFullDiskInspect(t *testing.T) {
 		_, err = f.Write(make([]byte, 4096))
 	}
 	f.Close()
-	const n = 200 // more than the board has room for
+	const n = 200 // more than the presence file has room for
 	for i := range n {
 		p.try(mutex(strconv.Itoa(i))).is(t, backend.Granted)
 	}

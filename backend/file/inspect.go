@@ -18,7 +18,7 @@ import (
 )
 
 // Inspect tells who holds a lock and who waits for it, from what the sessions
-// say on their boards. It locks nothing that anybody waits for.
+// say on their presence files. It locks nothing that anybody waits for.
 //
 // A session that the caller may not read is passed over, and the first time that it
 // happens is logged by [slog.Default].
@@ -55,26 +55,26 @@ func (s *Store) inspect(ctx context.Context, class backend.Class, name string) (
 		return nil, nil, explain(&fs.PathError{Op: "read", Path: internal, Err: err})
 	}
 	var found standings
-	var boards []flock.Identity
+	var presences []flock.Identity
 	var unread []error
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
-		if !isBoard(name) {
+		if !isPresence(name) {
 			continue
 		}
 		path := filepath.Join(internal, name)
 		id, err := found.read(ctx, path, k)
 		switch {
 		case err == nil:
-			boards = append(boards, id)
+			presences = append(presences, id)
 		case flock.Irregular(err): // nobody's
 		case flock.Unreadable(err):
 			if lockedUnread(path) {
 				unread = append(unread, err)
 			}
-		case errors.Is(err, errNoBoard):
+		case errors.Is(err, errNoPresence):
 			unread = append(unread, err)
 		default:
 			return nil, nil, explain(err)
@@ -88,7 +88,7 @@ func (s *Store) inspect(ctx context.Context, class backend.Class, name string) (
 	}
 	holders, waiters = found.holders(), found.waiters(queue{filepath.Join(internal, base+queueSuffix)})
 	if len(holders) == 0 && class != backend.Semaphore {
-		holders = strangers(filepath.Join(s.dir, base), boards)
+		holders = foreignHolders(filepath.Join(s.dir, base), presences)
 	}
 	return holders, waiters, nil
 }
@@ -105,18 +105,18 @@ func (s *standing) tell(ordinal uint64) backend.Standing {
 
 type standings []standing
 
-// errNoBoard says that a file is named like a board and is none.
-var errNoBoard = errors.New("no description of a session")
+// errNoPresence says that a file is named like a presence file and is none.
+var errNoPresence = errors.New("no description of a session")
 
 const (
-	// maxHead bounds the first line of a board, and maxBoard what is read of it: there
+	// maxHead bounds the first line of a presence file, and maxPresence what is read of it: there
 	// is room for a million claims, and whoever may write to the directory may make a
 	// file of any size.
-	maxHead  = 16 << 10
-	maxBoard = 64 << 20
+	maxHead     = 16 << 10
+	maxPresence = 64 << 20
 )
 
-// read appends what a board says of one lock, and returns which file it is: none
+// read appends what a presence file says of one lock, and returns which file it is: none
 // when its session is dead.
 func (f *standings) read(ctx context.Context, path string, k key) (flock.Identity, error) {
 	h, err := flock.Open(path, flock.ToRead)
@@ -145,11 +145,11 @@ func (f *standings) read(ctx context.Context, path string, k key) (flock.Identit
 	head, _, ok := bytes.Cut(page[:n], []byte("\n"))
 	var who backend.Party
 	if !ok || json.Unmarshal(head, &who) != nil {
-		return flock.Identity{}, &fs.PathError{Op: "read", Path: path, Err: errNoBoard}
+		return flock.Identity{}, &fs.PathError{Op: "read", Path: path, Err: errNoPresence}
 	}
 	// A page holds whole records, so none is read in two pieces.
 	page = page[:len(page)/recordSize*recordSize]
-	for off := int64(len(head) + 1); off < maxBoard && ctx.Err() == nil; {
+	for off := int64(len(head) + 1); off < maxPresence && ctx.Err() == nil; {
 		n, err := h.ReadAt(page, off)
 		if err != nil {
 			return flock.Identity{}, &fs.PathError{Op: "read", Path: path, Err: err}
@@ -189,7 +189,7 @@ func (f standings) holders() []backend.Standing {
 		}
 	}
 	slices.SortFunc(held, func(a, b standing) int { return cmp.Compare(a.number, b.number) })
-	// Boards are read one after another. So one who gave the lock back and one who
+	// Presence files are read one after another. So one who gave the lock back and one who
 	// took it after that may both be found to hold it: the last one does, and those
 	// before whom it lets in beside itself.
 	first := len(held)

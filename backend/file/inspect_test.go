@@ -98,8 +98,8 @@ func TestInspectWritesNothing(t *testing.T) {
 	}
 	s := openSession(t, dir)
 	told(t, dir, "x")
-	left(t, dir, ".dlock", ".dlock/clock", ".dlock/format", ".dlock/"+filepath.Base(s.board.path))
+	left(t, dir, ".dlock", ".dlock/clock", ".dlock/format", ".dlock/"+filepath.Base(s.presence.path))
 	must(t, flock.Unlink(formatPath(dir)))
 	told(t, dir, "x")
-	left(t, dir, ".dlock", ".dlock/clock", ".dlock/"+filepath.Base(s.board.path))
+	left(t, dir, ".dlock", ".dlock/clock", ".dlock/"+filepath.Base(s.presence.path))
 }

@@ -53,7 +53,7 @@ func (j *janitor) work(now time.Time) {
 	entries, err := j.open.ReadDir(sweepFiles)
 	for _, e := range entries {
 		path := filepath.Join(j.open.Name(), e.Name())
-		if isBoard(e.Name()) {
+		if isPresence(e.Name()) {
 			alive(path) // at any age
 		} else if info, err := e.Info(); err == nil && idle(info.ModTime(), now) {
 			sweep(path, now)

@@ -16,7 +16,7 @@ type lock struct {
 	claims []*claim  // of this session
 	kept   bool      // it is among the session's recent locks
 	parked *ticket   // for the next of them that waits, or nil
-	heir   place     // of a mutex: the first in the queue when the lock was granted, or none
+	next   place     // of a mutex: the first in the queue when the lock was granted, or none
 
 	pool pool // of a semaphore
 }

@@ -204,7 +204,7 @@ func TestHardLink(t *testing.T) {
 	}
 }
 
-// A board that is larger than any is not read to its end, and none that says nothing of
+// A presence file that is larger than any is not read to its end, and none that says nothing of
 // use keeps others from being read.
 func TestLargeBoard(t *testing.T) {
 	dir := t.TempDir()

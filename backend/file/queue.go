@@ -17,7 +17,7 @@ import (
 // whether the lock is contended at all.
 //
 // The order of a queue is that of its tickets, except that a reader-writer lock
-// prefers writers within the bounds that [turn] sets. What follows from it:
+// prefers writers within the bounds that [fairness] sets. What follows from it:
 //
 //   - Nobody tries the lock who is not admitted: a newcomer only when nobody
 //     waits whom it would overtake.
@@ -105,7 +105,7 @@ func (q queue) admits(number uint64, mode backend.Mode) (bool, error) {
 // is anybody: absent is of a queue in which nobody waits. It spares itself the look at
 // the ticket that its caller has parked, if any. Errors are passed over: who is not rung
 // polls.
-func (q queue) ring(parked *ticket) presence {
+func (q queue) ring(parked *ticket) liveness {
 	places, err := q.others(parked)
 	if err != nil {
 		return unheard
@@ -124,7 +124,7 @@ func (q queue) others(parked *ticket) ([]place, error) {
 
 // rouse rings those of the places who may try the lock, and tells whether it is
 // anybody, and whether one of them does not hear it.
-func (q queue) rouse(places []place) (found presence) {
+func (q queue) rouse(places []place) (found liveness) {
 	if until := q.turnOfReaders(places); until > 0 {
 		for _, p := range places {
 			if p.mode == backend.Shared && p.number < until {

@@ -49,7 +49,7 @@ func releaseOf(owner uint64) backend.Op { return backend.Op{Do: backend.Release,
 // Polls would hide a ring that is missing: these tests do without.
 func withoutPolls(sessions ...*session) {
 	for _, s := range sessions {
-		for _, a := range s.alarms {
+		for _, a := range s.retries {
 			a.at = a.at.Add(time.Hour)
 		}
 		s.hurry()
@@ -111,8 +111,8 @@ func TestHeir(t *testing.T) {
 		a.want(t, waiting(1, "x"), backend.Granted)
 		c.want(t, waiting(2, "x"), backend.Queued)
 		l := a.lockOf(backend.Mutex, "x")
-		if l.heir.path != b.claims[1].ticket.path {
-			t.Fatalf("the heir is %+v", l.heir)
+		if l.next.path != b.claims[1].ticket.path {
+			t.Fatalf("the heir is %+v", l.next)
 		}
 		next, owner := b, uint64(1)
 		if leaves {
@@ -125,8 +125,8 @@ func TestHeir(t *testing.T) {
 		if err != nil || len(events) != 1 || events[0].Kind != backend.EventGranted || events[0].Owner != owner {
 			t.Fatalf("%+v, %v", events, err)
 		}
-		if l.heir.path != "" {
-			t.Errorf("the heir is still %+v", l.heir)
+		if l.next.path != "" {
+			t.Errorf("the heir is still %+v", l.next)
 		}
 	}
 }
@@ -138,13 +138,13 @@ func TestHeartbeatAfterGrant(t *testing.T) {
 	a.want(t, acquire(1, "x"), backend.Granted)
 	b.want(t, waiting(1, "x"), backend.Queued)
 	a.want(t, releaseOf(1), backend.Released)
-	alarm := &b.claims[1].alarm
-	alarm.at, alarm.delay = b.now, lastPoll
+	retry := &b.claims[1].retry
+	retry.at, retry.delay = b.now, lastPoll
 	b.due()
 	if !b.claims[1].held || b.claims[1].ticket == nil {
 		t.Fatalf("%+v", b.claims[1])
 	}
-	b.upkeep.last = time.Time{}
+	b.maintenance.last = time.Time{}
 	if _, _, err := b.Apply(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -463,8 +463,8 @@ func TestPassBeforeGrant(t *testing.T) {
 	c.want(t, op(1, backend.Shared), backend.Queued)
 	a.want(t, releaseOf(1), backend.Released)
 	for !b.claims[1].held {
-		b.claims[1].alarm.at = b.now
-		b.alarms.set(&b.claims[1].alarm)
+		b.claims[1].retry.at = b.now
+		b.retries.set(&b.claims[1].retry)
 		b.due()
 	}
 	h, err := flock.Open(b.claims[1].lock.queue.turnPath(), flock.ToRead)

@@ -8,7 +8,7 @@ import (
 	"github.com/dlock-go/dlock/backend"
 )
 
-// A record is what a board says of one claim. The zero record says nothing.
+// A record is what a presence file says of one claim. The zero record says nothing.
 type record struct {
 	key    key
 	held   bool // else it waits

@@ -22,22 +22,22 @@ type session struct {
 	// Owned by Apply.
 	results []backend.Result
 
-	mu       sync.Mutex // guards what follows
-	closed   bool
-	now      time.Time // about when the current op or event is dealt with
-	clock    *clock
-	board    *board
-	claims   map[uint64]*claim
-	locks    map[key]*lock
-	recent   [keep]*lock // a ring of locks that stay open when not used
-	oldest   int         // in recent
-	subjects map[notify.Watch]subject
-	alarms   alarms
-	pending  []backend.Event // for Recv
-	granted  []*claim        // which still stand in the queue
-	upkeep   upkeep
-	deserted map[queue]time.Time // queues that were found empty, and when
-	parked   map[*lock]time.Time // locks that have a parked ticket, and since when
+	mu          sync.Mutex // guards what follows
+	closed      bool
+	now         time.Time // about when the current op or event is dealt with
+	clock       *clock
+	presence    *presence
+	claims      map[uint64]*claim
+	locks       map[key]*lock
+	recent      [keep]*lock // a ring of locks that stay open when not used
+	oldest      int         // in recent
+	subjects    map[notify.Watch]subject
+	retries     retries
+	pending     []backend.Event // for Recv
+	granted     []*claim        // which still stand in the queue
+	maintenance maintenance
+	deserted    map[queue]time.Time // queues that were found empty, and when
+	parked      map[*lock]time.Time // locks that have a parked ticket, and since when
 
 	listening bool         // somebody has waited: what is held is watched
 	home      notify.Watch // of dir, while settled
@@ -52,20 +52,20 @@ type subject struct {
 	claim *claim
 }
 
-func newSession(dir string, clock *clock, board *board, w notify.Watcher) *session {
+func newSession(dir string, clock *clock, presence *presence, w notify.Watcher) *session {
 	s := &session{
 		dir:      dir,
 		watch:    w,
 		now:      time.Now(),
 		clock:    clock,
-		board:    board,
+		presence: presence,
 		claims:   make(map[uint64]*claim),
 		locks:    make(map[key]*lock),
 		subjects: make(map[notify.Watch]subject),
 		deserted: make(map[queue]time.Time),
 		parked:   make(map[*lock]time.Time),
 	}
-	s.upkeep = newUpkeep(dir)
+	s.maintenance = newMaintenance(dir)
 	s.tend()
 	return s
 }
@@ -173,7 +173,7 @@ func (s *session) news(ctx context.Context) ([]backend.Event, error) {
 
 // hurry makes wait return in time for what there is to tell next.
 func (s *session) hurry() {
-	at := s.alarms.next()
+	at := s.retries.next()
 	if len(s.pending) > 0 {
 		at = s.now
 	}
@@ -244,7 +244,7 @@ func (s *session) notice(n notify.Notice) {
 		c := about.claim
 		c.invited = c.invited || n.Kind == notify.Closed && s.watch.Exact() && c.ticket.rung()
 		s.restart(c, 0)
-		c.alarm.delay = s.pace(c)
+		c.retry.delay = s.pace(c)
 	case about.file != nil:
 		s.disturbed(about.file.lock, n.Kind)
 	}
@@ -285,7 +285,7 @@ func (s *session) disturbed(l *lock, kind notify.Kind) {
 			}
 			// A file is unlocked just after it is closed: this is for soon, too.
 			s.restart(c, 0)
-			c.alarm.delay = firstPoll
+			c.retry.delay = firstPoll
 		}
 	}
 }
@@ -336,8 +336,8 @@ func (s *session) close(ctx context.Context) {
 	for q := range s.deserted {
 		q.remove()
 	}
-	s.upkeep.end(ctx, s.now)
-	s.board.close()
+	s.maintenance.end(ctx, s.now)
+	s.presence.close()
 	s.clock.close()
 	s.watch.Close()
 }

@@ -163,13 +163,13 @@ func TestTraces(t *testing.T) {
 			s.tend()
 		}
 		s.mu.Unlock()
-		if len(s.deserted)+len(s.parked)+len(s.alarms)+len(s.claims) != 0 || len(s.subjects) > 1 {
+		if len(s.deserted)+len(s.parked)+len(s.retries)+len(s.claims) != 0 || len(s.subjects) > 1 {
 			t.Error("the session remembers what has ended")
 		}
 	}
 	base := filepath.Base(Path(dir, backend.Mutex, "x"))
-	boards := []string{".dlock/" + filepath.Base(s.board.path), ".dlock/" + filepath.Base(other.board.path)}
-	left(t, dir, append(boards, ".dlock", ".dlock/clock", ".dlock/format", base)...)
+	presences := []string{".dlock/" + filepath.Base(s.presence.path), ".dlock/" + filepath.Base(other.presence.path)}
+	left(t, dir, append(presences, ".dlock", ".dlock/clock", ".dlock/format", base)...)
 	s.Close(t.Context())
 	other.Close(t.Context())
 	left(t, dir, ".dlock", ".dlock/clock", ".dlock/format", base)

@@ -101,7 +101,7 @@ func TestUsersShareDirectory(t *testing.T) {
 	}
 }
 
-// A dead ticket and a board that others may not read, of an earlier version or another
+// A dead ticket and a presence file that others may not read, of an earlier version or another
 // program, keep nobody from the lock nor from looking; one that is alive has its turn.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()

@@ -166,10 +166,10 @@ func (s *Store) open(ctx context.Context, who backend.Party) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	board, err := newBoard(ctx, s.dir, s.isLocal(), who, clock, time.Now())
+	presence, err := newPresence(ctx, s.dir, s.isLocal(), who, clock, time.Now())
 	if err != nil {
 		clock.close()
 		return nil, err
 	}
-	return newSession(s.dir, clock, board, notify.New(s.isLocal())), nil
+	return newSession(s.dir, clock, presence, notify.New(s.isLocal())), nil
 }

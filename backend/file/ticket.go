@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/file/internal/flock"
@@ -120,24 +121,24 @@ func (t *ticket) remove() {
 	t.h.Close()
 }
 
-// presence is what is known of the owner of a ticket or of a board.
-type presence int
+// liveness is what is known of the owner of a ticket or of a presence file.
+type liveness int
 
 const (
-	absent  presence = iota // dead, or does not wait
+	absent  liveness = iota // dead, or does not wait
 	rung                    // alive, and has been woken if that was asked for
 	unheard                 // alive, for all we know, and cannot be woken by us
 )
 
-// alive reports whether the owner of the ticket, or the board, at path lives, and
+// alive reports whether the owner of the ticket, or the presence file, at path lives, and
 // waits. What belonged to a dead one it removes.
 func alive(path string) bool { return inspect(path, flock.ToRead, 0) != absent }
 
 // ring wakes the owner of a place: a file that was open for writing and is closed is an
 // event for those who watch.
-func ring(p place) presence { return inspect(p.path, flock.Existing, p.number) }
+func ring(p place) liveness { return inspect(p.path, flock.Existing, p.number) }
 
-func inspect(path string, how int, knock uint64) presence {
+func inspect(path string, how int, knock uint64) liveness {
 	found := rung
 	h, err := flock.Open(path, how)
 	if err != nil && how != flock.ToRead && flock.Unreadable(err) {
@@ -172,4 +173,42 @@ func inspect(path string, how int, knock uint64) presence {
 		_, _ = h.WriteAt(number[:], knockAt) // who finds no number looks who is next
 	}
 	return found
+}
+
+// parkedFor is how long a ticket is kept after its use.
+const parkedFor = time.Second
+
+// park keeps the ticket of a claim that was served, for the next claim on the lock
+// that has to wait. One is enough for each lock.
+func (s *session) park(l *lock, t *ticket) {
+	if l.parked != nil || t.park() != nil {
+		t.remove()
+		return
+	}
+	l.parked = t
+	s.parked[l] = s.now
+}
+
+// unpark removes the lock's parked ticket.
+func (s *session) unpark(l *lock) {
+	if l.parked != nil {
+		l.parked.remove()
+		l.parked = nil
+		s.deserted[l.queue] = s.now
+	}
+	delete(s.parked, l)
+}
+
+// newPlace returns a ticket at the end of the lock's queue: the parked one if it is
+// still there.
+func (s *session) newPlace(l *lock, mode backend.Mode) (*ticket, error) {
+	if t := l.parked; t != nil {
+		l.parked = nil
+		delete(s.parked, l)
+		if number, err := s.clock.next(s.now); err == nil && t.reuse(number, mode) == nil {
+			return t, nil
+		}
+		t.remove()
+	}
+	return l.queue.join(s.clock, s.now, mode)
 }

@@ -24,7 +24,7 @@ func TestStrangerUnlocks(t *testing.T) {
 		s.want(t, waiting(1, "x"), backend.Queued)
 		s.mu.Lock()
 		if long {
-			s.claims[1].alarm.delay = lastPoll
+			s.claims[1].retry.delay = lastPoll
 			withoutPolls(s)
 		}
 		s.mu.Unlock()
@@ -36,7 +36,7 @@ func TestStrangerUnlocks(t *testing.T) {
 			s.want(t, waiting(1, "x"), backend.Granted)
 			continue
 		}
-		s.upkeep.last = time.Time{} // a second ago
+		s.maintenance.last = time.Time{} // a second ago
 		if _, _, err := s.Apply(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -59,9 +59,9 @@ func TestBackOff(t *testing.T) {
 	s.want(t, acquire(1, "x"), backend.Granted)
 	s.want(t, waiting(2, "x"), backend.Queued)
 	polls, end := 0, s.now.Add(time.Minute)
-	for at := s.alarms.next(); at.Before(end); at = s.alarms.next() {
+	for at := s.retries.next(); at.Before(end); at = s.retries.next() {
 		s.now = at
-		if s.due(); !s.alarms.next().After(at) {
+		if s.due(); !s.retries.next().After(at) {
 			t.Fatal("not wound")
 		}
 		polls++
@@ -73,7 +73,7 @@ func TestBackOff(t *testing.T) {
 	if polls > limit {
 		t.Errorf("%d polls a minute", polls)
 	}
-	if a := s.claims[2].alarm; a.at.Sub(s.now) > time.Second {
+	if a := s.claims[2].retry; a.at.Sub(s.now) > time.Second {
 		t.Errorf("%v between polls", a.at.Sub(s.now))
 	}
 }

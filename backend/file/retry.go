@@ -7,10 +7,10 @@ import (
 	"github.com/dlock-go/dlock/backend"
 )
 
-// An alarm is when a waiting claim is to be tried again: when it is rung, and now
+// A retry is when a waiting claim is to be tried again: when it is rung, and now
 // and then in any case. Those polls are for what no event tells: that a stranger
 // unlocks a file and keeps it open, or that it could not be watched.
-type alarm struct {
+type retry struct {
 	claim *claim
 	at    time.Time
 	delay time.Duration // from this time to the next
@@ -33,7 +33,7 @@ const (
 
 // schedule starts the polls of a claim that has begun to wait.
 func (s *session) schedule(c *claim) {
-	c.alarm = alarm{claim: c, index: -1}
+	c.retry = retry{claim: c, index: -1}
 	s.restart(c, s.pace(c))
 	s.hurry()
 }
@@ -50,23 +50,23 @@ func (s *session) pace(c *claim) time.Duration {
 func (s *session) hears(c *claim) bool { return c.ticket.heard && s.watch.Exact() }
 
 func (s *session) restart(c *claim, delay time.Duration) {
-	c.alarm.delay, c.alarm.limit = delay, lastPoll
+	c.retry.delay, c.retry.limit = delay, lastPoll
 	if !s.hears(c) {
-		c.alarm.limit = deafPoll
+		c.retry.limit = deafPoll
 	}
-	c.alarm.at = s.now.Add(delay)
-	s.alarms.set(&c.alarm)
+	c.retry.at = s.now.Add(delay)
+	s.retries.set(&c.retry)
 }
 
 // expect adapts the polls of a claim to whether it is admitted. Where rings are
 // not heard, the one whose turn it is looks more often.
 func (s *session) expect(c *claim, admitted bool) {
-	a := &c.alarm
+	a := &c.retry
 	if s.hears(c) || !admitted || a.limit == turnPoll {
 		return
 	}
 	a.limit, a.delay, a.at = turnPoll, firstPoll, s.now.Add(firstPoll)
-	s.alarms.set(a)
+	s.retries.set(a)
 	s.hurry()
 }
 
@@ -75,15 +75,15 @@ func (s *session) expect(c *claim, admitted bool) {
 // caller, unless there is news.
 func (s *session) patrol() {
 	var due []*claim
-	for _, a := range s.alarms {
+	for _, a := range s.retries {
 		if a.delay == lastPoll && len(due) < atOnce {
 			due = append(due, a.claim)
 		}
 	}
 	for _, c := range due {
 		// If the next heartbeat is late, the poll is not much later.
-		c.alarm.at = s.now.Add(lastPoll + lastPoll/2)
-		s.alarms.set(&c.alarm)
+		c.retry.at = s.now.Add(lastPoll + lastPoll/2)
+		s.retries.set(&c.retry)
 		s.retry(c)
 	}
 	if len(due) > 0 {
@@ -91,16 +91,16 @@ func (s *session) patrol() {
 	}
 }
 
-// due tries the claims whose alarms have gone off, and winds these.
+// due tries the claims whose retries are due, and sets the next.
 func (s *session) due() {
 	for range atOnce {
-		if len(s.alarms) == 0 || s.alarms[0].at.After(s.now) {
+		if len(s.retries) == 0 || s.retries[0].at.After(s.now) {
 			return
 		}
-		a := s.alarms[0]
+		a := s.retries[0]
 		a.at = s.now.Add(a.delay)
 		a.delay = min(2*a.delay, a.limit)
-		s.alarms.set(a)
+		s.retries.set(a)
 		s.retry(a.claim)
 	}
 }
@@ -123,10 +123,10 @@ func (s *session) retry(c *claim) {
 	}
 }
 
-// alarms is a heap, the next first.
-type alarms []*alarm
+// retries is a heap, the next first.
+type retries []*retry
 
-func (h *alarms) set(a *alarm) {
+func (h *retries) set(a *retry) {
 	if a.index < 0 {
 		heap.Push(h, a)
 	} else {
@@ -134,35 +134,35 @@ func (h *alarms) set(a *alarm) {
 	}
 }
 
-func (h *alarms) cancel(a *alarm) {
+func (h *retries) cancel(a *retry) {
 	if a.index >= 0 {
 		heap.Remove(h, a.index)
 	}
 }
 
-// next returns when the next alarm goes off, or the zero Time.
-func (h alarms) next() time.Time {
+// next returns when the next one is due, or the zero Time.
+func (h retries) next() time.Time {
 	if len(h) == 0 {
 		return time.Time{}
 	}
 	return h[0].at
 }
 
-func (h alarms) Len() int           { return len(h) }
-func (h alarms) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h retries) Len() int           { return len(h) }
+func (h retries) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
 
-func (h alarms) Swap(i, j int) {
+func (h retries) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
 }
 
-func (h *alarms) Push(x any) {
-	a := x.(*alarm)
+func (h *retries) Push(x any) {
+	a := x.(*retry)
 	a.index = len(*h)
 	*h = append(*h, a)
 }
 
-func (h *alarms) Pop() any {
+func (h *retries) Pop() any {
 	last := len(*h) - 1
 	a := (*h)[last]
 	(*h)[last] = nil

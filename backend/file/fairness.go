@@ -12,7 +12,7 @@ import (
 	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
-// A turn is how the queue of a reader-writer lock keeps writers from starving the
+// fairness is how the queue of a reader-writer lock keeps writers from starving the
 // readers. It stands in a file in the queue's directory that only the holder of
 // the write lock writes.
 //
@@ -22,7 +22,7 @@ import (
 // not, so readers cannot starve the writers in return. Where none of those waits any
 // more whom the last writer passed, they have got in by themselves or left, and the count
 // begins anew.
-type turn struct {
+type fairness struct {
 	until  uint64 // readers with smaller tickets go first
 	passed uint64 // writers in a row that have passed a reader, since until
 	last   uint64 // the greatest ticket of a reader whom the last of them passed
@@ -50,12 +50,12 @@ func waits(places []place, mode backend.Mode) bool {
 	return slices.ContainsFunc(places, func(p place) bool { return p.mode == mode })
 }
 
-func readTurn(h flock.Handle) turn {
+func readTurn(h flock.Handle) fairness {
 	var b [24]byte
 	if n, _ := h.ReadAt(b[:], 0); n < 16 { // last may be missing.
-		return turn{}
+		return fairness{}
 	}
-	return turn{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:]), binary.NativeEndian.Uint64(b[16:])}
+	return fairness{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:]), binary.NativeEndian.Uint64(b[16:])}
 }
 
 // pass counts a writer that was granted the lock; its own ticket no longer
@@ -95,7 +95,7 @@ func (q queue) pass(c *clock, now time.Time) {
 		is.passed = 0
 	} else if is.passed >= backend.MaxWriters {
 		if n, err := c.next(now); err == nil {
-			is = turn{until: n}
+			is = fairness{until: n}
 		}
 	}
 	if is != was {

@@ -89,8 +89,8 @@ func TestReasonIsCut(t *testing.T) {
 	}
 }
 
-// A board has room for all, and its places are used again.
-func TestBoardGrows(t *testing.T) {
+// A presence file has room for all, and its places are used again.
+func TestPresenceGrows(t *testing.T) {
 	for _, local := range []bool{true, false} {
 		dir := t.TempDir()
 		store := New(dir)
@@ -119,22 +119,22 @@ func TestBoardGrows(t *testing.T) {
 			}
 			told(t, dir, "7")
 		}
-		if s.board.used != n || len(s.board.free) != n {
-			t.Errorf("%d places were made, %d are free; want %d", s.board.used, len(s.board.free), n)
+		if s.presence.used != n || len(s.presence.free) != n {
+			t.Errorf("%d places were made, %d are free; want %d", s.presence.used, len(s.presence.free), n)
 		}
 		s.Close(context.Background())
 	}
 }
 
-// A board that is lost or spoilt costs nobody a lock, and is made anew.
-func TestBoardIsMadeAnew(t *testing.T) {
+// A presence file that is lost or spoilt costs nobody a lock, and is made anew.
+func TestPresenceIsMadeAnew(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		spoil func(s *session) error
 	}{
-		{"removed", func(s *session) error { return flock.Unlink(s.board.path) }},
+		{"removed", func(s *session) error { return flock.Unlink(s.presence.path) }},
 		{"removed with its directory", func(s *session) error { return os.RemoveAll(filepath.Join(s.dir, internalDir)) }},
-		{"cut short", func(s *session) error { return os.Truncate(s.board.path, 0) }},
+		{"cut short", func(s *session) error { return os.Truncate(s.presence.path, 0) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -176,14 +176,14 @@ func TestBoardIsMadeAnew(t *testing.T) {
 	}
 }
 
-// The board of a dead session says nothing and is removed by the next who comes.
+// The presence file of a dead session says nothing and is removed by the next who comes.
 func TestDeadBoard(t *testing.T) {
 	dir := t.TempDir()
 	s := openSession(t, dir)
 	r := s.do1(t, acquire(1, "x"))
 	told(t, dir, "x", r.Grant.Ordinal)
 	dead := filepath.Join(dir, internalDir, "1"+boardSuffix)
-	text, err := os.ReadFile(s.board.path)
+	text, err := os.ReadFile(s.presence.path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestLostIsNotTold(t *testing.T) {
 	told(t, dir, "x")
 	s.do1(t, releaseOf(1))
 	told(t, dir, "x")
-	if len(s.board.free) != s.board.used {
+	if len(s.presence.free) != s.presence.used {
 		t.Error("a place is lost")
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/dlock-go/dlock/backend/file/internal/mmap"
 )
 
-// A board is the file in which a session tells people who it is, and what it
+// A presence is the file in which a session tells people who it is, and what it
 // holds and awaits; see [Store.Inspect]. No lock depends on it: what goes wrong
 // with it is left to the next heartbeat, which makes another one.
 //
@@ -25,13 +25,13 @@ import (
 // says. It is locked before it gets its name, and nobody else locks it but to learn
 // whether its session is dead: so that disturbs nobody, and who can lock it may
 // remove it.
-type board struct {
+type presence struct {
 	dir   string // of the store
 	local bool
 	head  []byte // the first line
 
 	path  string
-	h     flock.Handle // noHandle while there is no board
+	h     flock.Handle // None while there is no presence file
 	id    flock.Identity
 	mem   mmap.Mapping     // of the whole file, or nil when it is written by system calls
 	wrote time.Time        // by a system call, last
@@ -44,20 +44,20 @@ const (
 	boardSuffix = ".session"
 	// maxReason is where reasons are cut, in bytes.
 	maxReason = 1024
-	// boardPage is what the size of a mapped board is a multiple of.
-	boardPage = 4096
+	// presencePage is what the size of a mapped presence file is a multiple of.
+	presencePage = 4096
 )
 
-func isBoard(name string) bool {
+func isPresence(name string) bool {
 	stem, ok := strings.CutSuffix(name, boardSuffix)
 	_, err := strconv.ParseUint(stem, 16, 64)
 	return ok && err == nil
 }
 
-// newBoard makes a board. That finds out at once what would otherwise fail with
+// newPresence makes a presence file. That finds out at once what would otherwise fail with
 // the first lock, and is an error then: a directory in which no files can be made,
 // and a file system that has no locks.
-func newBoard(ctx context.Context, dir string, local bool, who backend.Party, c *clock, now time.Time) (*board, error) {
+func newPresence(ctx context.Context, dir string, local bool, who backend.Party, c *clock, now time.Time) (*presence, error) {
 	if len(who.Reason) > maxReason {
 		who.Reason = strings.ToValidUTF8(who.Reason[:maxReason], "")
 	}
@@ -65,13 +65,13 @@ func newBoard(ctx context.Context, dir string, local bool, who backend.Party, c 
 	if err != nil {
 		return nil, err
 	}
-	b := &board{dir: dir, local: local, head: append(head, '\n'), h: flock.None}
+	b := &presence{dir: dir, local: local, head: append(head, '\n'), h: flock.None}
 	return b, b.open(ctx, c, now)
 }
 
-// open makes the board's file. When it can be made and locked, but not written,
-// there is no board, and no error. ctx bounds the wait for the clock.
-func (b *board) open(ctx context.Context, c *clock, now time.Time) error {
+// open makes the file. When it can be made and locked, but not written,
+// there is no presence file, and no error. ctx bounds the wait for the clock.
+func (b *presence) open(ctx context.Context, c *clock, now time.Time) error {
 	for range patience {
 		number, err := c.nextWithin(ctx, now)
 		if err != nil {
@@ -109,7 +109,7 @@ func (b *board) open(ctx context.Context, c *clock, now time.Time) error {
 }
 
 // begin writes the first line.
-func (b *board) begin() (err error) {
+func (b *presence) begin() (err error) {
 	if b.id, _, err = b.h.Identity(); err != nil {
 		return err
 	}
@@ -121,14 +121,14 @@ func (b *board) begin() (err error) {
 	return b.write(b.head, 0)
 }
 
-// grow makes room for size bytes in a board that is mapped.
-func (b *board) grow(size int) error {
+// grow makes room for size bytes in a presence file that is mapped.
+func (b *presence) grow(size int) error {
 	old := len(b.mem)
-	size = (max(size, 2*old) + boardPage - 1) / boardPage * boardPage
+	size = (max(size, 2*old) + presencePage - 1) / presencePage * presencePage
 	// A hole would do for reading, but on a full disk a write to its mapping would
 	// be a fault.
-	for off := old; off < size; off += boardPage {
-		if _, err := b.h.WriteAt(make([]byte, boardPage), int64(off)); err != nil {
+	for off := old; off < size; off += presencePage {
+		if _, err := b.h.WriteAt(make([]byte, presencePage), int64(off)); err != nil {
 			return err
 		}
 	}
@@ -142,7 +142,7 @@ func (b *board) grow(size int) error {
 	return nil
 }
 
-func (b *board) write(p []byte, off int) error {
+func (b *presence) write(p []byte, off int) error {
 	end := off + len(p)
 	if b.local && end > len(b.mem) {
 		if err := b.grow(end); err != nil {
@@ -164,8 +164,8 @@ func (b *board) write(p []byte, off int) error {
 	return err
 }
 
-// show makes the board say what has become of a claim.
-func (b *board) show(c *claim) {
+// show makes the presence file say what has become of a claim.
+func (b *presence) show(c *claim) {
 	over := c.ended || c.lost
 	if b.h == flock.None || over && c.slot == 0 {
 		return
@@ -187,7 +187,7 @@ func (b *board) show(c *claim) {
 }
 
 // slot returns one that is not in use.
-func (b *board) slot() int {
+func (b *presence) slot() int {
 	if n := len(b.free); n > 0 {
 		slot := b.free[n-1]
 		b.free = b.free[:n-1]
@@ -197,8 +197,8 @@ func (b *board) slot() int {
 	return b.used
 }
 
-// stands reports whether there is a board and its path still names it.
-func (b *board) stands() bool {
+// stands reports whether there is a presence file and its path still names it.
+func (b *presence) stands() bool {
 	if b.h == flock.None {
 		return false
 	}
@@ -206,8 +206,8 @@ func (b *board) stands() bool {
 	return err != nil || id == b.id
 }
 
-// close removes the board.
-func (b *board) close() {
+// close removes the presence file.
+func (b *presence) close() {
 	if b.h == flock.None {
 		return
 	}

@@ -8,10 +8,10 @@ import (
 	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
-// strangers returns the programs that hold the lock of the file at path without
-// dlock, as far as the system tells. Who has locked one of the boards is none: he
+// foreignHolders returns the programs that hold the lock of the file at path without
+// dlock, as far as the system tells. Who has locked one of the presence files is none: he
 // has not yet said that he holds the file, or says so no more.
-func strangers(path string, boards []flock.Identity) []backend.Standing {
+func foreignHolders(path string, presences []flock.Identity) []backend.Standing {
 	id, err := flock.IdentityAt(path)
 	if err != nil || id == (flock.Identity{}) {
 		return nil
@@ -20,7 +20,7 @@ func strangers(path string, boards []flock.Identity) []backend.Standing {
 	var found []backend.Standing
 	for _, l := range flock.Locks() {
 		switch {
-		case slices.Contains(boards, l.File):
+		case slices.Contains(presences, l.File):
 			known[l.PID] = true
 		case l.File == id:
 			s := backend.Standing{Mode: backend.Exclusive}

@@ -7,8 +7,8 @@ import (
 	"github.com/dlock-go/dlock/backend/file/internal/flock"
 )
 
-// An upkeep is what a session does in its heartbeats beside living on.
-type upkeep struct {
+// maintenance is what a session does in its heartbeats beside living on.
+type maintenance struct {
 	last    time.Time      // when tend did something
 	dir     flock.Identity // of the session's directory
 	unseen  []*claim       // holds that remain to be looked at in this round
@@ -24,9 +24,9 @@ const (
 	desertedFor = time.Second
 )
 
-func newUpkeep(dir string) upkeep { return upkeep{janitor: janitor{dir: dir}} }
+func newMaintenance(dir string) maintenance { return maintenance{janitor: janitor{dir: dir}} }
 
-func (u *upkeep) end(ctx context.Context, now time.Time) {
+func (u *maintenance) end(ctx context.Context, now time.Time) {
 	u.janitor.stop()
 	if ctx.Err() == nil {
 		u.janitor.glance(now)
@@ -36,7 +36,7 @@ func (u *upkeep) end(ctx context.Context, now time.Time) {
 // tend does what is to be done now and then. It is bounded, so that no heartbeat
 // takes long, however much is held.
 func (s *session) tend() {
-	u := &s.upkeep
+	u := &s.maintenance
 	if s.now.Sub(u.last) < tendEvery {
 		return
 	}
@@ -62,7 +62,7 @@ func (s *session) tend() {
 // inspect looks for holds whose file was replaced, as far as no watch tells: all
 // of them when the whole directory was, else those that could not be watched.
 func (s *session) inspect() {
-	u := &s.upkeep
+	u := &s.maintenance
 	if id, err := flock.IdentityAt(s.dir); err == nil && id != u.dir {
 		u.dir = id
 		if id != (flock.Identity{}) && s.settled {
@@ -92,20 +92,20 @@ func (s *session) inspect() {
 	u.unseen = u.unseen[:n]
 }
 
-// repost makes another board when there is none, or its file was removed.
+// repost makes another presence file when there is none, or its file was removed.
 func (s *session) repost() {
-	if s.board.stands() {
+	if s.presence.stands() {
 		return
 	}
-	s.board.close()
+	s.presence.close()
 	ctx, cancel := context.WithTimeout(context.Background(), clockWait)
 	defer cancel()
 	if makeInternal(s.dir) != nil || setFormat(ctx, s.dir) != nil ||
-		s.board.open(ctx, s.clock, s.now) != nil {
+		s.presence.open(ctx, s.clock, s.now) != nil {
 		return
 	}
 	for _, c := range s.claims {
 		c.slot = 0
-		s.board.show(c)
+		s.presence.show(c)
 	}
 }
