@@ -2,6 +2,8 @@
 // owns all claims of a client and its line to the store. What it decides is
 // decided by a [Machine], which is pure; the coordinator around it only moves
 // messages.
+//
+// The package is an internal of dlock, and promises no compatibility.
 package coordinator
 
 import (

@@ -1,6 +1,8 @@
 // Package session drives the sessions of a store: it opens one when there is
 // work, hands it batches one at a time, keeps its leases alive, sends again what
 // got no answer, and opens the next one when it dies.
+//
+// The package is an internal of dlock, and promises no compatibility.
 package session
 
 import (
