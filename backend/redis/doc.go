@@ -107,8 +107,9 @@
 //
 // Every key has an expiry but format, node, which tells a server from one that has lost its
 // data, and floor, which has the tokens. What killed processes leave is gone after twelve
-// times their time to live, or after four for each 1050 locks that they held. A server
-// whose memory is full gives no new votes, and goes on with those who are there.
+// times their time to live, or after four for each 1050 locks that they held, and after
+// nine seconds at least. A server whose memory is full gives no new votes, and goes on
+// with those who are there.
 //
 // There is no order between processes. Servers wake whoever has waited longest, by the
 // clocks of the waiters, and keep the lock for a tenth of a second for him. At most
