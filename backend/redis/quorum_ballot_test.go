@@ -411,3 +411,19 @@ func TestFullNodeAffirms(t *testing.T) {
 		}
 	}
 }
+
+// What is touched stays until it is touched again, of a client with many locks and of one
+// with a short time to live, too.
+func TestHorizonOfAQuorum(t *testing.T) {
+	for _, c := range []struct {
+		ttl   time.Duration
+		locks int
+	}{{10 * time.Second, 1}, {10 * time.Second, 100_000}, {time.Hour, 10_000_000}, {50 * time.Millisecond, 1}} {
+		s := newDetached(t, c.ttl, time.Now())
+		s.rota.len = c.locks
+		turn := time.Duration(c.locks/checksPerThird+1) * c.ttl // with the fewest heartbeats that keep a session alive
+		if h := s.horizon(); h < turn+turn/4 || h < 5*pollEvery || h < 12*c.ttl {
+			t.Errorf("%d locks and a time to live of %v: %v, and a turn takes up to %v", c.locks, c.ttl, h, turn)
+		}
+	}
+}

@@ -86,7 +86,7 @@ func TestQuorumKeysAreTouched(t *testing.T) {
 }
 
 // TestQuorumDeadAreForgotten kills all sessions, and expects nothing of them to be there
-// after twelve times to live, though nobody comes by.
+// after some time, though nobody comes by.
 func TestQuorumDeadAreForgotten(t *testing.T) {
 	t.Parallel()
 	const ttl = 500 * time.Millisecond

@@ -104,6 +104,26 @@ func TestQuorumRollingRestart(t *testing.T) {
 	release(t, next)
 }
 
+// TestQuorumMendsAllAtOnce restarts a node that has many votes, which are all back after
+// one heartbeat.
+func TestQuorumMendsAllAtOnce(t *testing.T) {
+	t.Parallel()
+	const ttl, locks = 30 * time.Second, 3000
+	servers := startNodes(t, 3)
+	s := session(t, storeOn(t, servers, "t:"), ttl)
+	var ops []backend.Op
+	for i := range locks {
+		ops = append(ops, mutexOp(uint64(i+1), fmt.Sprint("n", i)))
+	}
+	grantedAll(t, s, ops)
+	everywhere(t, servers, locks)
+	if err := servers[0].RestartEmpty(); err != nil {
+		t.Fatal(err)
+	}
+	leases(t, s)
+	until(t, "the node has all votes", func() bool { return votes(t, servers[0], "h") == locks })
+}
+
 func acquire2(t *testing.T, l *dlock.RWMutex) *dlock.Hold {
 	t.Helper()
 	h, err := l.AcquireRead(patient(t))

@@ -53,9 +53,10 @@ func (r *rota) remove(b *bid) {
 }
 
 // horizon is for how long nodes keep what is touched now: four times as long as it takes
-// until all bids that are before it in the rota were checked.
+// until all bids that are before it in the rota were checked, and long after those who
+// wait ask again.
 func (s *quorumSession) horizon() time.Duration {
-	return max(12*s.ttl, s.ttl/(3*checksPerThird)*time.Duration(4*s.rota.len))
+	return max(12*s.ttl, 10*pollEvery, s.ttl/(3*checksPerThird)*time.Duration(4*s.rota.len))
 }
 
 // patrol has the nodes asked whether they still have votes that they gave, for as many
