@@ -20,10 +20,8 @@ type Contestant struct {
 	Store Store  // those of one store are compared
 	Role  Role
 	Says  string // how it was set up, for the report
-	// Hollow: it locks nothing.
-	Hollow bool
-	// HandsOver: it does nothing but that, and between processes.
-	HandsOver bool
+	// Only has the names of the workloads that it takes part in. Empty stands for all.
+	Only []string
 	// Holds and Waits are how many locks of one process can be held, and awaited,
 	// at a time. 0 stands for as many as there is memory for.
 	Holds, Waits int
@@ -63,12 +61,15 @@ const (
 // All lists the contestants, those of one store beside each other, and the one
 // that the others of its store are compared to first.
 var All = []*Contestant{
-	dlockMemory, syncMutex,
-	dlockFile, gofrsFlock, bareFlock, flockInotify,
-	dlockRedis, rueidisLock, redisLock, redSync, ping,
-	dlockQuorum, redSyncQuorum,
-	dlockPostgres, dlockPostgresUntokened, advisory, selectOne,
+	dlockMemory, acquiring(dlockMemory), syncMutex,
+	dlockFile, acquiring(dlockFile), gofrsFlock, fronted(gofrsFlock), bareFlock, flockInotify,
+	dlockRedis, acquiring(dlockRedis), rueidisLock, fronted(rueidisLock), redisLock, fronted(redisLock), redSync, fronted(redSync), ping,
+	dlockQuorum, acquiring(dlockQuorum), redSyncQuorum, fronted(redSyncQuorum),
+	dlockPostgres, acquiring(dlockPostgres), dlockPostgresUntokened, advisory, fronted(advisory), selectOne,
 }
+
+// unshared are the workloads in which nobody waits for a lock.
+var unshared = []string{"own"}
 
 // Find returns the contestant with an ID.
 func Find(id string) (*Contestant, error) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,16 +44,9 @@ type Effort struct {
 // All lists the workloads.
 var All = []*Workload{own, hot, handOff, readWrite, semaphore, holding, waiting}
 
-// Takes reports whether a contestant can take part. What locks nothing has its
-// place only where nobody waits, and what only hands over where that is measured.
+// Takes reports whether a contestant takes part.
 func (w *Workload) Takes(c *contestant.Contestant) bool {
-	switch {
-	case c.Hollow:
-		return w == own
-	case c.HandsOver:
-		return w == handOff
-	}
-	return true
+	return len(c.Only) == 0 || slices.Contains(c.Only, w.Name)
 }
 
 // Sized names a size, as "64 goroutines".
