@@ -42,7 +42,7 @@ type Effort struct {
 }
 
 // All lists the workloads.
-var All = []*Workload{own, hot, handOff, readWrite, semaphore, holding, waiting}
+var All = []*Workload{own, apart, hot, handOff, try, once, readWrite, semaphore, holding, waiting}
 
 // Takes reports whether a contestant takes part.
 func (w *Workload) Takes(c *contestant.Contestant) bool {
