@@ -44,6 +44,9 @@ const (
 // Shared reports whether several processes share its locks.
 func (s Store) Shared() bool { return s != Memory }
 
+// Networked reports whether it is reached by a network.
+func (s Store) Networked() bool { return s == Redis || s == Quorum || s == Postgres }
+
 // Role is the part that a contestant plays.
 type Role uint8
 
@@ -69,7 +72,7 @@ var All = []*Contestant{
 }
 
 // unshared are the workloads in which nobody waits for a lock.
-var unshared = []string{"own", "apart", "once"}
+var unshared = []string{"own", "distance", "apart", "once"}
 
 // Find returns the contestant with an ID.
 func Find(id string) (*Contestant, error) {

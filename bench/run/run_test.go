@@ -39,7 +39,7 @@ func TestEveryWorkload(t *testing.T) {
 			small.Quick.Length = time.Minute // It is a bound there.
 		}
 		results := r.Do(t.Context(), &small)
-		if len(results) < 3 {
+		if len(results) < 3 && w.RoundTrip == nil { // That is of servers, too.
 			t.Errorf("%s: %d contestants", w.Name, len(results))
 		}
 		for _, m := range results {

@@ -79,6 +79,9 @@ func (p *Party) measure(locks []contestant.Lock, length time.Duration) (Figures,
 		times = append(times, c.workers[i].times...)
 		longest = max(longest, c.workers[i].last)
 	}
+	if times == nil { // None was done in time.
+		times = append(times, longest)
+	}
 	slices.Sort(times)
 	longest = max(longest, stats.Percentile(times, 100))
 	maps.Copy(f, Figures{

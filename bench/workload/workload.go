@@ -27,6 +27,8 @@ type Workload struct {
 	Parties int
 	// Fresh has each round done by new processes.
 	Fresh bool
+	// RoundTrip is how much longer the way to the store is made, or nil.
+	RoundTrip func(size int) time.Duration
 	// Columns are its figures, the one that is compared first.
 	Columns []Column
 
@@ -42,7 +44,7 @@ type Effort struct {
 }
 
 // All lists the workloads.
-var All = []*Workload{own, apart, hot, handOff, try, once, readWrite, semaphore, holding, waiting}
+var All = []*Workload{own, distance, apart, hot, handOff, try, once, readWrite, semaphore, holding, waiting}
 
 // Takes reports whether a contestant takes part.
 func (w *Workload) Takes(c *contestant.Contestant) bool {
