@@ -141,6 +141,9 @@ func (s *stage) round(ctx context.Context, t *team, round int) (workload.Figures
 		// Those before may have left locks behind.
 		j.Names = fmt.Sprintf("%s-%d", j.Names, round)
 	}
+	if len(s.workload.Endings) > 0 {
+		return s.ending(ctx, t, j)
+	}
 	for i, p := range t.parties {
 		j.Party = i
 		if err := p.Tell(j); err != nil {

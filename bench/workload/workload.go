@@ -29,6 +29,8 @@ type Workload struct {
 	Fresh bool
 	// RoundTrip is how much longer the way to the store is made, or nil.
 	RoundTrip func(size int) time.Duration
+	// Endings are what befalls the processes that hold locks, one each.
+	Endings []Ending
 	// Columns are its figures, the one that is compared first.
 	Columns []Column
 
@@ -44,7 +46,7 @@ type Effort struct {
 }
 
 // All lists the workloads.
-var All = []*Workload{own, distance, apart, hot, handOff, try, once, readWrite, semaphore, holding, waiting}
+var All = []*Workload{own, distance, apart, hot, handOff, ending, try, once, readWrite, semaphore, holding, waiting}
 
 // Takes reports whether a contestant takes part.
 func (w *Workload) Takes(c *contestant.Contestant) bool {
@@ -147,6 +149,8 @@ type Party struct {
 	World      *world.World
 	Contestant *contestant.Contestant
 	Locks      contestant.Locks
+
+	held []contestant.Lock // until the process ends
 }
 
 // Work does a job.
