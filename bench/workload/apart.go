@@ -11,8 +11,8 @@ var apart = &Workload{
 	About: "Processes of one goroutine each take and give back a mutex that nobody else wants. " +
 		"The times are those of the slowest process; the share is that of the process with the fewest pairs to that of the one with the most.",
 	Unit:    "processes",
-	Full:    Effort{Sizes: []int{4}, Rounds: 4, Length: 300 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{4}, Rounds: 2, Length: 100 * time.Millisecond},
+	Full:    Effort{Sizes: []int{4}, Rounds: 3, Length: 300 * time.Millisecond},
+	Quick:   Effort{Sizes: []int{4}, Rounds: 1, Length: 100 * time.Millisecond},
 	Parties: 4,
 	Columns: []Column{
 		{"pairs", "pairs/s", Number, Higher},

@@ -13,8 +13,8 @@ var distance = &Workload{
 	Title: "A store at a distance",
 	About: fmt.Sprintf("What the server says passes through a proxy, which holds it back for so long. One goroutine, and then %d, take and give back mutexes that nobody else wants.", many),
 	Unit:  "µs of round trip",
-	Full:  Effort{Sizes: []int{500, 1000}, Rounds: 4, Length: 300 * time.Millisecond},
-	Quick: Effort{Sizes: []int{500}, Rounds: 2, Length: 100 * time.Millisecond},
+	Full:  Effort{Sizes: []int{500, 1000}, Rounds: 3, Length: 300 * time.Millisecond},
+	Quick: Effort{Sizes: []int{500}, Rounds: 1, Length: 100 * time.Millisecond},
 
 	Parties:   1,
 	RoundTrip: func(size int) time.Duration { return time.Duration(size) * time.Microsecond },

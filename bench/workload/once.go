@@ -13,8 +13,8 @@ var once = &Workload{
 	About: "A goroutine does all that a short command does, again and again: it connects to the store, takes a mutex that nobody else wants, " +
 		"gives it back and disconnects.",
 	Unit:    "goroutines",
-	Full:    Effort{Sizes: []int{1}, Rounds: 4, Length: 300 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{1}, Rounds: 2, Length: 100 * time.Millisecond},
+	Full:    Effort{Sizes: []int{1}, Rounds: 3, Length: 300 * time.Millisecond},
+	Quick:   Effort{Sizes: []int{1}, Rounds: 1, Length: 100 * time.Millisecond},
 	Parties: 1,
 	Columns: []Column{
 		{"pairs", "times/s", Number, Higher},

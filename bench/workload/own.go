@@ -13,8 +13,8 @@ var own = &Workload{
 	About: "Each goroutine of one process takes and gives back a mutex that nobody else wants. " +
 		"A pair is a lock and an unlock; the times are those of pairs.",
 	Unit:    "goroutines",
-	Full:    Effort{Sizes: []int{1, 2, 4, 8, 16, 64, 256, 4096}, Rounds: 5, Length: 250 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{1, 4, 64, 256}, Rounds: 2, Length: 100 * time.Millisecond},
+	Full:    Effort{Sizes: []int{1, 2, 4, 8, 16, 64, 256, 4096}, Rounds: 5, Length: 225 * time.Millisecond},
+	Quick:   Effort{Sizes: []int{1, 64, 256}, Rounds: 2, Length: 100 * time.Millisecond},
 	Parties: 1,
 	Columns: []Column{
 		{"pairs", "pairs/s", Number, Higher},

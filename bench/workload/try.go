@@ -13,8 +13,8 @@ var try = &Workload{
 	About: "A process holds a mutex, and another tries to take it, again and again, as a job does that is not run while it runs elsewhere. " +
 		"Where the store is memory, they are goroutines of one process.",
 	Unit:    "processes",
-	Full:    Effort{Sizes: []int{2}, Rounds: 4, Length: 300 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{2}, Rounds: 2, Length: 100 * time.Millisecond},
+	Full:    Effort{Sizes: []int{2}, Rounds: 3, Length: 300 * time.Millisecond},
+	Quick:   Effort{Sizes: []int{2}, Rounds: 1, Length: 100 * time.Millisecond},
 	Parties: 2,
 	Columns: []Column{
 		{"pairs", "tries/s", Number, Higher},
