@@ -139,14 +139,13 @@ func (c *crew) work(w *worker) {
 		start = end
 		w.pairs.Add(int64(stride))
 		switch c.phase.Load() {
-		case warming:
-			stride = 1 + int(time.Microsecond/max(took, 1))
 		case counting:
 			w.times = append(w.times, took)
 		case over:
 			w.last = took
 			return
 		}
+		stride = 1 + int(time.Microsecond/max(took, 1))
 		if ran += span; span >= waited {
 			ran = 0
 		} else if ran >= c.slice {
