@@ -80,6 +80,18 @@ func (l *advisoryLock) Lock() (err error) {
 	return err
 }
 
+func (l *advisoryLock) TryLock() (ok bool, err error) {
+	ctx := context.Background()
+	if l.conn, err = l.pool.Acquire(ctx); err != nil {
+		return false, err
+	}
+	err = l.conn.QueryRow(ctx, "select pg_try_advisory_lock($1)", l.key).Scan(&ok)
+	if !ok {
+		l.conn.Release()
+	}
+	return ok, err
+}
+
 func (l *advisoryLock) Unlock() error {
 	defer l.conn.Release()
 	var ok bool

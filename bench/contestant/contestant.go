@@ -20,10 +20,8 @@ type Contestant struct {
 	Store Store  // those of one store are compared
 	Role  Role
 	Says  string // how it was set up, for the report
-	// Hollow: it locks nothing.
-	Hollow bool
-	// HandsOver: it does nothing but that, and between processes.
-	HandsOver bool
+	// Only has the names of the workloads that it takes part in. Empty stands for all.
+	Only []string
 	// Holds and Waits are how many locks of one process can be held, and awaited,
 	// at a time. 0 stands for as many as there is memory for.
 	Holds, Waits int
@@ -46,6 +44,9 @@ const (
 // Shared reports whether several processes share its locks.
 func (s Store) Shared() bool { return s != Memory }
 
+// Networked reports whether it is reached by a network.
+func (s Store) Networked() bool { return s == Redis || s == Quorum || s == Postgres }
+
 // Role is the part that a contestant plays.
 type Role uint8
 
@@ -63,12 +64,15 @@ const (
 // All lists the contestants, those of one store beside each other, and the one
 // that the others of its store are compared to first.
 var All = []*Contestant{
-	dlockMemory, syncMutex,
-	dlockFile, gofrsFlock, bareFlock, flockInotify,
-	dlockRedis, rueidisLock, redisLock, redSync, ping,
-	dlockQuorum, redSyncQuorum,
-	dlockPostgres, dlockPostgresUntokened, advisory, selectOne,
+	dlockMemory, acquiring(dlockMemory), syncMutex,
+	dlockFile, acquiring(dlockFile), gofrsFlock, fronted(gofrsFlock), bareFlock, flockInotify,
+	dlockRedis, acquiring(dlockRedis), rueidisLock, fronted(rueidisLock), redisLock, fronted(redisLock), redSync, fronted(redSync), ping,
+	dlockQuorum, acquiring(dlockQuorum), redSyncQuorum, fronted(redSyncQuorum),
+	dlockPostgres, acquiring(dlockPostgres), dlockPostgresUntokened, advisory, fronted(advisory), selectOne,
 }
+
+// unshared are the workloads in which nobody waits for a lock.
+var unshared = []string{"own", "distance", "apart", "once"}
 
 // Find returns the contestant with an ID.
 func Find(id string) (*Contestant, error) {
@@ -104,11 +108,21 @@ type Lock interface {
 	Unlock() error
 }
 
+// Trier is implemented by a Lock that can be tried: TryLock does not wait, and
+// reports whether it has the lock.
+type Trier interface {
+	TryLock() (bool, error)
+}
+
 // locker makes a Lock of what cannot fail.
 type locker struct{ sync.Locker }
 
 func (l locker) Lock() error   { l.Locker.Lock(); return nil }
 func (l locker) Unlock() error { l.Locker.Unlock(); return nil }
+
+func (l locker) TryLock() (bool, error) {
+	return l.Locker.(interface{ TryLock() bool }).TryLock(), nil
+}
 
 // ReadWriter is implemented by Locks that have reader-writer locks.
 type ReadWriter interface {

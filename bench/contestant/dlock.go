@@ -58,7 +58,7 @@ var (
 	}
 )
 
-// The server has room for 64 locks for each of its connections.
+// A program is to use at most a quarter of the room for locks that a server has.
 const (
 	mostAdvisory       = 10_000
 	advisoryParameters = "&dlock_locks=10000"

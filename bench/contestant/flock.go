@@ -38,9 +38,8 @@ type flockFile struct {
 }
 
 func (l *flockFile) Lock() error {
-	var err error
-	if l.fd, err = unix.Open(l.path, unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600); err != nil {
-		return os.NewSyscallError("open", err)
+	if err := l.open(); err != nil {
+		return err
 	}
 	for {
 		err := unix.Flock(l.fd, unix.LOCK_EX)
@@ -48,6 +47,25 @@ func (l *flockFile) Lock() error {
 			return os.NewSyscallError("flock", err)
 		}
 	}
+}
+
+func (l *flockFile) TryLock() (bool, error) {
+	if err := l.open(); err != nil {
+		return false, err
+	}
+	switch err := unix.Flock(l.fd, unix.LOCK_EX|unix.LOCK_NB); err {
+	case nil:
+		return true, nil
+	case unix.EWOULDBLOCK:
+		return false, l.Unlock()
+	default:
+		return false, os.NewSyscallError("flock", err)
+	}
+}
+
+func (l *flockFile) open() (err error) {
+	l.fd, err = unix.Open(l.path, unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	return os.NewSyscallError("open", err)
 }
 
 // Unlock needs no LOCK_UN: the lock goes with the only descriptor of its file.

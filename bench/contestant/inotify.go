@@ -16,7 +16,7 @@ import (
 )
 
 var flockInotify = &Contestant{
-	ID: "inotify", Title: "flock(2) and inotify", Store: File, Role: Floor, HandsOver: true,
+	ID: "inotify", Title: "flock(2) and inotify", Store: File, Role: Floor, Only: []string{"handoff"},
 	Says: "what it takes to hand over in order, and nothing else: who unlocks closes a file that the next one watches",
 	open: func(_ context.Context, w *world.World) (Locks, error) {
 		dir := filepath.Join(w.Dir, "inotify")

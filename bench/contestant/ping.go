@@ -9,7 +9,7 @@ import (
 )
 
 var ping = &Contestant{
-	ID: "ping", Title: "two PINGs", Store: Redis, Role: Floor, Hollow: true,
+	ID: "ping", Title: "two PINGs", Store: Redis, Role: Floor, Only: unshared,
 	Says: "a round trip in place of the lock and one in place of the unlock, over one pool of go-redis with its defaults; locks nothing",
 	open: func(ctx context.Context, w *world.World) (Locks, error) {
 		client, err := dial(ctx, w.RedisAddr)

@@ -49,5 +49,14 @@ func (l *redislockLock) Lock() error {
 	}
 }
 
+func (l *redislockLock) TryLock() (bool, error) {
+	var err error
+	l.lock, err = l.client.Obtain(context.Background(), l.key, TTL, nil)
+	if errors.Is(err, redislock.ErrNotObtained) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 func (l *redislockLock) Unlock() error { return l.lock.Release(context.Background()) }
 func (l *redislockLock) Renew() error  { return l.lock.Refresh(context.Background(), TTL, nil) }

@@ -59,14 +59,23 @@ type redsyncLock struct{ *redsync.Mutex }
 func (l redsyncLock) Lock() error {
 	for {
 		err := l.Mutex.Lock()
-		var taken *redsync.ErrTaken
-		switch {
-		case errors.Is(err, redsync.ErrFailed), errors.As(err, &taken):
-		case errors.Is(err, context.DeadlineExceeded): // Of a try of its own, under load.
-		default:
+		if !busy(err) && !errors.Is(err, context.DeadlineExceeded) { // Of a try of its own, under load.
 			return err
 		}
 	}
+}
+
+func (l redsyncLock) TryLock() (bool, error) {
+	err := l.Mutex.TryLock()
+	if busy(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func busy(err error) bool {
+	var taken *redsync.ErrTaken
+	return errors.Is(err, redsync.ErrFailed) || errors.As(err, &taken)
 }
 
 func (l redsyncLock) Unlock() error { return held(l.Mutex.Unlock()) }

@@ -2,6 +2,7 @@ package contestant
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -61,6 +62,15 @@ func (l *rueidisLocked) Lock() error {
 		}
 		cancel()
 	}
+}
+
+func (l *rueidisLocked) TryLock() (bool, error) {
+	_, unlock, err := l.locker.TryWithContext(context.Background(), l.name)
+	if errors.Is(err, rueidislock.ErrNotLocked) {
+		return false, nil
+	}
+	l.unlock = unlock
+	return err == nil, err
 }
 
 func (l *rueidisLocked) Unlock() error {

@@ -10,7 +10,7 @@ import (
 )
 
 var selectOne = &Contestant{
-	ID: "select", Title: "two `select 1`", Store: Postgres, Role: Floor, Hollow: true,
+	ID: "select", Title: "two `select 1`", Store: Postgres, Role: Floor, Only: unshared,
 	Says: "a round trip in place of the lock and one in place of the unlock, prepared, by turns on one connection; locks nothing",
 	open: func(ctx context.Context, w *world.World) (Locks, error) {
 		conn, err := pgconn.Connect(ctx, w.PostgresURL)

@@ -106,6 +106,9 @@ func (p *Party) Await(patience time.Duration) (*workload.Sample, error) {
 	}
 }
 
+// Kill kills the process.
+func (p *Party) Kill() error { return p.cmd.Process.Kill() }
+
 // Close ends the process: it is asked to, and then made to.
 func (p *Party) Close() {
 	_ = p.in.Close()

@@ -214,14 +214,15 @@ type style struct {
 	dashes, weight string
 }
 
-// look draws our own lines strong and blue, peers in colours of their own, and
-// floors grey and dashed. i is the place of the line in its panel.
+// look draws our own lines strong and in shades of blue, peers in colours of their
+// own, and floors grey and dashed. i is the place of the line in its panel.
 func look(c *contestant.Contestant, i int) style {
 	switch c.Role {
 	case contestant.Ours:
 		return style{"#0b55b5", 2.8, "", ` font-weight="bold"`}
 	case contestant.Variant:
-		return style{"#4a90d9", 2.2, "", ` font-weight="bold"`}
+		colors := []string{"#4a90d9", "#159a9c"}
+		return style{colors[i%len(colors)], 2.2, "", ` font-weight="bold"`}
 	case contestant.Floor:
 		return style{"#8a8a8a", 1.3, ` stroke-dasharray="5 4"`, ""}
 	}

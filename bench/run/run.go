@@ -38,7 +38,7 @@ func (r *Run) Do(ctx context.Context, w *workload.Workload) Results {
 	var all Results
 	given := make(map[*contestant.Contestant]bool) // up
 	for _, size := range effort.Sizes {
-		s := &stage{run: r, workload: w, effort: effort, size: size}
+		s := &stage{run: r, world: r.World, workload: w, effort: effort, size: size}
 		for _, c := range r.Contestants {
 			if !given[c] && w.Takes(c) {
 				s.teams = append(s.teams, &team{contestant: c, result: &Result{Workload: w.Name, Size: size, Contestant: c.ID}})
@@ -65,6 +65,7 @@ func (r *Run) Do(ctx context.Context, w *workload.Workload) Results {
 // order each round, so that what befalls the machine befalls all.
 type stage struct {
 	run      *Run
+	world    *world.World // as the parties see it
 	workload *workload.Workload
 	effort   workload.Effort
 	size     int
@@ -79,6 +80,17 @@ type team struct {
 }
 
 func (s *stage) do(ctx context.Context) {
+	if s.workload.RoundTrip != nil {
+		route, err := s.world.Route(s.workload.RoundTrip(s.size))
+		if err != nil {
+			for _, t := range s.teams {
+				t.result.Failure = err.Error()
+			}
+			return
+		}
+		defer route.Cut()
+		s.world = route.World
+	}
 	for round := range s.effort.Rounds {
 		for _, i := range s.run.random.Perm(len(s.teams)) {
 			t := s.teams[i]
@@ -111,7 +123,7 @@ func (s *stage) round(ctx context.Context, t *team, round int) (workload.Figures
 		if s.run.Profile != "" {
 			profile = fmt.Sprintf("%s/%s-%d-%s", s.run.Profile, s.workload.Name, s.size, t.contestant.ID)
 		}
-		p, err := party.Start(ctx, t.contestant, s.run.World, profile)
+		p, err := party.Start(ctx, t.contestant, s.world, profile)
 		if err != nil {
 			return nil, err
 		}
@@ -128,6 +140,9 @@ func (s *stage) round(ctx context.Context, t *team, round int) (workload.Figures
 	if s.workload.Fresh {
 		// Those before may have left locks behind.
 		j.Names = fmt.Sprintf("%s-%d", j.Names, round)
+	}
+	if len(s.workload.Endings) > 0 {
+		return s.ending(ctx, t, j)
 	}
 	for i, p := range t.parties {
 		j.Party = i

@@ -79,6 +79,9 @@ func (p *Party) measure(locks []contestant.Lock, length time.Duration) (Figures,
 		times = append(times, c.workers[i].times...)
 		longest = max(longest, c.workers[i].last)
 	}
+	if times == nil { // None was done in time.
+		times = append(times, longest)
+	}
 	slices.Sort(times)
 	longest = max(longest, stats.Percentile(times, 100))
 	maps.Copy(f, Figures{
@@ -136,14 +139,13 @@ func (c *crew) work(w *worker) {
 		start = end
 		w.pairs.Add(int64(stride))
 		switch c.phase.Load() {
-		case warming:
-			stride = 1 + int(time.Microsecond/max(took, 1))
 		case counting:
 			w.times = append(w.times, took)
 		case over:
 			w.last = took
 			return
 		}
+		stride = 1 + int(time.Microsecond/max(took, 1))
 		if ran += span; span >= waited {
 			ran = 0
 		} else if ran >= c.slice {

@@ -13,8 +13,8 @@ var own = &Workload{
 	About: "Each goroutine of one process takes and gives back a mutex that nobody else wants. " +
 		"A pair is a lock and an unlock; the times are those of pairs.",
 	Unit:    "goroutines",
-	Full:    Effort{Sizes: []int{1, 16, 64, 256, 4096}, Rounds: 5, Length: 300 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{1, 64, 256}, Rounds: 3, Length: 100 * time.Millisecond},
+	Full:    Effort{Sizes: []int{1, 2, 4, 8, 16, 64, 256, 4096}, Rounds: 5, Length: 225 * time.Millisecond},
+	Quick:   Effort{Sizes: []int{1, 64, 256}, Rounds: 2, Length: 100 * time.Millisecond},
 	Parties: 1,
 	Columns: []Column{
 		{"pairs", "pairs/s", Number, Higher},
@@ -26,16 +26,22 @@ var own = &Workload{
 		{"allocs", "allocations a pair", Number, Neither},
 	},
 	work: func(p *Party, j Job) (*Sample, error) {
-		locks := make([]contestant.Lock, j.Size)
-		for i := range locks {
-			locks[i] = p.Locks.Mutex(fmt.Sprintf("%s-%d", j.Names, i))
-		}
+		locks := p.own(j)
 		f, err := p.measure(locks, j.Length)
 		if err != nil {
 			return nil, err
 		}
 		return &Sample{Figures: f}, fence(locks[0], f)
 	},
+}
+
+// own returns a mutex of its own for each goroutine of a party.
+func (p *Party) own(j Job) []contestant.Lock {
+	locks := make([]contestant.Lock, j.Size)
+	for i := range locks {
+		locks[i] = p.Locks.Mutex(fmt.Sprintf("%s-%d-%d", j.Names, j.Party, i))
+	}
+	return locks
 }
 
 // fence notes whether the grants of a lock have tokens that grow, and what the

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,10 @@ type Workload struct {
 	Parties int
 	// Fresh has each round done by new processes.
 	Fresh bool
+	// RoundTrip is how much longer the way to the store is made, or nil.
+	RoundTrip func(size int) time.Duration
+	// Endings are what befalls the processes that hold locks, one each.
+	Endings []Ending
 	// Columns are its figures, the one that is compared first.
 	Columns []Column
 
@@ -41,18 +46,11 @@ type Effort struct {
 }
 
 // All lists the workloads.
-var All = []*Workload{own, hot, handOff, readWrite, semaphore, holding, waiting}
+var All = []*Workload{own, distance, apart, hot, handOff, ending, try, once, readWrite, semaphore, holding, waiting}
 
-// Takes reports whether a contestant can take part. What locks nothing has its
-// place only where nobody waits, and what only hands over where that is measured.
+// Takes reports whether a contestant takes part.
 func (w *Workload) Takes(c *contestant.Contestant) bool {
-	switch {
-	case c.Hollow:
-		return w == own
-	case c.HandsOver:
-		return w == handOff
-	}
-	return true
+	return len(c.Only) == 0 || slices.Contains(c.Only, w.Name)
 }
 
 // Sized names a size, as "64 goroutines".
@@ -151,6 +149,8 @@ type Party struct {
 	World      *world.World
 	Contestant *contestant.Contestant
 	Locks      contestant.Locks
+
+	held []contestant.Lock // until the process ends
 }
 
 // Work does a job.

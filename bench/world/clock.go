@@ -27,3 +27,12 @@ func (i Instant) Sub(j Instant) time.Duration { return time.Duration(i - j) }
 
 // Sleep waits until an instant.
 func (i Instant) Sleep() { time.Sleep(i.Sub(Now())) }
+
+// await waits until an instant to the microsecond, and keeps a thread for it. The
+// timers of an idle Go process are late by up to a millisecond.
+func (i Instant) await() {
+	t := unix.NsecToTimespec(int64(i))
+	for i > Now() {
+		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &t, nil) // Signals end it.
+	}
+}

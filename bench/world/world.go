@@ -33,7 +33,7 @@ type World struct {
 // within a second.
 var (
 	RedisSettings    = []string{"appendonly yes", "appendfsync everysec"}
-	PostgresSettings = map[string]string{"fsync": "on", "synchronous_commit": "on", "max_connections": "300"}
+	PostgresSettings = map[string]string{"fsync": "on", "synchronous_commit": "on", "max_connections": "300", "max_locks_per_transaction": "256"}
 )
 
 // quorum is how many servers a quorum has.
