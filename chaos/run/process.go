@@ -175,15 +175,16 @@ func (t *team) Kill(slot int) {
 		case <-p.held:
 			time.Sleep(wanted)
 		case <-p.done:
-		case <-time.After(2 * time.Second):
+		case <-time.After(4 * time.Second):
 		}
 	}
 	p.kill()
 	t.hire(slot)
 }
 
-// wanted is how long it takes until somebody waits for what is held.
-const wanted = 100 * time.Millisecond
+// wanted is how long those who wait for what is held are given, some of whom wait for a
+// moment only.
+const wanted = 50 * time.Millisecond
 
 // A hearer closes said when the process says something.
 type hearer struct {

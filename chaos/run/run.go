@@ -199,6 +199,10 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	}
 	r.Drain = journal.Now()
 	t.rest()
+	const within = 60 * time.Second
+	if c.Store.Alone {
+		t.drain(within) // Whoever probes has a store of its own.
+	}
 
 	// The clients of the workers live on, though they want nothing: what is stuck in their
 	// sessions is in the way.
@@ -214,7 +218,9 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	if r.Stalls, err = m.stood(); err != nil {
 		return nil, err
 	}
-	t.drain(60 * time.Second)
+	if !c.Store.Alone {
+		t.drain(within)
+	}
 	if err := errors.Join(t.errs...); err != nil {
 		return nil, err
 	}
