@@ -83,7 +83,7 @@ func (h *history) more(minor *fault.Event, o *Hold) bool {
 	})
 }
 
-// tookAll reports whether a fault took everything away that was held.
+// tookAll reports whether a fault is known to have taken something away that was held.
 func (h *history) tookAll() bool {
-	return slices.ContainsFunc(h.Faults, func(f *fault.Event) bool { return f.Takes && f.Lock < 0 && f.Slot < 0 })
+	return slices.ContainsFunc(h.Faults, func(f *fault.Event) bool { return f.Takes && f.Did != "" })
 }
