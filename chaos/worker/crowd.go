@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	crowd   = 1000
+	crowd   = 500
 	ranks   = 5                // it comes in so many, one after the other
 	between = 3 * journal.Late // long enough to tell who came first
 	gather  = 10 * time.Second // is enough for all to be there
