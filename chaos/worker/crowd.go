@@ -47,8 +47,10 @@ func (w *worker) gathers(c *client) {
 		for ctx.Err() == nil && c.Stats().Waiting < (rank+1)*crowd/ranks {
 			pause(ctx, time.Millisecond)
 		}
+		if ctx.Err() == nil {
+			w.journal.Add(journal.Crowd, c.index, int64(w.job.Crowd()), int64(c.Stats().Waiting))
+		}
 	}
-	w.journal.Add(journal.Crowd, c.index, int64(w.job.Crowd()), int64(c.Stats().Waiting))
 }
 
 // member is one of a crowd, who holds until then, or for a moment if it is nil.
