@@ -22,7 +22,7 @@ func (h *history) count(v *Verdict) {
 			if !o.process.Prober {
 				v.Grants++
 			}
-			if o.granted < h.Calm {
+			if h.Begin <= o.granted && o.granted < h.Calm {
 				before++
 			}
 			if o.lost != never {

@@ -73,8 +73,7 @@ type Process struct {
 	Failed  string
 	Records []journal.Record
 
-	stalls []span           // in which it did not run
-	crowds []journal.Record // of the kind Crowd
+	stalls []span // in which it did not run
 }
 
 type span struct{ from, to int64 }
@@ -280,7 +279,6 @@ func (h *history) read(p *Process) {
 			h.seen[int(v[1])] = max(h.seen[int(v[1])], int(v[2]))
 		case journal.Crowd:
 			h.crowd = max(h.crowd, int(v[2]))
-			p.crowds = append(p.crowds, *r)
 		case journal.Lease:
 			leases[sessionKey{p, v[1], v[2]}] = v[3]
 			for o, lease := range hangs {

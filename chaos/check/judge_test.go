@@ -388,30 +388,6 @@ func TestInside(t *testing.T) {
 	}
 }
 
-// TestInsideCrowd: that a worker stands still does not matter for those who were seen to
-// wait before the others came.
-func TestInsideCrowd(t *testing.T) {
-	t.Parallel()
-	for _, seen := range []bool{false, true} {
-		a := worker(0)
-		first := a.call(10, backend.Exclusive, 30_000)
-		a.stall(10, 200)
-		if seen {
-			a.add(at(30, journal.Crowd, 0, 0, 1))
-		}
-		second := a.call(50, backend.Exclusive, 30_000)
-		a.add(at(100, journal.Grant, 0, second, 1, 1, 0, 0, 1))
-		a.release(101, second)
-		a.add(at(150, journal.Grant, 0, first, 1, 1, 0, 0, 2))
-		a.release(151, first)
-		violations := 0
-		if seen {
-			violations = 1
-		}
-		expect(t, judge(backend.Mutex, pledge(), nil, a), 15, 1-violations, violations)
-	}
-}
-
 // TestReadersMeet: who wants to read is let in beside one that reads, unless somebody
 // wants to write.
 func TestReadersMeet(t *testing.T) {

@@ -1,12 +1,9 @@
 package check
 
 import (
-	"cmp"
-	"slices"
 	"strings"
 
 	"github.com/dlock-go/dlock/backend"
-	"github.com/dlock-go/dlock/chaos/journal"
 )
 
 // tries is 13: a try gets a lock that nobody holds and nobody wants.
@@ -152,7 +149,7 @@ func (h *history) line(i *Invariant, name int, line []*Hold) {
 			if arrived <= 0 || told <= 0 {
 				continue
 			}
-			if arrived <= h.stillness(of(a.process), a.call, b.call) && !a.process.gathered(name, a.client, a.call, b.call) ||
+			if arrived <= h.stillness(of(a.process), a.call, b.call) ||
 				told <= h.stillness(of(a.process), b.granted, until) {
 				excuse = stood
 				continue
@@ -166,16 +163,4 @@ func (h *history) line(i *Invariant, name int, line []*Hold) {
 		waiting = append(kept, b)
 		i.judge(0, excuse)
 	}
-}
-
-// gathered reports whether all of a client that had called for a name before from were seen
-// to wait before to.
-func (p *Process) gathered(name int, client, from, to int64) bool {
-	i, _ := slices.BinarySearchFunc(p.crowds, from, func(r journal.Record, t int64) int { return cmp.Compare(r.At, t) })
-	for ; i < len(p.crowds) && p.crowds[i].At < to; i++ {
-		if r := &p.crowds[i]; r.V[0] == client && int(r.V[1]) == name {
-			return true
-		}
-	}
-	return false
 }

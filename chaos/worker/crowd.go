@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/dlock-go/dlock"
@@ -36,7 +37,10 @@ func (w *worker) gathers(c *client) {
 	}
 	ctx, cancel := context.WithTimeout(w.stop, gather)
 	defer cancel()
-	defer close(there)
+	defer func() {
+		fmt.Println("gathered")
+		close(there)
+	}()
 	for rank := range ranks {
 		pause(ctx, between)
 		for range crowd / ranks {
