@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/dlock-go/dlock/chaos/store"
 )
 
 // TestBugsFit: every bug still fits the sources.
@@ -35,10 +37,14 @@ func TestBugsEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, backend := range []string{"memory", "file", "redis", "quorum", "postgres"} {
+	makers, err := store.Select("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range makers {
 		for _, primitive := range []string{"mutex", "rw", "semaphore"} {
-			if !slices.ContainsFunc(bugs, func(b Bug) bool { return b.Backend == backend && b.Primitive == primitive }) {
-				t.Errorf("none of a %s on %s", primitive, backend)
+			if !slices.ContainsFunc(bugs, func(b Bug) bool { return b.Backend == m.Name && b.Primitive == primitive }) {
+				t.Errorf("none of a %s on %s", primitive, m.Name)
 			}
 		}
 	}

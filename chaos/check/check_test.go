@@ -59,6 +59,23 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestOrderTakenOver: who takes over a place that was asked for so long ago may have been
+// told to wait without standing in the queue.
+func TestOrderTakenOver(t *testing.T) {
+	for _, gone := range []int64{14, 16} { // when the store has said that the first one is gone
+		exclusive := int64(backend.Exclusive)
+		a := process(0, at(5, journal.Ask, 0, 1, 6, 0, exclusive, 1), at(14, journal.Withdraw, 0, 1, 6), at(gone, journal.Gone, 0, 1, 6),
+			at(15, journal.Ask, 0, 1, 7, 0, exclusive, 1), at(17, journal.Queued, 0, 1, 7), at(40, journal.Taken, 0, 1, 7, 3))
+		b := process(1, at(20, journal.Ask, 0, 1, 8, 0, exclusive, 1), at(30, journal.Taken, 0, 1, 8, 2))
+		h := newHistory(history1(Promise{Caps: backend.Caps{Queue: true}, Unseen: 10 * time.Millisecond}, a, b))
+		var i Invariant
+		h.order(&i)
+		if want := int(gone-14) / 2; i.Excused != want || i.Violations != 1-want {
+			t.Errorf("gone at %d: checked %d, excused %d, violations %d %v", gone, i.Checked, i.Excused, i.Violations, i.Examples)
+		}
+	}
+}
+
 // TestOrderBehind: who asks behind another one of the same session has a place of his
 // own, or has none where a session has but one.
 func TestOrderBehind(t *testing.T) {

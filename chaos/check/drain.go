@@ -53,7 +53,7 @@ func (h *history) crowds(i *Invariant) {
 		most = h.Limit
 	}
 	for name, n := range h.seen {
-		if h.crowd > 0 {
+		if h.crowd >= 100 {
 			i.Checked++
 		}
 		if n > most {

@@ -161,6 +161,7 @@ type stay struct {
 	wait    bool
 	behind  bool // another one of its session waited for the same when it asked
 	asked   int64
+	since   int64 // when the first one asked whose place it may have taken over
 	queued  int64 // when it was known to wait at the store, or never
 	taken   int64 // when it was granted, or never
 	left    int64 // when it was withdrawn, refused, or its session died, or never
@@ -213,9 +214,15 @@ func (h *history) lineUp() {
 		mode    backend.Mode
 	}
 	until := make(map[line]int64)
+	last := make(map[line]*stay)
 	for _, s := range h.stays {
 		l := line{s.process, s.session, s.name, s.mode}
 		s.behind = until[l] > s.asked
+		s.since = s.asked
+		if before := last[l]; before != nil && before.gone >= s.asked {
+			s.since = before.since // It may have the place that this one had given up.
+		}
+		last[l] = s
 		if s.wait {
 			until[l] = max(until[l], min(s.taken, s.left))
 		}

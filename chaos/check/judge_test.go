@@ -508,6 +508,29 @@ func TestVoid(t *testing.T) {
 	}
 }
 
+// TestProgress: a hundred grants a second are progress, or fewer where the machine had less
+// time than that.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		grants int64
+		busy   bool
+		void   bool
+	}{{110, false, false}, {50, false, true}, {50, true, false}, {30, true, true}} {
+		a := worker(0)
+		for k := range c.grants {
+			a.hold(2*k, 2*k+1, 2*k+1, backend.Exclusive, k+1)
+		}
+		if c.busy {
+			a.stall(400, 1000)
+		}
+		v := judge(backend.Mutex, pledge(), nil, a)
+		if void := strings.Contains(strings.Join(v.Void, "; "), "no progress"); void != c.void {
+			t.Errorf("%d grants, busy %v: %v", c.grants, c.busy, v.Void)
+		}
+	}
+}
+
 // TestEffects: a fault has an effect if something was seen of its worker, its lock or its
 // store that is not seen without one.
 func TestEffects(t *testing.T) {

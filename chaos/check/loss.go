@@ -83,7 +83,14 @@ func (h *history) more(minor *fault.Event, o *Hold) bool {
 	})
 }
 
-// tookAll reports whether a fault took everything away that was held.
-func (h *history) tookAll() bool {
-	return slices.ContainsFunc(h.Faults, func(f *fault.Event) bool { return f.Takes && f.Lock < 0 && f.Slot < 0 })
+// took reports whether faults are known to have taken something away that was held, so
+// often that somebody must have held it for long enough to notice.
+func (h *history) took() bool {
+	n := 0
+	for _, f := range h.Faults {
+		if f.Takes && f.Did != "" {
+			n++
+		}
+	}
+	return n > 2
 }

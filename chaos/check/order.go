@@ -179,7 +179,7 @@ func (h *history) fairness(i *Invariant) {
 // so late that the store may have said it without knowing, or behind another one whose
 // place was the only one of their session.
 func (h *history) unsure(a *stay) bool {
-	return h.Promise.Single && a.behind || h.Promise.Unseen != 0 && a.queued-a.asked >= int64(h.Promise.Unseen)
+	return h.Promise.Single && a.behind || h.Promise.Unseen != 0 && a.queued-a.since >= int64(h.Promise.Unseen)
 }
 
 // ranks reports whether a stay is worth comparing.

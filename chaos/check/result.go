@@ -195,6 +195,6 @@ func (h *history) undue() (why [count]string) {
 	unless(h.Promise.Passed > 0, "there is an order", 17)
 	unless(caps.Processes, "the store ends with its process", 9)
 	unless(len(h.kills) > 0, "nobody was killed", 9)
-	unless(h.tookAll(), "nothing was taken away", 8)
+	unless(h.took(), "nothing was lost", 8)
 	return why
 }

@@ -143,10 +143,14 @@ func (h *history) line(i *Invariant, name int, line []*Hold) {
 			kept = append(kept, a)
 			// What is called in the same moment may arrive in any order, and be told in any.
 			arrived, told := b.call-a.call-int64(blink), until-b.granted-int64(blink)
+			if h.Class != backend.Semaphore && a.granted > b.granted {
+				told = never // Had a been first, it would have been through before b was in.
+			}
 			if arrived <= 0 || told <= 0 {
 				continue
 			}
-			if arrived <= h.stillness(of(a.process), a.call, b.call) || told <= h.stillness(of(a.process), b.granted, until) {
+			if arrived <= h.stillness(of(a.process), a.call, b.call) ||
+				told <= h.stillness(of(a.process), b.granted, until) {
 				excuse = stood
 				continue
 			}

@@ -41,7 +41,7 @@ const (
 	Move     Kind = "move"     // client, session, owner, lease
 	Slow     Kind = "slow"     // client, session, nanoseconds, operations without an outcome
 	Places   Kind = "places"   // client, name, most places at the store at a time so far
-	Crowd    Kind = "crowd"    // client, name, how many waited at a time
+	Crowd    Kind = "crowd"    // client, name, how many waited when all who had called did
 
 	Stall   Kind = "stall"   // since when the process, or its journal, stood still
 	Drained Kind = "drained" // client, holds, waiting, queued, owners that the store was not asked to free

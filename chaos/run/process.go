@@ -21,13 +21,15 @@ import (
 // A process is one worker process.
 type process struct {
 	check.Process
-	cmd     *exec.Cmd
-	in      io.WriteCloser
-	held    chan struct{} // closed when the process holds what it was told to
-	log     *os.File
-	journal string
-	done    chan struct{} // closed by wait
-	err     error         // of Wait, once done is closed
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	held chan struct{} // closed when the process holds what it was told to
+
+	gathered chan struct{} // closed when its crowd is there
+	log      *os.File
+	journal  string
+	done     chan struct{} // closed by wait
+	err      error         // of Wait, once done is closed
 }
 
 // start starts a worker process. It dies with us.
@@ -37,6 +39,8 @@ func start(exe, dir string, number int, j job.Job) (*process, error) {
 		journal: filepath.Join(dir, fmt.Sprintf("%03d.journal", number)),
 		done:    make(chan struct{}),
 		held:    make(chan struct{}),
+
+		gathered: make(chan struct{}),
 	}
 	j.Journal = p.journal
 	arg, err := json.Marshal(j)
@@ -52,7 +56,7 @@ func start(exe, dir string, number int, j job.Job) (*process, error) {
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	p.cmd.Stdout = &hearer{said: p.held}
+	p.cmd.Stdout = &hearer{"gathered\n": p.gathered, "held\n": p.held}
 	started := make(chan error)
 	go p.run(started)
 	return p, <-started
@@ -175,24 +179,28 @@ func (t *team) Kill(slot int) {
 		case <-p.held:
 			time.Sleep(wanted)
 		case <-p.done:
-		case <-time.After(2 * time.Second):
+		case <-time.After(4 * time.Second):
 		}
 	}
 	p.kill()
 	t.hire(slot)
 }
 
-// wanted is how long it takes until somebody waits for what is held.
-const wanted = 100 * time.Millisecond
+// wanted is how long those who wait for what is held are given, some of whom wait for a
+// moment only.
+const wanted = 50 * time.Millisecond
 
-// A hearer closes said when the process says something.
-type hearer struct {
-	said chan struct{}
-	once sync.Once
-}
+// A hearer closes a channel for each line that a process says for the first time. A line
+// is one write.
+type hearer map[string]chan struct{}
 
 func (h *hearer) Write(b []byte) (int, error) {
-	h.once.Do(func() { close(h.said) })
+	for line, said := range *h {
+		if strings.Contains(string(b), line) {
+			close(said)
+			delete(*h, line)
+		}
+	}
 	return len(b), nil
 }
 

@@ -178,7 +178,8 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	}
 	defer m.watching.Wait()
 	defer cease()
-	t.crowd()
+	t.crowd(ctx)
+	r.Begin = journal.Now()
 	wait(ctx, calm(c.Duration))
 	r.Calm = journal.Now()
 	faulty, cancel := context.WithTimeout(ctx, c.Duration-2*calm(c.Duration))
@@ -199,6 +200,10 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	}
 	r.Drain = journal.Now()
 	t.rest()
+	const within = 60 * time.Second
+	if c.Store.Alone {
+		t.drain(within) // Whoever probes has a store of its own.
+	}
 
 	// The clients of the workers live on, though they want nothing: what is stuck in their
 	// sessions is in the way.
@@ -214,7 +219,9 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	if r.Stalls, err = m.stood(); err != nil {
 		return nil, err
 	}
-	t.drain(60 * time.Second)
+	if !c.Store.Alone {
+		t.drain(within)
+	}
 	if err := errors.Join(t.errs...); err != nil {
 		return nil, err
 	}
@@ -235,10 +242,20 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	return r, nil
 }
 
-// crowd has two of the workers make a crowd each.
-func (t *team) crowd() {
-	for _, p := range t.slots[:min(2, len(t.slots))] {
+// crowd has two of the workers make a crowd each, and returns when they are there: on a
+// busy machine that takes its time.
+func (t *team) crowd(ctx context.Context) {
+	two := t.slots[:min(2, len(t.slots))]
+	for _, p := range two {
 		p.tell("crowd")
+	}
+	for _, p := range two {
+		select {
+		case <-p.gathered:
+		case <-p.done:
+		case <-ctx.Done():
+		case <-time.After(15 * time.Second): // It gives up before that.
+		}
 	}
 }
 

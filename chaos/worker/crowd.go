@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/dlock-go/dlock"
@@ -10,7 +11,7 @@ import (
 )
 
 const (
-	crowd   = 1000
+	crowd   = 500
 	ranks   = 5                // it comes in so many, one after the other
 	between = 3 * journal.Late // long enough to tell who came first
 	gather  = 10 * time.Second // is enough for all to be there
@@ -36,7 +37,10 @@ func (w *worker) gathers(c *client) {
 	}
 	ctx, cancel := context.WithTimeout(w.stop, gather)
 	defer cancel()
-	defer close(there)
+	defer func() {
+		fmt.Println("gathered")
+		close(there)
+	}()
 	for rank := range ranks {
 		pause(ctx, between)
 		for range crowd / ranks {
@@ -47,8 +51,10 @@ func (w *worker) gathers(c *client) {
 		for ctx.Err() == nil && c.Stats().Waiting < (rank+1)*crowd/ranks {
 			pause(ctx, time.Millisecond)
 		}
+		if ctx.Err() == nil {
+			w.journal.Add(journal.Crowd, c.index, int64(w.job.Crowd()), int64(c.Stats().Waiting))
+		}
 	}
-	w.journal.Add(journal.Crowd, c.index, int64(w.job.Crowd()), int64(c.Stats().Waiting))
 }
 
 // member is one of a crowd, who holds until then, or for a moment if it is nil.

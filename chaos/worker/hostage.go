@@ -7,6 +7,7 @@ import (
 
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/chaos/job"
 	"github.com/dlock-go/dlock/chaos/journal"
 )
 
@@ -14,14 +15,11 @@ import (
 // leaves something behind. If nobody is, it is given back.
 func (w *worker) hostage() {
 	defer w.working.Done()
-	const enough = 3 * time.Second
+	const enough = 5 * time.Second
 	c := w.clients[0]
 	ctx, cancel := context.WithTimeout(w.stop, enough)
 	defer cancel()
-	name := int(w.job.Seed>>32+w.job.Seed) % w.job.Busy
-	if name < 0 {
-		name = 0
-	}
+	name := 0 // which most want
 	tickets := 1
 	if w.job.Class == backend.Semaphore {
 		tickets = w.job.Limit
@@ -43,6 +41,7 @@ func (w *worker) hostage() {
 		all = append(all, one{op, h})
 	}
 	if len(all) == tickets {
+		w.wanted(ctx, c, name)
 		fmt.Println("held")
 		<-ctx.Done()
 	}
@@ -51,5 +50,16 @@ func (w *worker) hostage() {
 			w.journal.Put(journal.Now(), journal.Lost, err.Error(), c.index, o.op)
 		}
 		w.release(c, o.op, o.hold)
+	}
+}
+
+// wanted returns when several others wait for a name. Those that wait for a moment only
+// have gone soon after.
+func (w *worker) wanted(ctx context.Context, c *client, name int) {
+	for ctx.Err() == nil {
+		pause(ctx, 30*time.Millisecond)
+		if is, err := c.Inspect(ctx, job.Name(name)); err == nil && len(is.Waiters) > 1 {
+			return
+		}
 	}
 }

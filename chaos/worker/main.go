@@ -129,9 +129,7 @@ func (w *worker) work() error {
 		}
 		switch line {
 		case "crowd\n":
-			for _, c := range w.clients {
-				w.crowd(c)
-			}
+			w.crowd(w.clients[0])
 		case "hold\n":
 			w.working.Add(1)
 			go w.hostage()
