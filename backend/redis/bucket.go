@@ -58,9 +58,6 @@ func (b *bucket) rename(lease uint32) {
 	b.batch, b.answered, b.buried, b.received, b.begun = 0, 0, 0, 0, false
 }
 
-// drift is how much earlier than the server's clock ours ends a lease.
-func drift(ttl time.Duration) time.Duration { return ttl/100 + 2*time.Millisecond }
-
 // begin makes the session known to the server.
 func (b *bucket) begin(ctx context.Context) error {
 	s := b.session

@@ -43,7 +43,7 @@ func (c *calls) begin(ctx context.Context, s *session) context.Context {
 	if ctx.Err() != nil {
 		s.wire.cut() // It may have ended before this Apply began.
 	}
-	return timed{c.ctx, time.Now().Add(s.patience)}
+	return withDeadline(c.ctx, time.Now().Add(s.patience))
 }
 
 func (c *calls) done() {
@@ -51,12 +51,3 @@ func (c *calls) done() {
 	defer c.mu.Unlock()
 	c.applying = nil
 }
-
-// A timed context has a deadline at which it does not end: go-redis sets it on the
-// connection, which needs no timer of ours.
-type timed struct {
-	context.Context
-	deadline time.Time
-}
-
-func (c timed) Deadline() (time.Time, bool) { return c.deadline, true }

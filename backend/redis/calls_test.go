@@ -2,33 +2,12 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"runtime"
 	"testing"
 	"time"
 )
-
-// Who dials may wait for the end of its context.
-func TestDialEnds(t *testing.T) {
-	dial := new(wire).over(func(ctx context.Context, _, _ string) (net.Conn, error) {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(10 * time.Second):
-			return nil, errors.New("the context does not end")
-		}
-	})
-	conn, err := dial(timed{t.Context(), time.Now().Add(time.Millisecond)}, "tcp", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A pool would log it if it heard of it sooner.
-	if _, err := conn.Write([]byte("PING")); !errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err)
-	}
-}
 
 // The context of an Apply ends the calls of that Apply, and connections only while it
 // is under way: what it has left is for the farewell of the session. An Apply that

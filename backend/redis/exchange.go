@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -51,8 +49,6 @@ const (
 var (
 	errLapsed   = fmt.Errorf("%w: it has lapsed at the server, or its data was lost", backend.ErrSessionOver)
 	errRuptured = errors.New("the server has lost writes that it had acknowledged")
-	errDeadline = errors.New("not renewed within its time to live")
-	errLost     = errors.New("dlock: the hold of this owner was lost")
 	errLate     = errors.New("overtaken by a later batch")
 )
 
@@ -166,12 +162,6 @@ func (b *bucket) call(ctx context.Context, script *script, args []any) (any, err
 			return v, err
 		}
 	}
-}
-
-// broken reports whether a connection has ended that was there before.
-func broken(err error) bool {
-	var op *net.OpError
-	return errors.Is(err, io.EOF) || errors.As(err, &op) && op.Op != "dial" && !op.Timeout() && !errors.Is(err, net.ErrClosed)
 }
 
 // send notes that r is being sent. s.mu is held.

@@ -55,42 +55,7 @@ func ClockAhead(st *Store, d time.Duration) *Store {
 
 // Sizes returns how much a session keeps, by what it is.
 func Sizes(s backend.Session) map[string]int {
-	size := make(map[string]int)
-	switch s := s.(type) {
-	case *session:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		size["claims"], size["events"], size["results"], size["leases"] = len(s.claims), cap(s.events), cap(s.results), cap(s.leases)
-		size["connections"] = s.wire.size()
-		for _, b := range s.buckets {
-			if b != nil {
-				size["buckets"]++
-				size["requests"] += cap(b.requests)
-				size["arguments"] += cap(b.args)
-				size["listed"] += b.held.len + b.queued.len
-				size["counted"] += b.claims
-			}
-		}
-	case *quorumSession:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		size["bids"], size["slots"], size["footings"], size["alarms"] = len(s.bids), len(s.slots), len(s.footings), len(s.alarms.queue)
-		size["events"], size["deciding"], size["results"] = cap(s.events), len(s.deciding), cap(s.batch.results)
-		for _, l := range s.lines {
-			size["connections"] += l.wire.size()
-			size["asks"] += len(l.queue) + len(l.sent) + len(l.owed)
-			size["room for asks"] += cap(l.queue) + cap(l.sent)
-			size["arguments"] += cap(l.args)
-		}
-	}
-	return size
-}
-
-// size returns how many connections there are, or are being made.
-func (w *wire) size() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.conns) + len(w.dials)
+	return s.(interface{ Sizes() map[string]int }).Sizes()
 }
 
 // Prefix returns what the keys of a store begin with.

@@ -17,23 +17,19 @@ func TestKeys(t *testing.T) {
 	for _, c := range []struct {
 		class         backend.Class
 		name          string
-		subject, lock string
-		bucket        int
+		subject string
+		bucket  int
 	}{
-		{backend.Mutex, "a", "m:a", "ma", 3},
-		{backend.RWMutex, "{a}:b", "r:{a}:b", "r{a}:b", 5},
-		{backend.Semaphore, long[1:], "s:" + long[1:], "s" + long[1:], 1},
-		{backend.Semaphore, long, "S:" + "aa20c23e3201834050679e1d88941b9a6fed0557c9a705cb2c315e2e63fd486d",
-			"Saa20c23e3201834050679e1d88941b9a6fed0557c9a705cb2c315e2e63fd486d", 9},
+		{backend.Mutex, "a", "m:a", 3},
+		{backend.RWMutex, "{a}:b", "r:{a}:b", 5},
+		{backend.Semaphore, long[1:], "s:" + long[1:], 1},
+		{backend.Semaphore, long, "S:" + "aa20c23e3201834050679e1d88941b9a6fed0557c9a705cb2c315e2e63fd486d", 9},
 	} {
 		if got := subject(c.class, c.name); got != c.subject {
 			t.Errorf("%v %.20q has the key %s, not %s", c.class, c.name, got, c.subject)
 		}
 		if got := bucketOf(c.class, c.name); got != c.bucket {
 			t.Errorf("%v %.20q is in bucket %d, not %d", c.class, c.name, got, c.bucket)
-		}
-		if got := lockID(c.class, c.name); got != c.lock {
-			t.Errorf("%v %.20q is called %s in a quorum, not %s", c.class, c.name, got, c.lock)
 		}
 	}
 	if got := slotOf("123456789"); got != 0x31c3 {
@@ -60,7 +56,6 @@ func FuzzKeys(f *testing.F) {
 			locks = locks[:1]
 		}
 		seen := make(map[string]lockOf)
-		voted := make(map[string]lockOf)
 		for _, l := range locks {
 			s := subject(l.class, l.name)
 			if sum := sha256.Sum256([]byte(l.name)); len(l.name) < longName && s[2:] != l.name ||
@@ -80,22 +75,8 @@ func FuzzKeys(f *testing.F) {
 			if n < 0 || n >= buckets {
 				t.Fatalf("%v: bucket %d", l, n)
 			}
-			if key := DefaultPrefix + "{" + tags[n] + "}:q" + s; tagOf(key) != tags[n] || slotOf(tagOf(key))*buckets/slots != n {
+			if key := "dlock:{" + tags[n] + "}:q" + s; tagOf(key) != tags[n] || slotOf(tagOf(key))*buckets/slots != n {
 				t.Errorf("%v: the key %q is not in the slot of bucket %d", l, key, n)
-			}
-			id := lockID(l.class, l.name)
-			if len(l.name) < longName && id[1:] != l.name || len(id) > longName {
-				t.Errorf("%v is called %q in a quorum", l, id)
-			}
-			for _, kind := range []string{"h:", "r:", "w:", "x:"} {
-				key := kind + id
-				if other, ok := voted[key]; ok {
-					t.Errorf("%v and %v share the key %q of a quorum", l, other, key)
-				}
-				voted[key] = l
-				if key == "node" || key == "live" || key == "floor" || strings.HasPrefix(key, "s:") || strings.HasPrefix(key, "of:") {
-					t.Errorf("%v has the key %q of a quorum, which is the store's", l, key)
-				}
 			}
 		}
 	})

@@ -14,15 +14,6 @@ import (
 	"github.com/dlock-go/dlock/backend"
 )
 
-const (
-	// pollWithout is how often those who wait ask, and pollSome how many at most, while
-	// the server's messages do not reach the session.
-	pollWithout = 100 * time.Millisecond
-	pollSome    = 64
-	// deniedPause is how long after a subscription that is not allowed another is tried.
-	deniedPause = 30 * time.Second
-)
-
 // channel is where the server's messages to the session come.
 func (s *session) channel() string { return s.engine.prefix + "c:" + s.id }
 

@@ -21,12 +21,11 @@ type quorum struct {
 	fitEvery time.Duration // how often a session looks whether the nodes are fit
 }
 
-// DefaultMaxTTL is the longest time to live that sessions of a quorum may have. A
-// node that has lost its data takes no part for as long.
-const DefaultMaxTTL = 30 * time.Second
+// defaultMaxTTL is the longest time to live that sessions may have where nobody says.
+const defaultMaxTTL = 30 * time.Second
 
 // newQuorum returns the engine on several independent nodes.
-func newQuorum(nodes []*node, prefix string, most time.Duration) (engine, error) {
+func newQuorum(nodes []*node, prefix string, most time.Duration) (*quorum, error) {
 	for _, n := range nodes {
 		if n.cluster != nil || n.failover != nil {
 			return nil, fmt.Errorf("%w: a quorum consists of single servers that know nothing of one another, and %s is not one", backend.ErrUnsupported, n)
@@ -41,7 +40,7 @@ func newQuorum(nodes []*node, prefix string, most time.Duration) (engine, error)
 		return nil, fmt.Errorf("%w: a quorum of %d nodes; %d are the most", backend.ErrUnsupported, len(nodes), maxNodes)
 	}
 	if most == 0 {
-		most = DefaultMaxTTL
+		most = defaultMaxTTL
 	}
 	return &quorum{nodes: nodes, prefix: prefix + "q:", most: most, fitEvery: fitEvery}, nil
 }

@@ -278,7 +278,7 @@ func newDetached(t *testing.T, ttl time.Duration, now time.Time) *quorumSession 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newQuorumSession(q.(*quorum), ttl, backend.Party{})
+	s := newQuorumSession(q, ttl, backend.Party{})
 	for _, l := range s.lines {
 		l.state, l.term = lineUp, &term{until: now.Add(ttl)}
 	}

@@ -10,24 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-//go:embed batch.lua
-var batchSource string
-
 //go:embed rights.lua
 var rightsLibrary string
-
-//go:embed session.lua
-var sessionSource string
-
-//go:embed inspect.lua
-var inspectSource string
-
-// The scripts, which servers know by their digests once they have seen them.
-var (
-	batchScript   = newScript(batchSource)
-	sessionScript = newScript(rightsLibrary + sessionSource)
-	inspectScript = newScript(inspectSource)
-)
 
 // A script runs on a server.
 type script struct {

@@ -3,8 +3,6 @@ package redis
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strconv"
@@ -25,7 +23,7 @@ type single struct {
 }
 
 // newSingle returns the engine on one node or cluster.
-func newSingle(n *node, prefix string) (engine, error) {
+func newSingle(n *node, prefix string) (*single, error) {
 	if n.cluster != nil && strings.ContainsAny(prefix, "{}") {
 		return nil, fmt.Errorf("%w: the prefix of a Redis Cluster has braces, which are for its slots", backend.ErrUnsupported)
 	}
@@ -91,12 +89,6 @@ func (e *single) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 	return s, nil
 }
 
-func newID() string {
-	var b [12]byte
-	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
 // Inspect implements engine. It uses a connection of its own.
 func (e *single) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
 	if class < backend.Mutex || class > backend.Semaphore {
@@ -116,18 +108,6 @@ func (e *single) Inspect(ctx context.Context, class backend.Class, name string) 
 		return nil, nil, fmt.Errorf("redis: %w", reason(ctx, err))
 	}
 	return holders, waiters, nil
-}
-
-// reason returns why ctx has ended, or else err: an answer that was cut short says
-// nothing of use. A connection may see the deadline of ctx first.
-func reason(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		return context.DeadlineExceeded
-	}
-	return err
 }
 
 // standings reads the answer of inspect.lua.

@@ -2,14 +2,10 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
 )
-
-// errStraggler explains an op whose node has not answered when the others had.
-var errStraggler = errors.New("the node has not answered yet")
 
 // A part is what a bucket of a cluster has to do with one Apply. It is the
 // sender's while it runs, and else Apply's.

@@ -14,6 +14,10 @@ import (
 // DefaultPrefix is what the keys of a Store begin with.
 const DefaultPrefix = "dlock:"
 
+// DefaultMaxTTL is the longest time to live that sessions of a quorum may have. A
+// node that has lost its data takes no part for as long.
+const DefaultMaxTTL = defaultMaxTTL
+
 // A Store keeps locks in Redis. It implements [backend.Backend] and is safe for
 // concurrent use.
 type Store struct {
@@ -84,9 +88,17 @@ func (st *Store) init() *Store {
 		return st
 	}
 	if len(st.nodes) > 1 {
-		st.engine, st.err = newQuorum(st.nodes, st.prefix, st.maxTTL)
+		if e, err := newQuorum(st.nodes, st.prefix, st.maxTTL); err != nil {
+			st.err = err
+		} else {
+			st.engine = e
+		}
+		return st
+	}
+	if e, err := newSingle(st.nodes[0], st.prefix); err != nil {
+		st.err = err
 	} else {
-		st.engine, st.err = newSingle(st.nodes[0], st.prefix)
+		st.engine = e
 	}
 	return st
 }
@@ -143,12 +155,4 @@ func urlOf(nodes []*node, prefix string) string {
 		url += sep + "prefix=" + escape(prefix)
 	}
 	return url
-}
-
-// brief returns a reason that is not too long, of whole characters.
-func brief(reason string) string {
-	if len(reason) <= 1<<10 {
-		return reason
-	}
-	return strings.ToValidUTF8(reason[:1<<10], "")
 }

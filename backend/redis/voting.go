@@ -24,3 +24,6 @@ var (
 	leaveScript   = newScript(voteLibrary + leaveSource)
 	ballotsScript = newScript(voteLibrary + ballotsSource)
 )
+
+// quorumFormat is the number of the format, on each node.
+const quorumFormat = 2

@@ -8,9 +8,6 @@ import (
 	"github.com/dlock-go/dlock/backend"
 )
 
-// fitEvery is how often a session looks whether its servers are still fit to keep locks.
-const fitEvery = time.Minute
-
 // watch looks whether the servers are fit until the session ends. Their settings may be
 // changed at any time: where they evict keys nothing more is granted until they do not,
 // and what is evicted of what is held is found by the checks of heartbeats.
@@ -45,20 +42,4 @@ func (s *session) notice(why error) {
 	if s.noticed.fresh(why) {
 		s.tell(backend.Event{Kind: backend.EventNotice, Err: why})
 	}
-}
-
-// notices are what a caller was told to log. The zero value is empty.
-type notices map[string]bool
-
-// fresh reports whether why is to be told: it was not yet, and there is an end to it.
-func (n *notices) fresh(why error) bool {
-	text := why.Error()
-	if (*n)[text] || len(*n) == 16 {
-		return false
-	}
-	if *n == nil {
-		*n = make(notices)
-	}
-	(*n)[text] = true
-	return true
 }

@@ -206,3 +206,24 @@ func (c *wireConn) limit(set func(time.Time) error, t time.Time) error {
 func (c *wireConn) SetDeadline(t time.Time) error      { return c.limit(c.Conn.SetDeadline, t) }
 func (c *wireConn) SetReadDeadline(t time.Time) error  { return c.limit(c.Conn.SetReadDeadline, t) }
 func (c *wireConn) SetWriteDeadline(t time.Time) error { return c.limit(c.Conn.SetWriteDeadline, t) }
+
+// size returns how many connections there are, or are being made.
+func (w *wire) size() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.conns) + len(w.dials)
+}
+
+// withDeadline returns a context with a deadline at which it does not end.
+func withDeadline(ctx context.Context, deadline time.Time) context.Context {
+	return timed{ctx, deadline}
+}
+
+// A timed context has a deadline at which it does not end: go-redis sets it on the
+// connection, which needs no timer of ours.
+type timed struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c timed) Deadline() (time.Time, bool) { return c.deadline, true }
