@@ -4,14 +4,16 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/redis/internal/quorum"
+	"github.com/dlock-go/dlock/backend/redis/internal/single"
 )
 
 // WithHorizon returns the store with keys that expire so long after they were
 // last touched.
 func WithHorizon(st *Store, d time.Duration) *Store {
 	other := *st
-	e := *st.engine.(*single)
-	e.horizon = d
+	e := *st.engine.(*single.Engine)
+	e.Horizon = d
 	other.engine = &e
 	return &other
 }
@@ -20,35 +22,35 @@ func WithHorizon(st *Store, d time.Duration) *Store {
 func FitEvery(st *Store, d time.Duration) *Store {
 	other := *st
 	switch e := st.engine.(type) {
-	case *single:
+	case *single.Engine:
 		changed := *e
-		changed.fitEvery = d
+		changed.FitEvery = d
 		other.engine = &changed
-	case *quorum:
+	case *quorum.Engine:
 		changed := *e
-		changed.fitEvery = d
+		changed.FitEvery = d
 		other.engine = &changed
 	}
 	return &other
 }
 
 // Tags returns the hash tags of a cluster.
-func Tags() []string { return tags[:] }
+func Tags() []string { return single.Tags[:] }
 
 // Bucket returns in which bucket of a cluster a mutex lies.
-func Bucket(name string) int { return bucketOf(backend.Mutex, name) }
+func Bucket(name string) int { return single.ShardOf(backend.Mutex, name) }
 
 // Slot returns in which slot a bucket lies.
-func Slot(bucket int) int { return slotOf(tags[bucket]) }
+func Slot(bucket int) int { return single.SlotOf(single.Tags[bucket]) }
 
 // PollEvery is how often a quorum's session looks after what it has.
-const PollEvery = pollEvery
+const PollEvery = quorum.PollEvery
 
 // ClockAhead returns the store of a machine whose clock is so far ahead.
 func ClockAhead(st *Store, d time.Duration) *Store {
 	other := *st
-	e := *st.engine.(*quorum)
-	e.ahead = d
+	e := *st.engine.(*quorum.Engine)
+	e.Ahead = d
 	other.engine = &e
 	return &other
 }
