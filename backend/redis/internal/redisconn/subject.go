@@ -11,7 +11,7 @@ import (
 // LongName is from what length on a key has the digest of a name in it.
 const LongName = 200
 
-// Subject returns what tells a lock apart in its bucket: a letter for the class,
+// Subject returns what tells a lock apart in its shard: a letter for the class,
 // in upper case where a digest stands for the name, and the name. The letters are
 // no part of the name, so a name cannot pass for a digest.
 func Subject(class backend.Class, name string) string {

@@ -143,7 +143,7 @@ func (b *shard) hear(text string) {
 		return
 	}
 	c := b.session.claims[n]
-	if c == nil || c.bucket != b || c.state == lost {
+	if c == nil || c.shard != b || c.state == lost {
 		return
 	}
 	switch kind {
@@ -168,6 +168,6 @@ func (s *session) forget(c *claim) {
 	c.remove()
 	if s.claims[c.owner] == c {
 		delete(s.claims, c.owner)
-		c.bucket.claims--
+		c.shard.claims--
 	}
 }

@@ -10,14 +10,14 @@ import (
 // knows. It stands in the list of its shard for its state.
 type claim struct {
 	// Immutable.
-	bucket *shard
-	owner  uint64
-	class  backend.Class
-	mode   backend.Mode
-	wait   bool
-	limit  uint32
-	name   string
-	key    string
+	shard *shard
+	owner uint64
+	class backend.Class
+	mode  backend.Mode
+	wait  bool
+	limit uint32
+	name  string
+	key   string
 
 	// Guarded by session.mu.
 	state   state

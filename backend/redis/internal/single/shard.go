@@ -164,15 +164,15 @@ func (b *shard) compile(ops []backend.Op, results []backend.Result) {
 			}
 			if c == nil {
 				c = &claim{
-					bucket: b,
-					owner:  op.Owner,
-					class:  op.Class,
-					mode:   op.Mode,
-					wait:   op.Wait,
-					limit:  op.Limit,
-					name:   op.Name,
-					key:    b.base + redisconn.Subject(op.Class, op.Name),
-					state:  asked,
+					shard: b,
+					owner: op.Owner,
+					class: op.Class,
+					mode:  op.Mode,
+					wait:  op.Wait,
+					limit: op.Limit,
+					name:  op.Name,
+					key:   b.base + redisconn.Subject(op.Class, op.Name),
+					state: asked,
 				}
 				b.session.claims[op.Owner] = c
 				b.claims++
@@ -230,7 +230,7 @@ func (b *shard) giveBack(ctx context.Context) error {
 	b.requests = b.requests[:0]
 	for _, waiting := range []bool{true, false} {
 		for _, c := range s.claims {
-			if c.bucket == b && c.state != lost && (c.state != held) == waiting {
+			if c.shard == b && c.state != lost && (c.state != held) == waiting {
 				b.requests = append(b.requests, request{kind: release, claim: c, code: c.releaseCode()})
 			}
 		}

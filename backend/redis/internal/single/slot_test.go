@@ -19,7 +19,7 @@ func TestKeys(t *testing.T) {
 		class   backend.Class
 		name    string
 		subject string
-		bucket  int
+		shard   int
 	}{
 		{backend.Mutex, "a", "m:a", 3},
 		{backend.RWMutex, "{a}:b", "r:{a}:b", 5},
@@ -29,8 +29,8 @@ func TestKeys(t *testing.T) {
 		if got := redisconn.Subject(c.class, c.name); got != c.subject {
 			t.Errorf("%v %.20q has the key %s, not %s", c.class, c.name, got, c.subject)
 		}
-		if got := ShardOf(c.class, c.name); got != c.bucket {
-			t.Errorf("%v %.20q is in bucket %d, not %d", c.class, c.name, got, c.bucket)
+		if got := ShardOf(c.class, c.name); got != c.shard {
+			t.Errorf("%v %.20q is in bucket %d, not %d", c.class, c.name, got, c.shard)
 		}
 	}
 	if got := SlotOf("123456789"); got != 0x31c3 {
