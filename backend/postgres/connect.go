@@ -207,9 +207,6 @@ func giveBack(c *pgx.Conn, s server) {
 	hangUp(c)
 }
 
-// resetting has a connection be as it was at first.
-const resetting = "discard all"
-
 // hangUp closes a connection that is no longer wanted, and waits for nobody.
 func hangUp(c *pgx.Conn) {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -74,7 +74,7 @@ func (s *session) fates() map[*claim]backend.State {
 	} else if ended(s.err) { // Then nobody reads any more.
 		late(s.round.many)
 		late(s.round.tickets)
-		s.holder.reply.answered(s.round.many, s.round.tickets, func(q *request, result int64) {
+		answeredBy(&s.holder.reply, s.round.many, s.round.tickets, func(q *request, result int64) {
 			if q.kind == unlock && q.claim != nil && result == 1 {
 				fates[q.claim] = backend.Released
 			}
@@ -83,9 +83,9 @@ func (s *session) fates() map[*claim]backend.State {
 	return fates
 }
 
-// answered calls f with each request of the first statements of a pipeline that has
+// answeredBy calls f with each request of the first statements of a pipeline that has
 // its answer in a reply that may break off.
-func (r *reply) answered(many, tickets []request, f func(q *request, result int64)) {
+func answeredBy(r *reply, many, tickets []request, f func(q *request, result int64)) {
 	const columns = 3
 	set := 0
 	for _, asked := range [][]request{many, tickets} {

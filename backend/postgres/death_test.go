@@ -145,7 +145,7 @@ func TestReleasesThatWereBrokenOff(t *testing.T) {
 	r := &reply{sets: []set{{rows: []int64{1, 0, 9}, end: 3}}, rows: []int64{1, 0, 9, 1, 0, 9, 0, 0}}
 	for _, many := range []int{0, 1} {
 		got := ""
-		r.answered(make([]request, many), make([]request, 3), func(_ *request, result int64) { got += fmt.Sprint(result) })
+		answeredBy(r, make([]request, many), make([]request, 3), func(_ *request, result int64) { got += fmt.Sprint(result) })
 		if want := []string{"1", "11"}[many]; got != want {
 			t.Errorf("after %d requests: %s, want %s", many, got, want)
 		}

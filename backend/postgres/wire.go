@@ -293,3 +293,6 @@ func appendArray(buf []byte, oid uint32, elements []int64) []byte {
 	}
 	return buf
 }
+
+// resetting has a connection be as it was at first.
+const resetting = "discard all"
