@@ -35,6 +35,8 @@ var layers = []layer{
 	{"backend/redis", []string{"backend", "backend/redis/internal/*"}},
 	{"backend/redis/internal/redisconn", []string{"backend"}},
 	{"backend/redis/internal/*", []string{"backend", "backend/redis/internal/redisconn"}},
+	{"backend/postgres", []string{"backend", "backend/postgres/internal/*"}},
+	{"backend/postgres/internal/*", nil},
 	{"backend/*", []string{"backend"}},
 	{"session", []string{"backend", "internal/throttle"}},
 	{"coordinator", []string{"session", "backend", "internal/throttle"}},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
 // kill ends the backends of dlock's clients, and returns when they are gone.
@@ -142,7 +143,7 @@ func TestReleaseWithoutAnAnswer(t *testing.T) {
 
 // Of releases in one statement some have been carried out.
 func TestReleasesThatWereBrokenOff(t *testing.T) {
-	r := &reply{sets: []set{{rows: []int64{1, 0, 9}, end: 3}}, rows: []int64{1, 0, 9, 1, 0, 9, 0, 0}}
+	r := &pgwire.Reply{Sets: []pgwire.Set{{Rows: []int64{1, 0, 9}, End: 3}}, Rows: []int64{1, 0, 9, 1, 0, 9, 0, 0}}
 	for _, many := range []int{0, 1} {
 		got := ""
 		answeredBy(r, make([]request, many), make([]request, 3), func(_ *request, result int64) { got += fmt.Sprint(result) })

@@ -8,10 +8,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
 // waiterAnswered takes the answer to a wait session.
-func (s *session) waiterAnswered(wt *waiter, r *reply) {
+func (s *session) waiterAnswered(wt *waitConn, r *pgwire.Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heed(wt, r)
@@ -24,23 +25,23 @@ func (s *session) waiterAnswered(wt *waiter, r *reply) {
 }
 
 // heed draws the conclusions from an answer.
-func (s *session) heed(wt *waiter, r *reply) {
+func (s *session) heed(wt *waitConn, r *pgwire.Reply) {
 	if s.err != nil {
 		return
 	}
-	wt.wire.answered(r)
+	wt.wire.Answered(r)
 	if wt.step == keeper && time.Now().After(wt.until) {
-		_ = wt.wire.conn.Close() // Too late: its holders may have been told.
+		_ = wt.wire.Conn.Close() // Too late: its holders may have been told.
 		return
 	}
-	s.prolong(wt, wt.wire.sent)
+	s.prolong(wt, wt.wire.Sent)
 	if wt.pinged {
 		wt.pinged = false
 		if next := wt.next; next != nil {
 			s.run(wt, wt.step, next)
 		}
 	} else {
-		s.climbed(wt, r)
+		s.answered(wt, r)
 	}
 	s.pump()
 	poke(s.moved)
@@ -49,38 +50,38 @@ func (s *session) heed(wt *waiter, r *reply) {
 // prolong notes that the server had not ended a wait session, nor begun to count its
 // idle time, at a time: it was asked something then and has answered, or was found at
 // work by the answer to a question of then.
-func (s *session) prolong(wt *waiter, alive time.Time) {
+func (s *session) prolong(wt *waitConn, alive time.Time) {
 	if until := alive.Add(s.ttl - s.ttl/100); until.After(wt.until) {
 		wt.until = until
 	}
 }
 
-// climbed takes the answer to a script.
-func (s *session) climbed(wt *waiter, r *reply) {
+// answered takes the answer to a script.
+func (s *session) answered(wt *waitConn, r *pgwire.Reply) {
 	w := wt.wait
-	failed := r.err != nil
+	failed := r.Err != nil
 	var last int64
-	if n := len(r.sets); !failed && n > 0 && len(r.sets[n-1].rows) > 0 {
-		last = r.sets[n-1].rows[0]
+	if n := len(r.Sets); !failed && n > 0 && len(r.Sets[n-1].Rows) > 0 {
+		last = r.Sets[n-1].Rows[0]
 	}
 	if i := slices.Index(wt.script, makeToken); !failed && i >= 0 {
-		wt.number = r.sets[i].rows[0]
+		wt.number = r.Sets[i].Rows[0]
 	}
-	if i := slices.Index(wt.script, prove); !failed && i >= 0 && r.sets[i].rows[0] != 0 {
+	if i := slices.Index(wt.script, prove); !failed && i >= 0 && r.Sets[i].Rows[0] != 0 {
 		// Another server has given the lock, or the session has ended on this one.
 		s.barred = time.Now().Add(barredFor)
-		_ = wt.wire.conn.Close() // Its reader does the rest.
+		_ = wt.wire.Conn.Close() // Its reader does the rest.
 		return
 	}
 	switch wt.step {
-	case climbing:
+	case acquiring:
 		switch {
 		case failed:
-			s.interrupted(wt, len(r.sets)-1, r.err)
+			s.interrupted(wt, len(r.Sets)-1, r.Err)
 		case len(w.claims) == 0:
 			s.clear(wt)
 		case wt.raising():
-			s.run(wt, climbing, climb(w))
+			s.run(wt, acquiring, acquireScript(w))
 			if !w.standing {
 				s.confirm()
 			}
@@ -98,8 +99,8 @@ func (s *session) climbed(wt *waiter, r *reply) {
 		}
 	case parting, clearing:
 		switch {
-		case failed && wt.step == clearing && !cutShort(r.err):
-			_ = wt.wire.conn.Close() // That frees all, too. Its reader does the rest.
+		case failed && wt.step == clearing && !cutShort(r.Err):
+			_ = wt.wire.Conn.Close() // That frees all, too. Its reader does the rest.
 		case failed:
 			s.clear(wt)
 		default:
@@ -109,7 +110,7 @@ func (s *session) climbed(wt *waiter, r *reply) {
 }
 
 // left goes on when a wait session has nothing any more.
-func (s *session) left(wt *waiter) {
+func (s *session) left(wt *waitConn) {
 	if g := wt.grip; g != nil {
 		wt.grip = nil
 		g.lock.unlocking--
@@ -128,14 +129,14 @@ func (s *session) left(wt *waiter) {
 		w.waiter = nil
 		wt.step, wt.wait = clearing, nil
 		s.free(wt)
-		s.seat(w)
+		s.assign(w)
 	default:
 		s.serve(wt, w)
 	}
 }
 
 // arrived goes on when a wait session has the gate and has had the lock.
-func (s *session) arrived(wt *waiter) {
+func (s *session) arrived(wt *waitConn) {
 	w := wt.wait
 	w.standing = true
 	switch {
@@ -189,29 +190,29 @@ func (s *session) landed(w *wait, g *grip, number int64, err error) {
 		if w.mode == backend.Shared {
 			s.arrived(wt) // It has the lock still.
 		} else {
-			s.run(wt, climbing, ascent(w))
+			s.run(wt, acquiring, lockScript(w))
 		}
 		return
 	}
 	switch {
 	case wt != nil:
-		s.descend(wt)
+		s.standDown(wt)
 	case len(w.claims) > 0:
-		s.seat(w)
+		s.assign(w)
 	default:
 		s.dissolve(w)
 	}
 }
 
 // keep makes a wait session the holder of the lock that it has.
-func (s *session) keep(wt *waiter) {
+func (s *session) keep(wt *waitConn) {
 	w := wt.wait
 	if time.Until(wt.told) < s.ttl/4 {
 		s.lease++ // The last one has lapsed, or may have.
 		wt.lease = s.lease
 	}
 	wt.told = wt.until
-	if len(descent(w)) > 0 {
+	if len(releaseScript(w)) > 0 {
 		wt.owes = w
 	}
 	wt.grip = &grip{waiter: wt, lock: w.lock, shared: w.mode == backend.Shared, claims: 1}
@@ -220,17 +221,17 @@ func (s *session) keep(wt *waiter) {
 	w.claims = append(w.claims[:0], w.claims[1:]...)
 	s.grant(c, wt.grip, wt.number)
 	if len(w.claims) > 0 {
-		s.seat(w)
+		s.assign(w)
 	} else {
 		s.dissolve(w)
 	}
 }
 
 // count has the holder session look how many writers wait, since some seem to.
-func (s *session) count(wt *waiter) {
+func (s *session) count(wt *waitConn) {
 	w := wt.wait
 	wt.step = counting
-	s.extras = append(s.extras, extra{stWriters, [][]byte{appendInt(nil, oidInt8, w.lock.key.derive("writers"))}, func(rows []int64, _ *pgconn.PgError) {
+	s.extras = append(s.extras, extra{stWriters, [][]byte{pgwire.AppendInt(nil, pgwire.OIDInt8, w.lock.key.derive("writers"))}, func(rows []int64, _ *pgconn.PgError) {
 		if wt.wait != w || wt.step != counting {
 			return // It is gone.
 		}
@@ -246,16 +247,16 @@ func (s *session) count(wt *waiter) {
 			// before it is there is not counted.
 			w.passed += writers
 			w.cover = len(w.claims)
-			s.run(wt, climbing, append([]order{giveLock, giveGate}, climb(w)...))
+			s.run(wt, acquiring, append([]order{giveLock, giveGate}, acquireScript(w)...))
 		default:
 			s.arrived(wt)
 		}
 	}})
 }
 
-// interrupted takes an error of a climbing wait session, which has carried out
+// interrupted takes an error of a wait session that acquires, which has carried out
 // the first orders of its script.
-func (s *session) interrupted(wt *waiter, carried int, err *pgconn.PgError) {
+func (s *session) interrupted(wt *waitConn, carried int, err *pgconn.PgError) {
 	w := wt.wait
 	switch err.Code {
 	case "57014", "55P03": // query_canceled, lock_not_available
@@ -277,7 +278,7 @@ func (s *session) interrupted(wt *waiter, carried int, err *pgconn.PgError) {
 	}
 	if lock := slices.Index(wt.script, takeLock); w.keep && w.mode == backend.Exclusive && lock >= 0 && lock < carried && len(w.claims) > 0 {
 		wt.rotate = false
-		s.run(wt, climbing, []order{prove, makeToken}) // It has the lock.
+		s.run(wt, acquiring, []order{prove, makeToken}) // It has the lock.
 		return
 	}
 	gate := slices.Index(wt.script, takeGate)
@@ -287,5 +288,5 @@ func (s *session) interrupted(wt *waiter, carried int, err *pgconn.PgError) {
 		return
 	}
 	// It may have got the lock all the same. Its place is the gate, which it has.
-	s.run(wt, climbing, append([]order{giveLock}, ascent(w)...))
+	s.run(wt, acquiring, append([]order{giveLock}, lockScript(w)...))
 }

@@ -1,6 +1,10 @@
 package postgres
 
-import "github.com/dlock-go/dlock/backend"
+import (
+	"github.com/dlock-go/dlock/backend"
+
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
+)
 
 // An order is a statement of a wait session.
 type order uint8
@@ -21,16 +25,16 @@ const (
 // takes reports whether an order may have to wait for a lock.
 func (o order) takes() bool { return o == raiseFlag || o == takeGate || o == takeLock }
 
-// climb returns what a wait session has to do to serve a wait. The last order
+// acquireScript returns what a wait session has to do to serve a wait. The last order
 // that may wait long is followed by as little as possible, for others wait.
-func climb(w *wait) []order {
+func acquireScript(w *wait) []order {
 	switch {
 	case w.direct:
 		return []order{takeLock}
 	case w.lock.tickets != nil:
 		return []order{takeGate}
 	}
-	return append([]order{takeGate}, ascent(w)...)
+	return append([]order{takeGate}, lockScript(w)...)
 }
 
 // flagged reports whether a flag has to be up before a wait session serves a wait.
@@ -38,8 +42,8 @@ func flagged(w *wait) bool {
 	return w.lock.id.class == backend.RWMutex && w.mode == backend.Exclusive && !w.direct
 }
 
-// ascent is the way from the gate to the lock.
-func ascent(w *wait) []order {
+// lockScript is the way from the gate to the lock.
+func lockScript(w *wait) []order {
 	switch {
 	case w.mode == backend.Shared:
 		return []order{takeLock, lookFlag}
@@ -49,8 +53,8 @@ func ascent(w *wait) []order {
 	return []order{takeLock, giveLock}
 }
 
-// descent gives back what stands beside the lock.
-func descent(w *wait) []order {
+// releaseScript gives back what stands beside the lock.
+func releaseScript(w *wait) []order {
 	if w.direct {
 		return nil
 	}
@@ -61,8 +65,8 @@ func descent(w *wait) []order {
 }
 
 // exec appends an order to the pipeline of a wire.
-func (o order) exec(w *wire, for_ *wait, mark marker) {
-	key := func(statement string, k int64) { w.exec(statement, appendInt(nil, oidInt8, k)) }
+func (o order) exec(w *pgwire.Conn, for_ *wait, mark marker) {
+	key := func(statement string, k int64) { w.Exec(statement, pgwire.AppendInt(nil, pgwire.OIDInt8, k)) }
 	shared := for_ != nil && for_.mode == backend.Shared
 	switch o {
 	case raiseFlag:
@@ -80,11 +84,11 @@ func (o order) exec(w *wire, for_ *wait, mark marker) {
 	case giveLock:
 		for_.lock.key.exec(w, either(shared, stUnlockShared, stUnlock))
 	case prove:
-		w.exec(stMarker, appendInt(nil, oidInt8, int64(mark)))
+		w.Exec(stMarker, pgwire.AppendInt(nil, pgwire.OIDInt8, int64(mark)))
 	case makeToken:
-		w.exec(stToken)
+		w.Exec(stToken)
 	case freeAll:
-		w.exec(stUnlockAll)
+		w.Exec(stUnlockAll)
 	}
 }
 
@@ -96,11 +100,11 @@ func either(shared bool, yes, no string) string {
 }
 
 // exec appends a statement about a key.
-func (k Key) exec(w *wire, statement string) {
+func (k Key) exec(w *pgwire.Conn, statement string) {
 	if !k.pair {
-		w.exec(statement, appendInt(nil, oidInt8, k.value))
+		w.Exec(statement, pgwire.AppendInt(nil, pgwire.OIDInt8, k.value))
 		return
 	}
 	a, b := k.numbers()
-	w.exec(statement+pair, appendInt(nil, oidInt4, int64(a)), appendInt(nil, oidInt4, int64(b)))
+	w.Exec(statement+pair, pgwire.AppendInt(nil, pgwire.OIDInt4, int64(a)), pgwire.AppendInt(nil, pgwire.OIDInt4, int64(b)))
 }

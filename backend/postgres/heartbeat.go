@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
 // What is done now and then.
@@ -23,14 +25,14 @@ const (
 func (s *session) tend(now time.Time) {
 	for _, wt := range s.waiters {
 		switch {
-		case wt.wire != nil && wt.wire.busy && (wt.pinged || wt.step != climbing) && now.Sub(wt.wire.sent) > s.ttl:
-			_ = wt.wire.conn.Close() // Its reader does the rest.
-		case wt.wire == nil || wt.wire.busy || now.Sub(wt.wire.sent) < s.ttl/4:
+		case wt.wire != nil && wt.wire.Busy && (wt.pinged || wt.step != acquiring) && now.Sub(wt.wire.Sent) > s.ttl:
+			_ = wt.wire.Conn.Close() // Its reader does the rest.
+		case wt.wire == nil || wt.wire.Busy || now.Sub(wt.wire.Sent) < s.ttl/4:
 		case wt.step == idle && now.Sub(wt.used) > idleFor:
-			_ = wt.wire.conn.Close() // Its reader does the rest.
+			_ = wt.wire.Conn.Close() // Its reader does the rest.
 		default:
 			wt.pinged = true
-			wt.wire.exec(stPing)
+			wt.wire.Exec(stPing)
 			s.dispatch(wt, now)
 		}
 	}
@@ -50,14 +52,14 @@ func (s *session) tend(now time.Time) {
 			continue
 		}
 		switch {
-		case wt.step == climbing && wt.wire.busy && !wt.pinged:
-			all = append(all, wt.wire.pid)
+		case wt.step == acquiring && wt.wire.Busy && !wt.pinged:
+			all = append(all, wt.wire.PID)
 			if turns > 0 {
 				turns--
 				wt.rotate = true
 				s.cancel(wt)
 			} else {
-				old, ages = append(old, wt.wire.pid), append(ages, now.Sub(wt.began).Milliseconds())
+				old, ages = append(old, wt.wire.PID), append(ages, now.Sub(wt.began).Milliseconds())
 			}
 		case wt.step == landing && turns > 0 && !wt.wait.asked:
 			turns--
@@ -65,7 +67,7 @@ func (s *session) tend(now time.Time) {
 		}
 	}
 	if len(old) > 0 {
-		s.extras = append(s.extras, extra{stStalling, [][]byte{appendArray(nil, oidInt4, old), appendArray(nil, oidInt8, ages)}, s.giveWay})
+		s.extras = append(s.extras, extra{stStalling, [][]byte{pgwire.AppendArray(nil, pgwire.OIDInt4, old), pgwire.AppendArray(nil, pgwire.OIDInt8, ages)}, s.giveWay})
 	}
 	if len(all) > 0 {
 		s.extras = append(s.extras, extra{stAlive, pids(all), func(alive []int64, _ *pgconn.PgError) { s.miss(all, alive) }})
@@ -80,14 +82,14 @@ func (s *session) miss(all, alive []int64) {
 		return // The question has failed.
 	}
 	for _, wt := range s.waiters {
-		if wt.wire == nil || wt.step != climbing || !wt.wire.busy || !slices.Contains(all, wt.wire.pid) {
+		if wt.wire == nil || wt.step != acquiring || !wt.wire.Busy || !slices.Contains(all, wt.wire.PID) {
 			continue
 		}
-		if wt.missed++; slices.Contains(alive, wt.wire.pid) {
+		if wt.missed++; slices.Contains(alive, wt.wire.PID) {
 			wt.missed = 0
 			s.prolong(wt, s.proved)
 		} else if wt.missed > 1 {
-			_ = wt.wire.conn.Close() // Its reader does the rest.
+			_ = wt.wire.Conn.Close() // Its reader does the rest.
 		}
 	}
 }
@@ -97,7 +99,7 @@ func (s *session) miss(all, alive []int64) {
 func (s *session) giveWay(backends []int64, _ *pgconn.PgError) {
 	for _, pid := range backends {
 		for _, wt := range s.waiters {
-			if wt.wire != nil && wt.wire.pid == pid && wt.step == climbing && wt.wire.busy {
+			if wt.wire != nil && wt.wire.PID == pid && wt.step == acquiring && wt.wire.Busy {
 				s.cancel(wt)
 			}
 		}

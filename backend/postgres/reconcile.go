@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
 // A broken is a statement of a round that failed, and what it asked for.
@@ -14,12 +16,12 @@ type broken struct {
 	why   error
 }
 
-// audit asks which locks the holder session has after a statement that failed: of
+// reconcile asks which locks the holder session has after a statement that failed: of
 // what it asked, some was carried out. Locks of a session outlive the transaction
 // that failed.
-func (s *session) audit() {
-	s.holder.exec(stAudit)
-	if err := s.holder.flush(time.Now()); err != nil {
+func (s *session) reconcile() {
+	s.holder.Exec(stReconcile)
+	if err := s.holder.Flush(time.Now()); err != nil {
 		s.die(err)
 	}
 }
@@ -31,21 +33,21 @@ type record struct {
 	shared bool
 }
 
-// audited brings the session in line with what it holds at the server. Of the tries
+// reconciled brings the session in line with what it holds at the server. Of the tries
 // that failed nothing is kept.
-func (s *session) audited(r *reply) {
-	if r.err != nil {
-		if cutShort(r.err) {
+func (s *session) reconciled(r *pgwire.Reply) {
+	if r.Err != nil {
+		if cutShort(r.Err) {
 			s.failed = true
-			s.audit()
+			s.reconcile()
 			return
 		}
-		s.die(fmt.Errorf("%w, and then %w", s.why, r.err))
+		s.die(fmt.Errorf("%w, and then %w", s.why, r.Err))
 		return
 	}
 	const columns = 3
 	has := make(map[record]bool)
-	for rows := r.sets[0].rows; len(rows) >= columns; rows = rows[columns:] {
+	for rows := r.Sets[0].Rows; len(rows) >= columns; rows = rows[columns:] {
 		has[record{rows[0], rows[1] == 2, rows[2] == 1}] = true
 	}
 	for _, want := range append(s.records(), s.marker.record()) {
@@ -56,9 +58,9 @@ func (s *session) audited(r *reply) {
 		delete(has, want)
 	}
 	all := s.broken
-	s.broken, s.round = nil, round{}
+	s.broken, s.batch = nil, batch{}
 	for _, b := range all {
-		s.auditUnlocks(b, has)
+		s.reconcileUnlocks(b, has)
 	}
 	for _, waiting := range [][]request{s.pending, s.later} {
 		for _, q := range waiting {
@@ -77,9 +79,9 @@ func (s *session) audited(r *reply) {
 	}
 }
 
-// auditUnlocks sees to the unlocks of a statement that failed. has is what the session
+// reconcileUnlocks sees to the unlocks of a statement that failed. has is what the session
 // holds and does not know of.
-func (s *session) auditUnlocks(b broken, has map[record]bool) {
+func (s *session) reconcileUnlocks(b broken, has map[record]bool) {
 	tried := tries(b.asked)
 	for _, q := range b.asked {
 		if !q.unlocks() {
@@ -93,7 +95,7 @@ func (s *session) auditUnlocks(b broken, has map[record]bool) {
 		}
 		switch {
 		case held < len(q.frees()):
-			s.fold(q, 1, 0) // It was carried out. What is left of it is scrubbed.
+			s.takeResult(q, 1, 0) // It was carried out. What is left of it is scrubbed.
 		case tried || cutShort(b.why):
 			s.again(q)
 		default:

@@ -7,62 +7,63 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
 // holderAnswered takes the answer to a round. Its caller has the mutex.
-func (s *session) holderAnswered(r *reply) {
+func (s *session) holderAnswered(r *pgwire.Reply) {
 	if s.err != nil {
 		return
 	}
 	w := s.holder
-	w.answered(r)
+	w.Answered(r)
 	// What comes after the end of the lease comes too late: some may have been
 	// told that they have lost what they held.
 	if !s.until.IsZero() && time.Now().After(s.until) {
 		s.die(errLapsed)
 		return
 	}
-	s.proved, s.until = w.sent, w.sent.Add(s.ttl-s.ttl/100)
+	s.proved, s.until = w.Sent, w.Sent.Add(s.ttl-s.ttl/100)
 	switch {
 	case s.failed:
 		s.failed = false
-		s.audited(r)
+		s.reconciled(r)
 	default:
-		s.foldRound(r)
+		s.takeResults(r)
 		if s.err == nil && (s.verify || len(s.broken) > 0) {
 			s.verify, s.failed = false, true
-			s.audit()
+			s.reconcile()
 		}
 	}
 	s.pump()
 	poke(s.moved)
 }
 
-// foldRound takes the answers to the requests of a round.
-func (s *session) foldRound(r *reply) {
-	sets := r.sets
-	next := func() (first set) {
+// takeResults takes the answers to the requests of a round.
+func (s *session) takeResults(r *pgwire.Reply) {
+	sets := r.Sets
+	next := func() (first pgwire.Set) {
 		if len(sets) > 0 {
 			first, sets = sets[0], sets[1:]
 		}
 		return first
 	}
-	for _, asked := range [][]request{s.round.many, s.round.tickets} {
+	for _, asked := range [][]request{s.batch.many, s.batch.tickets} {
 		if len(asked) == 0 {
 			continue
 		}
 		answer := next()
-		if answer.err != nil {
-			if answer.err.Code == "26000" { // invalid_sql_statement_name
-				s.die(fmt.Errorf("what the session has prepared is gone: %w", answer.err))
+		if answer.Err != nil {
+			if answer.Err.Code == "26000" { // invalid_sql_statement_name
+				s.die(fmt.Errorf("what the session has prepared is gone: %w", answer.Err))
 				return
 			}
-			s.why = answer.err
-			s.parch(asked, answer.err)
-			s.broken = append(s.broken, broken{asked, answer.err})
+			s.why = answer.Err
+			s.parch(asked, answer.Err)
+			s.broken = append(s.broken, broken{asked, answer.Err})
 			continue
 		}
-		rows := answer.rows
+		rows := answer.Rows
 		const columns = 3
 		if len(rows) != columns*len(asked) {
 			s.die(fmt.Errorf("the server answered %d of %d requests", len(rows)/columns, len(asked)))
@@ -70,27 +71,27 @@ func (s *session) foldRound(r *reply) {
 		}
 		for i, q := range asked {
 			row := rows[columns*i:]
-			if row[2] != s.holder.pid {
+			if row[2] != s.holder.PID {
 				s.die(errPID)
 				return
 			}
-			s.fold(q, row[0], row[1])
+			s.takeResult(q, row[0], row[1])
 		}
 	}
-	for _, e := range s.round.extras {
+	for _, e := range s.batch.extras {
 		answer := next()
-		e.then(answer.rows, answer.err)
+		e.then(answer.Rows, answer.Err)
 	}
-	if len(s.round.many)+len(s.round.tickets)+len(s.round.extras) == 0 {
-		if answer := next(); answer.err == nil && (len(answer.rows) != 1 || answer.rows[0] != s.holder.pid) {
+	if len(s.batch.many)+len(s.batch.tickets)+len(s.batch.extras) == 0 {
+		if answer := next(); answer.Err == nil && (len(answer.Rows) != 1 || answer.Rows[0] != s.holder.PID) {
 			s.die(errPID)
 		}
 	}
 }
 
-// fold takes the answer to a request: a result as in the comments of the
+// takeResult takes the answer to a request: a result as in the comments of the
 // statements, and the number of a token.
-func (s *session) fold(q request, result, number int64) {
+func (s *session) takeResult(q request, result, number int64) {
 	if s.err != nil {
 		return
 	}
@@ -123,7 +124,7 @@ func (s *session) fold(q request, result, number int64) {
 	switch {
 	case l.tickets != nil:
 		var again bool
-		if g, again, err = s.foldTicket(&q, result); again {
+		if g, again, err = s.takeSlot(&q, result); again {
 			return
 		}
 	case result == 1 && g == nil:
@@ -143,11 +144,11 @@ func (s *session) scrubbed() {
 	}
 }
 
-// foldTicket returns the ticket that a try got, or that it goes on.
-func (s *session) foldTicket(q *request, result int64) (g *grip, again bool, err error) {
+// takeSlot returns the ticket that a try got, or that it goes on.
+func (s *session) takeSlot(q *request, result int64) (g *grip, again bool, err error) {
 	t := q.lock.tickets
 	switch {
-	case result == null && !t.joined:
+	case result == pgwire.Null && !t.joined:
 		s.pending = append(s.pending, *q) // Somebody else joins at this moment.
 		return nil, true, nil
 	case result == -1 && q.denied < 2:
@@ -170,7 +171,7 @@ func (s *session) foldTicket(q *request, result int64) (g *grip, again bool, err
 		}
 		return nil, false, nil
 	}
-	slot := s.round.slots[q.slot+int(result)-1]
+	slot := s.batch.slots[q.slot+int(result)-1]
 	t.taken[slot] = true
 	return &grip{lock: q.lock, slot: slot, claims: 1}, false, nil
 }
@@ -265,7 +266,7 @@ func (s *session) polled(w *wait, g *grip, number int64, err error) {
 		return
 	}
 	s.unmet = slices.DeleteFunc(s.unmet, func(other *wait) bool { return other == w })
-	s.seat(w)
+	s.assign(w)
 }
 
 // drop refuses the first claim of a wait.

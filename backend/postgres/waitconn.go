@@ -9,9 +9,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
-// A waiter is a wait session: a connection that may block, and so can serve one
+// A waitConn is a wait session: a connection that may block, and so can serve one
 // wait at a time. It stands in the queue of the gate, and with the gate it waits
 // for the lock. As long as there are enough other wait sessions it keeps a mutex and
 // holds it, which is the fastest way. Else it gives the lock up, and the holder
@@ -19,9 +20,9 @@ import (
 // know the gate that fails; then the wait session has to keep the lock the next time,
 // and for a while others stand in the lock's own queue, where strangers stand, so
 // that all have the same chance.
-type waiter struct {
-	wire   *wire // nil while it is being connected
-	wait   *wait // whom it serves, or nil
+type waitConn struct {
+	wire   *pgwire.Conn // nil while it is being connected
+	wait   *wait        // whom it serves, or nil
 	step   step
 	script []order // on its way
 	next   []order // to be sent when a ping has come back, or nil
@@ -47,21 +48,21 @@ type step uint8
 const (
 	connecting step = iota + 1
 	idle
-	climbing // it waits for the gate, and for the lock
-	counting // it has both, and the holder session looks how many writers wait
-	landing  // it has the gate, and the holder session tries the lock
-	parting  // it gives the gate back
-	keeping  // it has gate and lock, and keeps the lock
-	keeper   // it holds
-	clearing // it frees all that it may have
+	acquiring // it waits for the gate, and for the lock
+	counting  // it has both, and the holder session looks how many writers wait
+	landing   // it has the gate, and the holder session tries the lock
+	parting   // it gives the gate back
+	keeping   // it has gate and lock, and keeps the lock
+	keeper    // it holds
+	clearing  // it frees all that it may have
 	dead
 )
 
 // run sends a script, or keeps it until the ping that is on its way is back. A request to
 // cancel that is on its way could hit what waits for a place, and cost it that.
-func (s *session) run(wt *waiter, st step, script []order) {
+func (s *session) run(wt *waitConn, st step, script []order) {
 	wt.step = st
-	if wt.wire.busy || wt.cut.running && script[0].takes() {
+	if wt.wire.Busy || wt.cut.running && script[0].takes() {
 		wt.next = script
 		return
 	}
@@ -76,14 +77,14 @@ func (s *session) run(wt *waiter, st step, script []order) {
 }
 
 // dispatch sends what was prepared.
-func (s *session) dispatch(wt *waiter, now time.Time) {
-	if wt.wire.flush(now) != nil {
-		_ = wt.wire.conn.Close() // Its reader does the rest.
+func (s *session) dispatch(wt *waitConn, now time.Time) {
+	if wt.wire.Flush(now) != nil {
+		_ = wt.wire.Conn.Close() // Its reader does the rest.
 	}
 }
 
-// seat gives a wait a wait session, or has it wait for one.
-func (s *session) seat(w *wait) {
+// assign gives a wait a wait session, or has it wait for one.
+func (s *session) assign(w *wait) {
 	if time.Now().After(w.pause) {
 		for _, wt := range s.waiters {
 			if wt.step == idle {
@@ -92,7 +93,7 @@ func (s *session) seat(w *wait) {
 			}
 		}
 		if len(s.waiters)+1 < s.store.config.connections && time.Now().After(s.barred) {
-			wt := &waiter{wait: w, step: connecting}
+			wt := &waitConn{wait: w, step: connecting}
 			w.waiter = wt
 			s.waiters = append(s.waiters, wt)
 			s.running++
@@ -106,14 +107,14 @@ func (s *session) seat(w *wait) {
 }
 
 // serve has a wait session begin with a wait.
-func (s *session) serve(wt *waiter, w *wait) {
+func (s *session) serve(wt *waitConn, w *wait) {
 	wt.wait, w.waiter = w, wt
 	w.cover = len(w.claims)
 	w.keep = w.strange || s.affords(w)
 	if flagged(w) {
-		s.run(wt, climbing, []order{raiseFlag})
+		s.run(wt, acquiring, []order{raiseFlag})
 	} else {
-		s.run(wt, climbing, climb(w))
+		s.run(wt, acquiring, acquireScript(w))
 	}
 	if !w.standing {
 		s.confirm()
@@ -144,11 +145,11 @@ func (s *session) affords(w *wait) bool {
 const probeEvery = 16
 
 // connect opens the connection of a wait session and reads it until it ends.
-func (s *session) connect(wt *waiter) {
+func (s *session) connect(wt *waitConn) {
 	w, err := s.open()
 	s.mu.Lock()
 	if err == nil && s.err != nil {
-		_ = w.conn.Close()
+		_ = w.Conn.Close()
 	} else if err == nil {
 		wt.wire = w
 		if wt.wait != nil {
@@ -159,8 +160,8 @@ func (s *session) connect(wt *waiter) {
 		s.pump()
 		poke(s.moved) // Apply may have to read what comes of it.
 		s.mu.Unlock()
-		err = w.read(func(r *reply) { s.waiterAnswered(wt, r) })
-		close(w.over)
+		err = w.Read(func(r *pgwire.Reply) { s.waiterAnswered(wt, r) })
+		close(w.Over)
 		s.mu.Lock()
 	} else {
 		s.barred = time.Now().Add(barredFor)
@@ -178,7 +179,7 @@ const barredFor = time.Second
 // open opens the connection of a wait session. One that does not come is given up
 // before long: whom it was for can be served otherwise. Where the first connection
 // took its time, so may this one.
-func (s *session) open() (*wire, error) {
+func (s *session) open() (*pgwire.Conn, error) {
 	ctx, cancel := context.WithTimeout(s.life, s.opens)
 	defer cancel()
 	c, server, err := s.store.dial(ctx)
@@ -199,17 +200,17 @@ func (s *session) open() (*wire, error) {
 
 // gone takes the end of a wait session. What it held is lost, and whom it served
 // queues anew.
-func (s *session) gone(wt *waiter, err error) {
+func (s *session) gone(wt *waitConn, err error) {
 	if wt.wire != nil {
-		_ = wt.wire.conn.Close()
+		_ = wt.wire.Conn.Close()
 	}
 	wt.step = dead
-	s.waiters = slices.DeleteFunc(s.waiters, func(other *waiter) bool { return other == wt })
+	s.waiters = slices.DeleteFunc(s.waiters, func(other *waitConn) bool { return other == wt })
 	if s.err != nil {
 		return
 	}
 	if g := wt.grip; g != nil {
-		s.loseAll(g, fmt.Errorf("%w: %w", errGone, err), wt.next != nil || wt.wire.mute || ended(err) && len(wt.wire.reply.sets) == 0)
+		s.loseAll(g, fmt.Errorf("%w: %w", errGone, err), wt.next != nil || wt.wire.Mute || ended(err) && len(wt.wire.Reply.Sets) == 0)
 	}
 	s.leave(wt)
 	w := wt.wait
@@ -221,7 +222,7 @@ func (s *session) gone(wt *waiter, err error) {
 	case w.asked:
 		// The holder session may just be getting the lock; landed sees to the rest.
 	case len(w.claims) > 0:
-		s.seat(w)
+		s.assign(w)
 	default:
 		s.dissolve(w)
 	}
@@ -248,7 +249,7 @@ func (s *session) loseAll(g *grip, why error, late bool) {
 }
 
 // free gives an idle wait session to the next wait that has none.
-func (s *session) free(wt *waiter) {
+func (s *session) free(wt *waitConn) {
 	wt.step, wt.wait, wt.script = idle, nil, nil
 	wt.used = time.Now()
 	for i, w := range s.unmet {
@@ -280,7 +281,7 @@ func (s *session) disband(w *wait) {
 	case connecting:
 		wt.wait = nil
 		s.dissolve(w)
-	case climbing:
+	case acquiring:
 		if wt.next != nil {
 			s.clear(wt)
 			break
@@ -288,51 +289,51 @@ func (s *session) disband(w *wait) {
 		s.cancel(wt)
 	case landing:
 		if !w.asked { // The head of a semaphore, between two tries.
-			s.descend(wt)
+			s.standDown(wt)
 		}
 	}
 	// Elsewhere it finds out by itself.
 }
 
 // clear has a wait session free all that it may have.
-func (s *session) clear(wt *waiter) {
+func (s *session) clear(wt *waitConn) {
 	wt.owes = nil
 	s.run(wt, clearing, []order{freeAll})
 }
 
 // comeDown has a keeper give back what stands beside the lock.
-func (s *session) comeDown(wt *waiter) {
+func (s *session) comeDown(wt *waitConn) {
 	w := wt.owes
-	if s.err != nil || w == nil || wt.wire.busy {
+	if s.err != nil || w == nil || wt.wire.Busy {
 		return // After the ping that is on its way.
 	}
 	wt.owes = nil
 	wt.pinged = true
-	for _, o := range descent(w) {
+	for _, o := range releaseScript(w) {
 		o.exec(wt.wire, w, s.marker)
 	}
 	s.dispatch(wt, time.Now())
 }
 
-// descend has a wait session give the gate back. If others wait behind the one that it
+// standDown has a wait session give the gate back. If others wait behind the one that it
 // has served, it goes to the end of the queue at the gate at once, and a flag stays up:
 // a writer waits all the time.
-func (s *session) descend(wt *waiter) {
+func (s *session) standDown(wt *waitConn) {
 	w := wt.wait
 	switch {
 	case w.mode == backend.Shared:
 		s.run(wt, parting, []order{giveLock, giveGate})
 	case len(w.claims) == 0 || w.strange || w.lock.tickets != nil || time.Now().Before(w.pause):
-		s.run(wt, parting, descent(w))
+		s.run(wt, parting, releaseScript(w))
 	default:
 		w.cover = len(w.claims)
-		s.run(wt, climbing, append([]order{giveGate, takeGate}, ascent(w)...))
+		s.run(wt, acquiring, append([]order{giveGate, takeGate}, lockScript(w)...))
 	}
 }
 
 // raising reports whether a wait session is at the flag. A reader who looks whether it is
 // up keeps it for a moment, so it may have to wait there, and stands in no queue yet.
-func (wt *waiter) raising() bool {
+func (wt *waitConn) raising() bool {
 	script := wt.script
 	if wt.next != nil {
 		script = wt.next
@@ -341,13 +342,13 @@ func (wt *waiter) raising() bool {
 }
 
 // unwanted reports whether what a wait session is waiting for is to end.
-func (wt *waiter) unwanted() bool {
+func (wt *waitConn) unwanted() bool {
 	// It may have ended since, and then has no wait.
-	return wt.step == climbing && wt.wait != nil && wt.wire.busy && wt.next == nil && (wt.rotate || len(wt.wait.claims) == 0)
+	return wt.step == acquiring && wt.wait != nil && wt.wire.Busy && wt.next == nil && (wt.rotate || len(wt.wait.claims) == 0)
 }
 
 // letGo has a keeper give back what it holds.
-func (s *session) letGo(wt *waiter) { s.clear(wt) }
+func (s *session) letGo(wt *waitConn) { s.clear(wt) }
 
 // confirm has the holder session look whether those who have begun to wait stand
 // in a queue by now: who comes later has to come in later. A wait session tells
@@ -356,22 +357,22 @@ func (s *session) confirm() {
 	if s.confirming {
 		return
 	}
-	var climbers []int64
+	var standing []int64
 	raising := false
 	for _, wt := range s.waiters {
 		switch w := wt.wait; {
-		case w == nil || w.standing || wt.step != climbing || !wt.wire.busy:
+		case w == nil || w.standing || wt.step != acquiring || !wt.wire.Busy:
 		case wt.raising():
 			raising = true
 		default:
-			climbers = append(climbers, wt.wire.pid)
+			standing = append(standing, wt.wire.PID)
 		}
 	}
-	if len(climbers) == 0 && !raising {
+	if len(standing) == 0 && !raising {
 		return
 	}
 	s.confirming = true
-	s.extras = append(s.extras, extra{stStanding, pids(climbers), func(stand []int64, _ *pgconn.PgError) {
+	s.extras = append(s.extras, extra{stStanding, pids(standing), func(stand []int64, _ *pgconn.PgError) {
 		for _, wt := range s.waiters {
 			// Where the server does not tell, that is how long it takes.
 			taken := wt.next == nil && time.Since(wt.began) > s.unseen()
@@ -379,7 +380,7 @@ func (s *session) confirm() {
 			if w == nil || wt.wire == nil {
 				continue
 			}
-			found := slices.Contains(stand, wt.wire.pid)
+			found := slices.Contains(stand, wt.wire.PID)
 			if found {
 				s.prolong(wt, s.proved)
 			}

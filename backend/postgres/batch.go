@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
 // A request is something that the holder session is to ask the server.
@@ -38,10 +39,10 @@ const (
 	scrub                         // an unlock of what nobody knows of
 )
 
-// A round is what the holder session has asked and not been answered yet. It goes
+// A batch is what the holder session has asked and not been answered yet. It goes
 // out as one pipeline: statements for many requests each, and extras. Each statement
 // is a part of its own, so that one that fails says nothing about the others.
-type round struct {
+type batch struct {
 	many    []request
 	tickets []request
 	extras  []extra
@@ -63,7 +64,7 @@ type extra struct {
 }
 
 // pids is the parameters of an extra about backends.
-func pids(all []int64) [][]byte { return [][]byte{appendArray(nil, oidInt4, all)} }
+func pids(all []int64) [][]byte { return [][]byte{pgwire.AppendArray(nil, pgwire.OIDInt4, all)} }
 
 // most bounds a round, so that it fits into the buffers of a socket.
 const most = 1000
@@ -71,11 +72,11 @@ const most = 1000
 // pump sends the next round, if there is something to ask and the last has been
 // answered.
 func (s *session) pump() {
-	if s.err != nil || s.holder.busy {
+	if s.err != nil || s.holder.Busy {
 		return
 	}
 	now := time.Now()
-	r := &s.round
+	r := &s.batch
 	r.reset()
 	s.rounds++
 	kept := 0
@@ -99,17 +100,17 @@ func (s *session) pump() {
 		if !s.beat {
 			return
 		}
-		s.holder.exec(stPing)
+		s.holder.Exec(stPing)
 	}
 	s.beat = false
 	r.encode(s.holder)
-	if err := s.holder.flush(now); err != nil {
+	if err := s.holder.Flush(now); err != nil {
 		s.die(err)
 	}
 	s.attend(s.attentive)
 }
 
-func (r *round) reset() {
+func (r *batch) reset() {
 	clear(r.many)
 	clear(r.tickets)
 	clear(r.extras)
@@ -120,11 +121,11 @@ func (r *round) reset() {
 	}
 }
 
-func (r *round) encode(w *wire) {
+func (r *batch) encode(w *pgwire.Conn) {
 	parts := 0
 	part := func() {
 		if parts++; parts > 1 {
-			w.divide()
+			w.Divide()
 		}
 	}
 	if len(r.many) > 0 {
@@ -133,8 +134,8 @@ func (r *round) encode(w *wire) {
 	switch len(r.many) {
 	case 0:
 	case 1:
-		r.buf = appendInt(appendInt(r.buf, oidInt8, r.keys[0]), oidInt8, r.gates[0])
-		w.exec(one(r.whats[0]), r.buf[:8], r.buf[8:])
+		r.buf = pgwire.AppendInt(pgwire.AppendInt(r.buf, pgwire.OIDInt8, r.keys[0]), pgwire.OIDInt8, r.gates[0])
+		w.Exec(one(r.whats[0]), r.buf[:8], r.buf[8:])
 	default:
 		statement := stMany
 		if !tries(r.many) {
@@ -143,24 +144,24 @@ func (r *round) encode(w *wire) {
 		if slices.ContainsFunc(r.whats, func(what int64) bool { return what&ofPair != 0 }) {
 			statement += pair
 		}
-		w.exec(statement, appendArray(nil, oidInt2, r.whats), appendArray(nil, oidInt8, r.keys), appendArray(nil, oidInt8, r.gates))
+		w.Exec(statement, pgwire.AppendArray(nil, pgwire.OIDInt2, r.whats), pgwire.AppendArray(nil, pgwire.OIDInt8, r.keys), pgwire.AppendArray(nil, pgwire.OIDInt8, r.gates))
 	}
 	switch {
 	case len(r.tickets) == 0:
 	case !tries(r.tickets):
 		part()
-		w.exec(stFreeSlots,
-			appendArray(nil, oidInt2, r.what), appendArray(nil, oidInt8, r.use), appendArray(nil, oidInt8, r.mark), appendArray(nil, oidInt8, r.unlock))
+		w.Exec(stFreeSlots,
+			pgwire.AppendArray(nil, pgwire.OIDInt2, r.what), pgwire.AppendArray(nil, pgwire.OIDInt8, r.use), pgwire.AppendArray(nil, pgwire.OIDInt8, r.mark), pgwire.AppendArray(nil, pgwire.OIDInt8, r.unlock))
 	default:
 		part()
-		w.exec(stTickets,
-			appendArray(nil, oidInt2, r.what), appendArray(nil, oidInt8, r.gate), appendArray(nil, oidInt8, r.join),
-			appendArray(nil, oidInt8, r.use), appendArray(nil, oidInt8, r.mark), appendArray(nil, oidInt8, r.unlock),
-			appendArray(nil, oidInt4, r.first), appendArray(nil, oidInt4, r.last), appendArray(nil, oidInt8, r.slots))
+		w.Exec(stTickets,
+			pgwire.AppendArray(nil, pgwire.OIDInt2, r.what), pgwire.AppendArray(nil, pgwire.OIDInt8, r.gate), pgwire.AppendArray(nil, pgwire.OIDInt8, r.join),
+			pgwire.AppendArray(nil, pgwire.OIDInt8, r.use), pgwire.AppendArray(nil, pgwire.OIDInt8, r.mark), pgwire.AppendArray(nil, pgwire.OIDInt8, r.unlock),
+			pgwire.AppendArray(nil, pgwire.OIDInt4, r.first), pgwire.AppendArray(nil, pgwire.OIDInt4, r.last), pgwire.AppendArray(nil, pgwire.OIDInt8, r.slots))
 	}
 	for _, e := range r.extras {
 		part()
-		w.exec(e.statement, e.params...)
+		w.Exec(e.statement, e.params...)
 	}
 }
 
@@ -186,7 +187,7 @@ func (s *session) put(q request) bool {
 		s.putTicket(q)
 		return true
 	}
-	r := &s.round
+	r := &s.batch
 	what, key := int64(0), q.key
 	if l != nil {
 		key = l.key.value
@@ -200,7 +201,7 @@ func (s *session) put(q request) bool {
 		}
 		if l.own != nil && !(mode == backend.Shared && l.own.shared) || l.own == nil && l.holders > 0 && !(mode == backend.Shared && l.shared) {
 			// Somebody of this session was faster.
-			s.fold(q, 0, 0)
+			s.takeResult(q, 0, 0)
 			return true
 		}
 		if l.own != nil {
@@ -209,7 +210,7 @@ func (s *session) put(q request) bool {
 		}
 		if q.kind == land {
 			if len(q.wait.claims) == 0 {
-				s.fold(q, 0, 0)
+				s.takeResult(q, 0, 0)
 				return true
 			}
 			what = map[int64]int64{tryAlone: landAlone, tryShared: landShared, passGate: tokenAlone}[what]
@@ -247,13 +248,13 @@ func (q *request) mode() backend.Mode {
 
 // putTicket is put for a semaphore.
 func (s *session) putTicket(q request) {
-	r, t := &s.round, q.lock.tickets
+	r, t := &s.batch, q.lock.tickets
 	var what, slot int64
 	first := len(r.slots)
 	switch q.kind {
 	case try, poll, land:
 		if uint64(len(t.taken)) >= uint64(t.limit) || q.kind == land && len(q.wait.claims) == 0 {
-			s.fold(q, 0, 0)
+			s.takeResult(q, 0, 0)
 			return
 		}
 		what = ticketTry
