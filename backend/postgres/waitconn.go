@@ -357,7 +357,7 @@ func (s *session) confirm() {
 	if s.confirming {
 		return
 	}
-	var standing []int64
+	var unsure []int64
 	raising := false
 	for _, wt := range s.waiters {
 		switch w := wt.wait; {
@@ -365,14 +365,14 @@ func (s *session) confirm() {
 		case wt.raising():
 			raising = true
 		default:
-			standing = append(standing, wt.wire.PID)
+			unsure = append(unsure, wt.wire.PID)
 		}
 	}
-	if len(standing) == 0 && !raising {
+	if len(unsure) == 0 && !raising {
 		return
 	}
 	s.confirming = true
-	s.extras = append(s.extras, extra{stStanding, pids(standing), func(stand []int64, _ *pgconn.PgError) {
+	s.extras = append(s.extras, extra{stStanding, pids(unsure), func(stand []int64, _ *pgconn.PgError) {
 		for _, wt := range s.waiters {
 			// Where the server does not tell, that is how long it takes.
 			taken := wt.next == nil && time.Since(wt.began) > s.unseen()
