@@ -45,9 +45,10 @@ local function int(x) return string.format('%.0f', x) end
 -- horizon is for how long, in ms, a key stays that is not touched. Scripts that write set
 -- it. One that several sessions depend on lives as long as it has to for all.
 local horizon
+local function touch(key) call('PEXPIRE', key, int(horizon)) end -- of one session alone
 local function extend(key)
   local left = call('PTTL', key)
-  if left ~= -2 and left < horizon then call('PEXPIRE', key, int(horizon)) end
+  if left ~= -2 and left < horizon then touch(key) end
 end
 
 -- noMemory returns why a server whose memory is full has refused a command, or nil.

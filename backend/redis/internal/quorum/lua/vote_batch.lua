@@ -34,13 +34,15 @@ end
 local noted = false
 local function note(owner, what, lock)
   call('HSET', P .. 'of:' .. term, owner, what .. ' ' .. lock)
-  if not noted then extend(P .. 'of:' .. term) end
+  if not noted then touch(P .. 'of:' .. term) end
   noted = true
 end
 
 -- keep extends what a lock has of itself and, by its letter, of holders or waiters.
 local function keep(kind, lock)
-  extend(P .. kind .. ':' .. lock)
+  local alone = kind == 'h' and classOf(lock) ~= 's'
+  local move = alone and touch or extend
+  move(P .. kind .. ':' .. lock)
   if kind == 'w' or classOf(lock) == 's' then extend(P .. 'x:' .. lock) end
 end
 
