@@ -58,9 +58,9 @@ func checkAllOrNothing(f *fixture) {
 
 func checkOneDeadline(f *fixture) {
 	const (
-		first    = 500 * time.Millisecond  // when the first part becomes free
-		deadline = 1000 * time.Millisecond // of the whole
-		slack    = 400 * time.Millisecond  // less than first, so that a deadline for each part is seen
+		first    = 1500 * time.Millisecond // when the first part becomes free
+		deadline = 2000 * time.Millisecond // of the whole
+		slack    = 1400 * time.Millisecond // less than first, so that a deadline for each part is seen
 	)
 	a, b := f.party(), f.party()
 	x, y := f.take(a.Mutex(f.name("x"))), f.take(a.Mutex(f.name("y")))

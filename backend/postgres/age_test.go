@@ -249,7 +249,7 @@ func TestAge(t *testing.T) {
 			o.ages(cycles/10, func(int) {
 				h := r.acquire(o.client.Mutex("x"))
 				o.mu.Lock()
-				pid := o.session.holder.pid
+				pid := o.session.holder.PID
 				o.mu.Unlock()
 				r.exec(watch, "SELECT pg_terminate_backend($1)", pid)
 				r.loses(h)

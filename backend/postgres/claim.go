@@ -39,7 +39,7 @@ func (s *session) enqueue(c *claim) {
 	}
 	w.claims = append(w.claims, c)
 	if len(w.claims) == 1 {
-		s.seat(w)
+		s.assign(w)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
 // oldest is the first version of Postgres that will do. Before it the server ends no
@@ -182,8 +183,8 @@ var errStandby = errors.New("the server is a standby, whose locks exclude nobody
 func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // wire takes a connection over.
-func (st *Store) wire(c *pgx.Conn, s server, r role, ttl time.Duration, who backend.Party) (*wire, error) {
-	return newWire(c, s.pid, s.pooled(c), ttl, card(who, s.activity), statements(st.token(), r))
+func (st *Store) wire(c *pgx.Conn, s server, r role, ttl time.Duration, who backend.Party) (*pgwire.Conn, error) {
+	return pgwire.New(c, s.pid, s.pooled(c), ttl, card(who, s.activity), statements(st.token(), r))
 }
 
 func (st *Store) token() string {
@@ -202,13 +203,10 @@ func giveBack(c *pgx.Conn, s server) {
 	if s.pooled(c) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_, _ = c.PgConn().Exec(ctx, resetting).ReadAll() // It may have failed before.
+		_, _ = c.PgConn().Exec(ctx, pgwire.Resetting).ReadAll() // It may have failed before.
 	}
 	hangUp(c)
 }
-
-// resetting has a connection be as it was at first.
-const resetting = "discard all"
 
 // hangUp closes a connection that is no longer wanted, and waits for nobody.
 func hangUp(c *pgx.Conn) {

@@ -28,7 +28,7 @@ func (c *cut) again() { c.since, c.times, c.due = time.Time{}, 0, time.Time{} }
 
 // cancel has the server end the statement of a wait session. If it does not, the
 // connection is closed.
-func (s *session) cancel(wt *waiter) {
+func (s *session) cancel(wt *waitConn) {
 	now := time.Now()
 	c := &wt.cut
 	switch {
@@ -40,7 +40,7 @@ func (s *session) cancel(wt *waiter) {
 	case c.since.IsZero():
 		c.since = now
 	case now.Sub(c.since) > cancelFor && wt.unwanted():
-		_ = wt.wire.conn.Close() // Its reader does the rest.
+		_ = wt.wire.Conn.Close() // Its reader does the rest.
 		return
 	}
 	c.running = true
@@ -49,9 +49,9 @@ func (s *session) cancel(wt *waiter) {
 }
 
 // request sends the request to cancel what a wait session is at.
-func (s *session) request(wt *waiter) {
+func (s *session) request(wt *waitConn) {
 	ctx, end := context.WithTimeout(s.reach, s.opens)
-	_ = wt.wire.cancel(ctx) // That nothing has come of it shows.
+	_ = wt.wire.Cancel(ctx) // That nothing has come of it shows.
 	end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +63,7 @@ func (s *session) request(wt *waiter) {
 	case s.err != nil || wt.step == dead:
 	case wt.unwanted():
 		s.rearm(pause)
-	case wt.next != nil && !wt.wire.busy:
+	case wt.next != nil && !wt.wire.Busy:
 		s.run(wt, wt.step, wt.next)
 		s.confirm()
 		s.pump()
@@ -74,14 +74,14 @@ func (s *session) request(wt *waiter) {
 
 // expel has the server end a wait session that waits for a lock, behind which the end of
 // the connection has been sent: the server comes to that when the wait is over.
-func (s *session) expel(wt *waiter) {
+func (s *session) expel(wt *waitConn) {
 	limit, stop := context.WithTimeout(s.reach, cancelFor)
 	defer stop()
 	stuck := true
 	for pause := cancelEvery; stuck && limit.Err() == nil; pause = min(2*pause, cancelMost) {
-		_ = wt.wire.cancel(limit)
+		_ = wt.wire.Cancel(limit)
 		select {
-		case <-wt.wire.over:
+		case <-wt.wire.Over:
 			stuck = false
 		case <-limit.Done():
 		case <-time.After(pause):
@@ -91,7 +91,7 @@ func (s *session) expel(wt *waiter) {
 	defer s.mu.Unlock()
 	if stuck {
 		s.stuck = true
-		_ = wt.wire.conn.Close() // Its reader does the rest.
+		_ = wt.wire.Conn.Close() // Its reader does the rest.
 	}
 	s.finish()
 }

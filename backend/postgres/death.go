@@ -1,6 +1,10 @@
 package postgres
 
-import "github.com/dlock-go/dlock/backend"
+import (
+	"github.com/dlock-go/dlock/backend"
+
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
+)
 
 // This file says what Apply knows of the releases under way when the session dies. The
 // server carries out what it is asked in order, and its answers come in order: what was
@@ -65,16 +69,16 @@ func (s *session) fates() map[*claim]backend.State {
 	}
 	late(s.pending)
 	late(s.later)
-	if !s.holder.busy || s.failed {
+	if !s.holder.Busy || s.failed {
 		return fates
 	}
-	if s.holder.mute {
-		late(s.round.many)
-		late(s.round.tickets)
+	if s.holder.Mute {
+		late(s.batch.many)
+		late(s.batch.tickets)
 	} else if ended(s.err) { // Then nobody reads any more.
-		late(s.round.many)
-		late(s.round.tickets)
-		s.holder.reply.answered(s.round.many, s.round.tickets, func(q *request, result int64) {
+		late(s.batch.many)
+		late(s.batch.tickets)
+		answeredBy(&s.holder.Reply, s.batch.many, s.batch.tickets, func(q *request, result int64) {
 			if q.kind == unlock && q.claim != nil && result == 1 {
 				fates[q.claim] = backend.Released
 			}
@@ -83,9 +87,9 @@ func (s *session) fates() map[*claim]backend.State {
 	return fates
 }
 
-// answered calls f with each request of the first statements of a pipeline that has
+// answeredBy calls f with each request of the first statements of a pipeline that has
 // its answer in a reply that may break off.
-func (r *reply) answered(many, tickets []request, f func(q *request, result int64)) {
+func answeredBy(r *pgwire.Reply, many, tickets []request, f func(q *request, result int64)) {
 	const columns = 3
 	set := 0
 	for _, asked := range [][]request{many, tickets} {
@@ -94,10 +98,10 @@ func (r *reply) answered(many, tickets []request, f func(q *request, result int6
 		}
 		var rows []int64
 		switch {
-		case set < len(r.sets):
-			rows = r.sets[set].rows
-		case set == len(r.sets):
-			rows = r.rows[r.begun():]
+		case set < len(r.Sets):
+			rows = r.Sets[set].Rows
+		case set == len(r.Sets):
+			rows = r.Rows[r.Begun():]
 		}
 		for i := 0; i < len(asked) && len(rows) >= columns*(i+1); i++ {
 			f(&asked[i], rows[columns*i])

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
 // kill ends the backends of dlock's clients, and returns when they are gone.
@@ -142,10 +143,10 @@ func TestReleaseWithoutAnAnswer(t *testing.T) {
 
 // Of releases in one statement some have been carried out.
 func TestReleasesThatWereBrokenOff(t *testing.T) {
-	r := &reply{sets: []set{{rows: []int64{1, 0, 9}, end: 3}}, rows: []int64{1, 0, 9, 1, 0, 9, 0, 0}}
+	r := &pgwire.Reply{Sets: []pgwire.Set{{Rows: []int64{1, 0, 9}, End: 3}}, Rows: []int64{1, 0, 9, 1, 0, 9, 0, 0}}
 	for _, many := range []int{0, 1} {
 		got := ""
-		r.answered(make([]request, many), make([]request, 3), func(_ *request, result int64) { got += fmt.Sprint(result) })
+		answeredBy(r, make([]request, many), make([]request, 3), func(_ *request, result int64) { got += fmt.Sprint(result) })
 		if want := []string{"1", "11"}[many]; got != want {
 			t.Errorf("after %d requests: %s, want %s", many, got, want)
 		}

@@ -22,13 +22,13 @@ const (
 )
 
 // leave takes note of the end of a connection that waited at the server.
-func (s *session) leave(wt *waiter) {
+func (s *session) leave(wt *waitConn) {
 	w := wt.wait
-	if w == nil || wt.wire == nil || !wt.wire.busy || wt.wire.fatal != nil {
+	if w == nil || wt.wire == nil || !wt.wire.Busy || wt.wire.Fatal != nil {
 		return // The server has nothing of it, or says itself that it ends it.
 	}
 	w.lock.leftovers++
-	s.leftovers = append(s.leftovers, leftover{wt.wire.pid, w.lock, time.Now()})
+	s.leftovers = append(s.leftovers, leftover{wt.wire.PID, w.lock, time.Now()})
 	s.seek(time.Now())
 }
 

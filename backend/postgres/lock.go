@@ -80,7 +80,7 @@ const (
 
 // A grip is a lock at the server, with the claims that depend on it.
 type grip struct {
-	waiter *waiter // whose connection has it; nil is the holder session
+	waiter *waitConn // whose connection has it; nil is the holder session
 	lock   *lock
 	slot   int64 // of a semaphore
 	shared bool
@@ -94,7 +94,7 @@ type wait struct {
 	lock     *lock
 	mode     backend.Mode
 	claims   []*claim      // in the order of their arrival
-	waiter   *waiter       // nil: there is none free, and the holder session tries now and then
+	waiter   *waitConn     // nil: there is none free, and the holder session tries now and then
 	cover    int           // of these readers come in with the next grant; the others came after it queued
 	passed   int           // writers that went before these readers, at most
 	strange  bool          // somebody takes the lock without the gate: the wait session has to hold it

@@ -26,7 +26,7 @@ func (s *session) readHolder() {
 	defer again.Stop()
 	for {
 		s.mu.Lock()
-		mine := !s.reading && (s.err != nil || s.holder.busy && !s.attentive || time.Since(s.holder.sent) >= aside)
+		mine := !s.reading && (s.err != nil || s.holder.Busy && !s.attentive || time.Since(s.holder.Sent) >= aside)
 		if !mine {
 			s.mu.Unlock()
 			again.Reset(aside)
@@ -38,7 +38,7 @@ func (s *session) readHolder() {
 		}
 		s.reading = true
 		s.mu.Unlock()
-		r, err := s.holder.next()
+		r, err := s.holder.Next()
 		s.mu.Lock()
 		s.reading = false
 		if err != nil {
@@ -57,9 +57,9 @@ func (s *session) readInline() bool {
 	s.reading = true
 	w := s.holder
 	s.mu.Unlock()
-	_ = w.conn.SetReadDeadline(time.Now().Add(inline))
-	r, err := w.next()
-	_ = w.conn.SetReadDeadline(time.Time{})
+	_ = w.Conn.SetReadDeadline(time.Now().Add(inline))
+	r, err := w.Next()
+	_ = w.Conn.SetReadDeadline(time.Time{})
 	s.mu.Lock()
 	s.reading = false
 	switch {
@@ -76,7 +76,7 @@ func (s *session) readInline() bool {
 // attend has readHolder leave the reading to Apply, or see to it again.
 func (s *session) attend(attentive bool) {
 	s.attentive = attentive
-	if !attentive && s.holder.busy {
+	if !attentive && s.holder.Busy {
 		poke(s.watch)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
 // A session implements [backend.Session] with a few connections: one, the holder
@@ -52,7 +53,7 @@ type session struct {
 	freeing bool // in this pass there is a Release that is not done
 
 	// The holder session.
-	holder    *wire
+	holder    *pgwire.Conn
 	reading   bool      // somebody reads
 	attentive bool      // Apply is at it, and reads when nobody does
 	proved    time.Time // when the last question was asked that was answered
@@ -60,7 +61,7 @@ type session struct {
 	told      time.Time // as Apply told it
 	pending   []request // what it is to ask
 	extras    []extra
-	round     round // what it has asked
+	batch     batch // what it has asked
 	rounds    uint64
 	beat      bool     // it is to say something, and be it nothing
 	broken    []broken // statements of the round that failed
@@ -72,7 +73,7 @@ type session struct {
 	later     []request // to be asked again when the clock rings
 
 	// The wait sessions.
-	waiters    []*waiter
+	waiters    []*waitConn
 	unmet      []*wait             // without a wait session, in the order in which they will get one
 	barred     time.Time           // until then no connection is opened, since the last could not be
 	lease      uint32              // the last one given to a wait session
@@ -99,7 +100,7 @@ var (
 	errPID    = errors.New("another backend answers than the one that held the locks: there is a pooler that shares backends between sessions")
 )
 
-func newSession(st *Store, ttl time.Duration, who backend.Party, w *wire, m marker, opening time.Duration) *session {
+func newSession(st *Store, ttl time.Duration, who backend.Party, w *pgwire.Conn, m marker, opening time.Duration) *session {
 	s := &session{
 		store:     st,
 		ttl:       ttl,
@@ -145,7 +146,7 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	for i := range ops {
 		s.jobs[i] = job{op: &ops[i]}
 	}
-	if len(ops) == 0 || now.Sub(s.holder.sent) > s.ttl/6 {
+	if len(ops) == 0 || now.Sub(s.holder.Sent) > s.ttl/6 {
 		s.beat = true
 	}
 	s.tend(now)
@@ -167,7 +168,7 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 			break
 		}
 		s.pump()
-		if s.holder.busy && !s.reading && s.attentive {
+		if s.holder.Busy && !s.reading && s.attentive {
 			s.attend(s.readInline())
 			late = ctx.Err() != nil || time.Since(now) > s.ttl/3
 			continue
@@ -255,15 +256,15 @@ func (s *session) report(silent error) {
 		case wt.until.After(wt.told):
 			wt.told = wt.until
 			s.leases = append(s.leases, s.terms(wt))
-		case wt.wire.busy && time.Since(wt.wire.sent) > s.ttl/3:
-			silent := fmt.Errorf("the connection that holds it has not answered within %v", time.Since(wt.wire.sent).Round(time.Millisecond))
+		case wt.wire.Busy && time.Since(wt.wire.Sent) > s.ttl/3:
+			silent := fmt.Errorf("the connection that holds it has not answered within %v", time.Since(wt.wire.Sent).Round(time.Millisecond))
 			s.leases = append(s.leases, backend.Lease{ID: wt.lease, Until: wt.until, Err: silent})
 		}
 	}
 }
 
 // terms returns the lease of a wait session, or of the holder session.
-func (s *session) terms(wt *waiter) backend.Lease {
+func (s *session) terms(wt *waitConn) backend.Lease {
 	if wt != nil {
 		return backend.Lease{ID: wt.lease, Until: wt.until}
 	}
@@ -326,10 +327,10 @@ func (s *session) cut() {
 	s.sever()
 	s.clock.Stop()
 	s.glance.Stop()
-	_ = s.holder.conn.Close()
+	_ = s.holder.Conn.Close()
 	for _, wt := range s.waiters {
 		if wt.wire != nil {
-			_ = wt.wire.conn.Close()
+			_ = wt.wire.Conn.Close()
 		}
 	}
 }
@@ -389,18 +390,18 @@ func (s *session) sayGoodbye() {
 	for _, wt := range s.waiters {
 		switch {
 		case wt.wire == nil:
-		case wt.wire.busy:
-			wt.wire.leave(now)
+		case wt.wire.Busy:
+			wt.wire.Leave(now)
 			s.running++
 			go s.expel(wt)
 		default:
 			if wt.step == keeper {
-				wt.wire.exec(stUnlockAll)
+				wt.wire.Exec(stUnlockAll)
 			}
-			wt.wire.leave(now)
+			wt.wire.Leave(now)
 		}
 	}
 	// A pooler may keep the connection when we have left.
-	s.holder.exec(stUnlockAll)
-	s.holder.leave(now)
+	s.holder.Exec(stUnlockAll)
+	s.holder.Leave(now)
 }

@@ -23,7 +23,7 @@ const (
 	stAlive     = "dlock_alive"      // which backends are at work
 	stPresent   = "dlock_present"    // which backends have or await advisory locks
 	stWriters   = "dlock_writers"    // how many wait to write
-	stAudit     = "dlock_audit"      // which locks the connection holds
+	stReconcile = "dlock_reconcile"  // which locks the connection holds
 	stUnlockAll = "dlock_unlock_all"
 
 	// Those of wait sessions. To them and to stMany pair is appended where there are
@@ -198,7 +198,7 @@ func statements(token string, r role) map[string]string {
 		all[stStalling] = stalling
 		all[stWriters] = "select count(*) from pg_locks where locktype = 'advisory' and granted and objsubid = 1 and mode = 'ShareLock'" +
 			" and (classid::int8 << 32 | objid::int8) = $1::int8 and database = (select oid from pg_database where datname = current_database())"
-		all[stAudit] = "select classid::int8 << 32 | objid::int8, objsubid, (mode = 'ShareLock')::int from pg_locks" +
+		all[stReconcile] = "select classid::int8 << 32 | objid::int8, objsubid, (mode = 'ShareLock')::int from pg_locks" +
 			" where locktype = 'advisory' and granted and pid = pg_backend_pid()"
 		return all
 	}

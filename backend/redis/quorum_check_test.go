@@ -66,11 +66,17 @@ func removeLock(t *testing.T, s *redistest.Server, lock string) {
 	}
 }
 
-// everywhere waits until all servers have as many keys of locks that are held.
-func everywhere(t *testing.T, servers []*redistest.Server, n int) {
+// everywhere waits until all servers have as many keys of locks that are held, by a session
+// whose heartbeats ask a node that was slow.
+func everywhere(t *testing.T, servers []*redistest.Server, n int, holder ...backend.Session) {
 	t.Helper()
 	for i, s := range servers {
-		until(t, fmt.Sprintf("node %d has %d votes", i, n), func() bool { return votes(t, s, "hr") == n })
+		until(t, fmt.Sprintf("node %d has %d votes", i, n), func() bool {
+			for _, s := range holder {
+				leases(t, s)
+			}
+			return votes(t, s, "hr") == n
+		})
 	}
 }
 
@@ -126,7 +132,7 @@ func TestQuorumMendsADeletedVote(t *testing.T) {
 	s := watch(t, session(t, d.store(t, client.UniversalOptions{}), 5*time.Second))
 	for owner, op := range map[uint64]backend.Op{1: kinds(1, "n")["mutex"], 2: kinds(2, "n")["read lock"], 3: kinds(3, "n")["ticket"]} {
 		granted(t, s, op)
-		everywhere(t, d.servers, 1)
+		everywhere(t, d.servers, 1, s)
 		for i, server := range d.servers {
 			remove(t, server)
 			until(t, fmt.Sprintf("node %d has its vote again", i), func() bool {
@@ -166,7 +172,7 @@ func TestQuorumSecondHolderComesAndGoes(t *testing.T) {
 			op, stays := mutexOp(1, "n"), mutexOp(2, "stays")
 			first := granted(t, a, op)
 			granted(t, a, stays)
-			everywhere(t, d.servers, 2)
+			everywhere(t, d.servers, 2, a)
 			fault(t, d.servers)
 			b := session(t, st, 20*time.Second)
 			if second := granted(t, b, op); second.Ordinal <= first.Ordinal {
@@ -211,7 +217,7 @@ func TestQuorumVoteThatNeedsConfirmation(t *testing.T) {
 	s := watch(t, session(t, d.store(t, client.UniversalOptions{}), 5*time.Second))
 	op := mutexOp(1, "n")
 	granted(t, s, op)
-	everywhere(t, d.servers, 1)
+	everywhere(t, d.servers, 1, s)
 	v, err := d.servers[0].Do("HKEYS", "t:q:floor")
 	if err != nil {
 		t.Fatal(err)

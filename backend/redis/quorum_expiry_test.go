@@ -59,7 +59,7 @@ func TestQuorumKeysAreTouched(t *testing.T) {
 			t.Fatalf("%s: state %d, want Queued", kind, got)
 		}
 	}
-	everywhere(t, d.servers, len(held))
+	everywhere(t, d.servers, len(held), a)
 	for i, s := range d.servers {
 		for key, left := range expiring(t, s) {
 			if left > 13*ttl {

@@ -116,7 +116,7 @@ func TestQuorumMendsAllAtOnce(t *testing.T) {
 		ops = append(ops, mutexOp(uint64(i+1), fmt.Sprint("n", i)))
 	}
 	grantedAll(t, s, ops)
-	everywhere(t, servers, locks)
+	everywhere(t, servers, locks, s)
 	if err := servers[0].RestartEmpty(); err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func TestQuorumSleeper(t *testing.T) {
 			for owner, kind := range []string{"mutex", "write lock", "ticket"} {
 				before = append(before, granted(t, a, kinds(uint64(owner+1), kind)[kind]))
 			}
-			everywhere(t, d.servers, 3)
+			everywhere(t, d.servers, 3, a)
 			c.fault(t, d.servers[:c.nodes])
 			if c.next {
 				b := session(t, st, ttl)

@@ -9,10 +9,17 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/redis/internal/quorum"
+	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/single"
 )
 
 // DefaultPrefix is what the keys of a Store begin with.
 const DefaultPrefix = "dlock:"
+
+// DefaultMaxTTL is the longest time to live that sessions of a quorum may have. A
+// node that has lost its data takes no part for as long.
+const DefaultMaxTTL = quorum.DefaultMaxTTL
 
 // A Store keeps locks in Redis. It implements [backend.Backend] and is safe for
 // concurrent use.
@@ -21,7 +28,7 @@ type Store struct {
 	url    string // without secrets
 	engine engine
 	err    error // why there is no engine, for Open to report
-	nodes  []*node
+	nodes  []*redisconn.Node
 	prefix string
 	maxTTL time.Duration // of a quorum; 0 stands for DefaultMaxTTL
 }
@@ -46,7 +53,7 @@ var _ backend.Backend = (*Store)(nil)
 func New(clients ...redis.UniversalClient) *Store {
 	st := &Store{prefix: DefaultPrefix}
 	for _, c := range clients {
-		n, err := nodeOf(c)
+		n, err := redisconn.NodeOf(c)
 		if err != nil && st.err == nil {
 			st.err = err
 		}
@@ -84,9 +91,17 @@ func (st *Store) init() *Store {
 		return st
 	}
 	if len(st.nodes) > 1 {
-		st.engine, st.err = newQuorum(st.nodes, st.prefix, st.maxTTL)
+		if e, err := quorum.New(st.nodes, st.prefix, st.maxTTL); err != nil {
+			st.err = err
+		} else {
+			st.engine = e
+		}
+		return st
+	}
+	if e, err := single.New(st.nodes[0], st.prefix); err != nil {
+		st.err = err
 	} else {
-		st.engine, st.err = newSingle(st.nodes[0], st.prefix)
+		st.engine = e
 	}
 	return st
 }
@@ -120,7 +135,7 @@ func (st *Store) Inspect(ctx context.Context, class backend.Class, name string) 
 }
 
 // urlOf returns the URL of nodes, as people know it.
-func urlOf(nodes []*node, prefix string) string {
+func urlOf(nodes []*redisconn.Node, prefix string) string {
 	var scheme, db string
 	var addrs []string
 	for _, n := range nodes {
@@ -128,8 +143,8 @@ func urlOf(nodes []*node, prefix string) string {
 			addrs = append(addrs, "?")
 			continue
 		}
-		scheme, db = n.scheme, n.path
-		addrs = append(addrs, n.addr)
+		scheme, db = n.Scheme, n.Path
+		addrs = append(addrs, n.Addr)
 	}
 	if scheme == "" {
 		scheme = "redis"
@@ -140,15 +155,7 @@ func urlOf(nodes []*node, prefix string) string {
 		if strings.Contains(db, "?") {
 			sep = "&"
 		}
-		url += sep + "prefix=" + escape(prefix)
+		url += sep + "prefix=" + redisconn.Escape(prefix)
 	}
 	return url
-}
-
-// brief returns a reason that is not too long, of whole characters.
-func brief(reason string) string {
-	if len(reason) <= 1<<10 {
-		return reason
-	}
-	return strings.ToValidUTF8(reason[:1<<10], "")
 }

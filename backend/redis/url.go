@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
 )
 
 func init() {
@@ -211,17 +212,17 @@ func (l *location) check() error {
 }
 
 // nodes returns what the URL names.
-func (l *location) nodes() []*node {
+func (l *location) nodes() []*redisconn.Node {
 	path := ""
 	if l.db != 0 {
 		path = fmt.Sprint("/", l.db)
 	}
 	switch l.kind {
 	case "cluster":
-		return []*node{{
-			scheme: l.scheme + "+cluster",
-			addr:   strings.Join(l.addrs, ","),
-			cluster: &redis.ClusterOptions{
+		return []*redisconn.Node{{
+			Scheme: l.scheme + "+cluster",
+			Addr:   strings.Join(l.addrs, ","),
+			Cluster: &redis.ClusterOptions{
 				Addrs:     l.addrs,
 				Username:  l.user,
 				Password:  l.password,
@@ -229,11 +230,11 @@ func (l *location) nodes() []*node {
 			},
 		}}
 	case "sentinel":
-		return []*node{{
-			scheme: l.scheme + "+sentinel",
-			addr:   strings.Join(l.addrs, ","),
-			path:   path + "?master=" + escape(l.master),
-			failover: &redis.FailoverOptions{
+		return []*redisconn.Node{{
+			Scheme: l.scheme + "+sentinel",
+			Addr:   strings.Join(l.addrs, ","),
+			Path:   path + "?master=" + redisconn.Escape(l.master),
+			Failover: &redis.FailoverOptions{
 				MasterName:       l.master,
 				SentinelAddrs:    l.addrs,
 				SentinelUsername: l.sentinelUser,
@@ -245,13 +246,13 @@ func (l *location) nodes() []*node {
 			},
 		}}
 	}
-	var nodes []*node
+	var nodes []*redisconn.Node
 	for _, addr := range l.addrs {
-		nodes = append(nodes, &node{
-			scheme: l.scheme,
-			addr:   addr,
-			path:   path,
-			options: &redis.Options{
+		nodes = append(nodes, &redisconn.Node{
+			Scheme: l.scheme,
+			Addr:   addr,
+			Path:   path,
+			Options: &redis.Options{
 				Addr:      addr,
 				Username:  l.user,
 				Password:  l.password,

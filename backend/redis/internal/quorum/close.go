@@ -1,0 +1,87 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Close implements [backend.Session]. A node whose connection has broken, or that does
+// not answer for half of the time to live, is not waited for.
+func (s *session) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	held := len(s.acquisitions) > 0
+	close(s.done)
+	s.mu.Unlock()
+	defer s.abandon()
+	var grace <-chan time.Time
+	for began := time.Now(); ; {
+		left, running := s.parting()
+		switch {
+		case running == 0 && (left >= s.majority || !held):
+			return nil
+		case running == 0:
+			return errParting
+		case left >= s.majority && grace == nil:
+			grace = time.After(patienceForOthers(time.Since(began)))
+		}
+		select {
+		case <-s.moved:
+		case <-grace:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+var errParting = errors.New("dlock: too few nodes have answered; they keep what the session had until its time to live ends")
+
+// parting returns how many nodes have ended the session, and how many of the others
+// may still.
+func (s *session) parting() (left, running int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.replicas {
+		switch {
+		case l.left || l.term == nil: // What it had there has ended before.
+			left++
+		case l.state == lineUp:
+			running++
+		}
+	}
+	return left, running
+}
+
+// abandon ends all goroutines of the session and waits for them.
+func (s *session) abandon() {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.done)
+	}
+	s.mu.Unlock()
+	s.cut()
+	ended := make(chan struct{}) // closed by wait
+	go s.wait(ended)
+	for {
+		for _, l := range s.replicas {
+			l.wire.Cut()
+		}
+		select {
+		case <-ended:
+			return
+		case <-time.After(10 * time.Millisecond): // A connection may have been made meanwhile.
+		}
+	}
+}
+
+func (s *session) wait(ended chan<- struct{}) {
+	s.running.Wait()
+	close(ended)
+}

@@ -1,0 +1,92 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+)
+
+// An Engine keeps locks on an odd number of servers that know nothing of one another:
+// whoever has the votes of a majority holds.
+type Engine struct {
+	// Immutable.
+	nodes  []*redisconn.Node
+	prefix string        // of all keys
+	most   time.Duration // the longest time to live of a session
+	Ahead  time.Duration // of this machine's clock, for tests
+
+	FitEvery time.Duration // how often a session looks whether the nodes are fit
+}
+
+// DefaultMaxTTL is the longest time to live that sessions may have where nobody says.
+const DefaultMaxTTL = 30 * time.Second
+
+// New returns the engine on several independent nodes.
+func New(nodes []*redisconn.Node, prefix string, most time.Duration) (*Engine, error) {
+	for _, n := range nodes {
+		if n.Cluster != nil || n.Failover != nil {
+			return nil, fmt.Errorf("%w: a quorum consists of single servers that know nothing of one another, and %s is not one", backend.ErrUnsupported, n)
+		}
+	}
+	switch {
+	case most < 0:
+		return nil, fmt.Errorf("%w: a longest time to live of %v", backend.ErrUnsupported, most)
+	case len(nodes)%2 == 0:
+		return nil, fmt.Errorf("%w: a quorum of %d nodes; the number has to be odd, as one more bears no more failures", backend.ErrUnsupported, len(nodes))
+	case len(nodes) > maxNodes:
+		return nil, fmt.Errorf("%w: a quorum of %d nodes; %d are the most", backend.ErrUnsupported, len(nodes), maxNodes)
+	}
+	if most == 0 {
+		most = DefaultMaxTTL
+	}
+	return &Engine{nodes: nodes, prefix: prefix + "q:", most: most, FitEvery: redisconn.FitEvery}, nil
+}
+
+// Caps tells what the store guarantees. There is no queue that all nodes agree on.
+func (q *Engine) Caps() backend.Caps {
+	return backend.Caps{Notify: true, Fencing: true, Contended: true, Processes: true, Inspect: true}
+}
+
+func (q *Engine) majority() int { return len(q.nodes)/2 + 1 }
+
+// Open starts a session, and returns when a majority of the nodes knows the session.
+func (q *Engine) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+	switch {
+	case ttl > q.most:
+		return nil, fmt.Errorf("%w: a time to live of %v; the longest that this quorum allows is %v", backend.ErrUnsupported, ttl, q.most)
+	case ttl < 50*time.Millisecond:
+		return nil, fmt.Errorf("%w: a time to live of %v; with a quorum it is 50 ms or more", backend.ErrUnsupported, ttl)
+	}
+	s := newSession(q, ttl, who)
+	if err := s.begin(ctx); err != nil {
+		s.abandon()
+		return nil, err
+	}
+	return s, nil
+}
+
+// errNodes tells that too few nodes take part. why has an entry for each node. It
+// wraps what is to last if it is true of enough nodes to prevent a majority.
+func (q *Engine) errNodes(why []error) error {
+	deny := 0
+	for _, err := range why {
+		if redisconn.Lasting(err) {
+			deny++
+		}
+	}
+	var causes []error
+	for i, err := range why {
+		switch {
+		case err == nil:
+		case redisconn.Lasting(err) && deny <= len(q.nodes)-q.majority():
+			causes = append(causes, fmt.Errorf("%s: %v", q.nodes[i], err))
+		default:
+			causes = append(causes, fmt.Errorf("%s: %w", q.nodes[i], err))
+		}
+	}
+	return fmt.Errorf("no majority of the nodes: %w", errors.Join(causes...))
+}

@@ -1,0 +1,22 @@
+package redisconn
+
+import "time"
+
+// FitEvery is how often a session looks whether its servers are still fit to keep locks.
+const FitEvery = time.Minute
+
+// Notices are what a caller was told to log. The zero value is empty.
+type Notices map[string]bool
+
+// Fresh reports whether why is to be told: it was not yet, and there is an end to it.
+func (n *Notices) Fresh(why error) bool {
+	text := why.Error()
+	if (*n)[text] || len(*n) == 16 {
+		return false
+	}
+	if *n == nil {
+		*n = make(Notices)
+	}
+	(*n)[text] = true
+	return true
+}
