@@ -53,7 +53,7 @@ func (p Plot) Draw(all run.Results) string {
 	for _, c := range contestant.All {
 		l := line{contestant: c}
 		for _, r := range all {
-			if r.Workload != "own" || r.Contestant != c.ID || len(r.Values(p.key)) == 0 {
+			if r.Workload != "own" || r.Contestant != c.ID || !(stats.Median(r.Values(p.key)) > 0) { // 0 has no place on a logarithmic axis.
 				continue
 			}
 			at := point{x: float64(r.Size), y: stats.Median(r.Values(p.key))}

@@ -162,3 +162,14 @@ func TestReportIsWhole(t *testing.T) {
 		}
 	}
 }
+
+// A contestant that got nothing done has no point, and does not keep the plot from
+// being drawn.
+func TestAPlotLeavesOutWhatIsNothing(t *testing.T) {
+	for _, p := range Plots {
+		none := run.Results{{Workload: "own", Size: 64, Contestant: "redsync", Rounds: []workload.Figures{{"pairs": 0, "p50": 0}}}}
+		if got := p.Draw(append(none, results([]float64{200}, []float64{100})...)); strings.Contains(got, "redsync") {
+			t.Errorf("%s has redsync", p.File)
+		}
+	}
+}
