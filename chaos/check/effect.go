@@ -11,9 +11,8 @@ import (
 	"github.com/dlock-go/dlock/chaos/journal"
 )
 
-// enough is how many grants a second make progress, also on a machine with several runs
-// at a time.
-const enough = 25
+// enough is how many grants a second make progress.
+const enough = 100
 
 // count counts what happened, and says why the run is void if it is.
 func (h *history) count(v *Verdict) {
