@@ -84,15 +84,17 @@ func TestReleaseAfterFlush(t *testing.T) {
 		op := mutexOp(1, "n")
 		granted(t, s, op)
 		d.each(t, "FLUSHALL")
+		again := false // What is missing then the first one may have released.
 		until(t, "released", func() bool {
 			results, _, err := s.Apply(patient(t), []backend.Op{released(op)})
 			if err != nil {
 				t.Log(err)
 				return true
 			}
-			if results[0].State == backend.Released {
+			if results[0].State == backend.Released && !again {
 				t.Error("the release of what was flushed is Released")
 			}
+			again = true
 			return results[0].State != backend.Unknown
 		})
 	})
