@@ -350,8 +350,17 @@ func (c *Coordinator) opened(err error) {
 
 // tell carries out the machine's effects. All holders hear before anybody else does.
 func (c *Coordinator) tell(now time.Time) {
+	effects := c.machine.Effects()
 	losses := 0
-	for _, e := range c.machine.Effects() {
+	for i := range effects {
+		if effects[i].lost() {
+			losses++
+		}
+	}
+	if losses > 0 {
+		c.counters.lost.Add(uint64(losses)) // before anybody hears of them
+	}
+	for _, e := range effects {
 		switch e.Kind {
 		case Grant:
 			e.Claim.Token, e.Claim.Via = e.Token, e.Via
@@ -372,14 +381,10 @@ func (c *Coordinator) tell(now time.Time) {
 		case End:
 			e.Claim.end(e.Err)
 		}
-		if e.lost() {
-			losses++
-		}
 	}
 	if losses > 0 {
-		c.counters.lost.Add(uint64(losses))
-		for _, e := range c.machine.Effects() {
-			if e.lost() {
+		for i := range effects {
+			if e := &effects[i]; e.lost() {
 				c.config.OnLoss(e.Claim, e.Err)
 			}
 		}
