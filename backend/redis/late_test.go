@@ -252,7 +252,21 @@ func TestQuorumHearsBeforeItIsAnswered(t *testing.T) {
 	for i, s := range servers {
 		until(t, fmt.Sprintf("both sessions are known to node %d", i), func() bool { return votes(t, s, "s") == 2 })
 	}
-	apply(t, waiter)
+	// Who has something to answer still is not asked for more.
+	other := mutexOp(2, "b")
+	for _, step := range []struct {
+		op   backend.Op
+		held int // locks, a included
+	}{{other, 2}, {released(other), 1}} {
+		apply(t, waiter, step.op)
+		for i, s := range servers {
+			until(t, fmt.Sprintf("node %d has been asked", i), func() bool {
+				apply(t, waiter)
+				return votes(t, s, "h") == step.held
+			})
+		}
+	}
+	until(t, "all nodes have answered", func() bool { return redis.Sizes(waiter)["asks"] == 0 })
 
 	d.answers.Lock()
 	answer := sync.OnceFunc(d.answers.Unlock)
