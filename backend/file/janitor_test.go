@@ -3,7 +3,9 @@ package file
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,7 +111,11 @@ func TestJanitorOfShortSessions(t *testing.T) {
 	for range 5 {
 		openSession(t, dir).Close(t.Context())
 	}
-	if files, err = filepath.Glob(filepath.Join(dir, "*.mutex")); len(files) != 1 || err != nil {
+	files, err = filepath.Glob(filepath.Join(dir, "*.mutex"))
+	files = slices.DeleteFunc(files, func(path string) bool { // Windows keeps the names of what is open.
+		return strings.HasPrefix(filepath.Base(path), flock.AsidePrefix)
+	})
+	if len(files) != 1 || err != nil {
 		t.Errorf("%d lock files are left, want the one that is held", len(files))
 	}
 }
