@@ -106,7 +106,7 @@ chaos-short: ## vet the harness, and let it run for two times 12 s on each backe
 	cd chaos && go vet ./... && go run $(STATICCHECK) ./... && go test -timeout 10m -parallel 3 ./...
 
 .PHONY: bench
-bench: needs ## measure beside other libraries, for bench/report.md, in about 18 minutes; QUICK=1 takes about two
+bench: needs ## measure beside other libraries, for bench/report.md, in about 19 minutes; QUICK=1 takes about two
 	go run -C bench . $(if $(QUICK),-quick)
 
 .PHONY: bench-short
