@@ -54,6 +54,16 @@ func (p *pkg) grave() bool {
 		slices.ContainsFunc(p.order, func(t *test) bool { return t.ended == "" || slices.ContainsFunc(t.output, isGrave) })
 }
 
+// passes returns how often a test of another session has passed in this one.
+func (s *session) passes(t *test) int {
+	for _, other := range s.over {
+		if other.pkg.name == t.pkg.name && other.name == t.name {
+			return other.passed
+		}
+	}
+	return 0
+}
+
 // alone returns the arguments by which go test runs one test instead of those of args.
 func (t *test) alone(args []string) []string {
 	var parts []string

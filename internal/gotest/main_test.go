@@ -62,6 +62,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 `,
+	"gone/gone_test.go": `package gone
+import ("os"; "testing")
+func TestParts(t *testing.T) {
+	if err := os.Mkdir("been", 0o777); err == nil { t.Run("once", func(t *testing.T) { t.Fatal("not yet") }) }
+}
+`,
+	"skips/skips_test.go": `package skips
+import ("os"; "testing")
+func TestSkips(t *testing.T) {
+	if err := os.Mkdir("been", 0o777); err == nil { t.Fatal("not yet") }
+	t.Skip("not here")
+}
+`,
 	"many/many_test.go": `package many
 import ("os"; "testing")
 func TestMany(t *testing.T) {
@@ -125,6 +138,8 @@ func TestRun(t *testing.T) {
 		},
 		{pkgs: []string{"./racy"}, code: 1, hidden: []string{"Again"}},
 		{pkgs: []string{"./left"}, code: 1, hidden: []string{"Again"}},
+		{pkgs: []string{"./gone"}, code: 1, shown: []string{"Again", "It passed 0 times"}, hidden: []string{"FLAKY"}},
+		{pkgs: []string{"./skips"}, code: 1, shown: []string{"Again", "It passed 0 times"}, hidden: []string{"FLAKY"}},
 		{pkgs: []string{"./many"}, code: 1, hidden: []string{"Again"}},
 	} {
 		var out, complaints bytes.Buffer

@@ -132,6 +132,7 @@ type test struct {
 	name   string
 	output []string
 	ended  string // the action, or ""
+	passed int    // how often
 	took   time.Duration
 	parts  time.Duration // of took, what its parts took
 	beside bool          // it ran in parallel: its time is no part of another's
@@ -144,6 +145,9 @@ func (t *test) note(e event) {
 	case "pause":
 		t.beside = true
 	case "pass", "fail", "skip":
+		if e.Action == "pass" {
+			t.passed++
+		}
 		t.ended, t.took = e.Action, time.Duration(e.Elapsed*float64(time.Second))
 		if parent := t.pkg.above(t); parent != nil && !t.beside {
 			parent.parts += t.took

@@ -110,4 +110,5 @@ func (n *Node) Connect(w *Wire, conns int, patience time.Duration) redis.Univers
 	return redis.NewClient(&o)
 }
 
+// Escape returns s as it stands in the query of a URL.
 func Escape(s string) string { return url.QueryEscape(s) }

@@ -18,6 +18,7 @@ type Script struct {
 	source, digest string
 }
 
+// NewScript returns the script with that source.
 func NewScript(source string) *Script {
 	// The comments are for us; a server would hash them again and again.
 	var b strings.Builder
