@@ -344,6 +344,44 @@ func TestTryEnds(t *testing.T) {
 	}
 }
 
+// Two acquisitions that keep each other from the nodes that answer both try again, by
+// themselves: neither knows whether the node that does not answer makes the other a holder.
+// Who is kept away by a majority waits for a push.
+func TestRivalsWithASilentNode(t *testing.T) {
+	now := time.Now()
+	for _, class := range []backend.Class{backend.Mutex, backend.RWMutex, backend.Semaphore} {
+		for _, majority := range []bool{false, true} {
+			s := newDetached(t, time.Second, now)
+			s.replicas[2].state = lineDown
+			b := newBid(&backend.Op{Do: backend.Acquire, Class: class, Mode: backend.Exclusive, Wait: true, Limit: 1, Owner: 1, Name: "a"}, 3, now)
+			for round := range 30 {
+				s.attempt(b, now)
+				for b.state == bidAsking {
+					for i := range 2 {
+						b.votes[i].ask, b.votes[i].touched = nil, s.replicas[i].term
+						b.votes[i].state, b.votes[i].rivals = voteBusy, []rival{{0, "rival"}}
+					}
+					if !majority {
+						b.votes[round%2].state, b.votes[round%2].term = voteGiven, s.replicas[round%2].term
+					}
+					now = now.Add(time.Millisecond)
+					s.weigh(b, now)
+				}
+				if b.state != bidWaiting || b.due.IsZero() != majority {
+					t.Fatalf("class %d, majority %v, round %d: state %d, due in %v", class, majority, round, b.state, b.due.Sub(now))
+				}
+				if majority {
+					break
+				}
+				if d := b.due.Sub(now); d > 2*longestPause {
+					t.Fatalf("round %d: pauses for %v", round, d)
+				}
+				now = b.due
+			}
+		}
+	}
+}
+
 // A bid that a node has told of a release asks the others when they have not told of it
 // for a while, also if the answer of that node comes only after that.
 func TestGather(t *testing.T) {

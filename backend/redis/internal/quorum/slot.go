@@ -69,12 +69,13 @@ func (s *session) leaveSlot(b *acquisition) {
 	}
 }
 
-// taken reports whether, as far as nodes have told, all that b could have may be held
-// by others. If not, its rivals have prevented each other, or are about to leave.
-// unknown is how many nodes have not told.
+// taken reports whether a majority of the nodes keeps b from all that it could have. If
+// not, its rivals have prevented each other, or are about to leave. unknown is how many
+// nodes have not told. What they may have given to a rival does not count: that rival may
+// think the same of b, and if both took it for the holder they would wait for each other.
 func (s *session) taken(b *acquisition, unknown int) bool {
 	nodes := make(map[rival]int) // by rival: those that it has
-	kept := 0                    // nodes that keep the lock for others
+	kept := 0                    // nodes that keep the lock for others, and not for long
 	for i := range b.votes {
 		v := &b.votes[i]
 		if v.round != b.round {
@@ -94,7 +95,7 @@ func (s *session) taken(b *acquisition, unknown int) bool {
 	}
 	full := make(map[uint32]bool)
 	for r, n := range nodes {
-		if n+unknown >= s.majority {
+		if n >= s.majority {
 			full[r.slot] = true
 		}
 	}

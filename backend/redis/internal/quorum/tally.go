@@ -23,7 +23,9 @@ const (
 	// longestPause is the longest random pause after a vote that nobody has won, for one
 	// who waits and for one who does not: the batch waits for that one's answer.
 	longestPause, longestPauseOfTry = 150 * time.Millisecond, 4 * time.Millisecond
-	// maxSplits is how often one who does not wait tries again after such a vote.
+	// maxSplits is how often one who does not wait tries again after such a vote, and after
+	// how many one who waits is in no hurry: a node that does not answer may have the vote
+	// with which somebody holds.
 	maxSplits = 8
 	// maxRaised is how many tokens, and maxShifts how many more slots, an acquisition tries in one
 	// round. Nodes tell of all slots that are taken, so who finds none that soon had better
@@ -346,7 +348,7 @@ func (s *session) split(b *acquisition, now time.Time) {
 		if l.silent(now) {
 			continue
 		}
-		if b.votes[l.index].stands(b) && b.splits%4 != 0 {
+		if b.votes[l.index].stands(b) && b.splits%4 != 0 && b.splits <= maxSplits {
 			b.state, b.stays = bidWaiting, true
 			s.alarms.set(b, now.Add(time.Millisecond+rand.N(3*time.Millisecond)))
 			return
