@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
-	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // An acquisition is one owner's way to a lock of a quorum: it asks all nodes for their votes,
@@ -164,7 +164,7 @@ func newBid(op *backend.Op, nodes int, now time.Time) *acquisition {
 
 // lockID returns how nodes call a lock: by the letter and the name or digest of its subject.
 func lockID(class backend.Class, name string) string {
-	s := redisconn.Subject(class, name)
+	s := redislock.Subject(class, name)
 	return s[:1] + s[2:]
 }
 

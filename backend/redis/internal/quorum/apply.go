@@ -6,6 +6,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // A batch is the ops of one Apply. Ops on one lock run in their order, all
@@ -253,7 +254,7 @@ func (s *session) result(op *backend.Op, b *acquisition, now time.Time, late boo
 			b.footing.holders--
 			s.end(b, backend.Result{}, now)
 			delete(s.acquisitions, op.Owner)
-			return backend.Result{State: backend.Failed, Err: redisconn.ErrLost}, true
+			return backend.Result{State: backend.Failed, Err: redislock.ErrLost}, true
 		case ended && b.fresh: // Nobody has been told of it.
 			b.footing.holders--
 			b.state, b.footing = bidAsking, nil
@@ -263,7 +264,7 @@ func (s *session) result(op *backend.Op, b *acquisition, now time.Time, late boo
 			b.footing.holders--
 			s.end(b, backend.Result{}, now)
 			delete(s.acquisitions, op.Owner)
-			return backend.Result{State: backend.Failed, Err: redisconn.ErrDeadline}, true
+			return backend.Result{State: backend.Failed, Err: redislock.ErrDeadline}, true
 		}
 		return backend.Result{State: backend.Granted, Grant: s.grant(b, now)}, true
 	case bidRefused:
@@ -280,7 +281,7 @@ func (s *session) result(op *backend.Op, b *acquisition, now time.Time, late boo
 	case b.stuck:
 		why := s.errLines()
 		switch refusing, decisive := s.refusing(); {
-		case decisive && redisconn.Lasting(why):
+		case decisive && redislock.Lasting(why):
 			s.end(b, backend.Result{State: backend.Failed, Err: why}, now)
 			delete(s.acquisitions, op.Owner)
 			return b.result, true
@@ -302,7 +303,7 @@ func (s *session) refusing() (refusing, decisive bool) {
 			up++
 		case why != nil:
 			refuse++
-			if redisconn.Lasting(why) {
+			if redislock.Lasting(why) {
 				deny++
 			}
 		}

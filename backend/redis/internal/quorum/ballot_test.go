@@ -15,6 +15,7 @@ import (
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/backendtest"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 	"github.com/dlock-go/dlock/internal/redistest"
 )
 
@@ -423,7 +424,7 @@ func TestTurnAfterUnfit(t *testing.T) {
 
 // A reason that is too long ends with a whole character.
 func TestReasonsEndWithARune(t *testing.T) {
-	if got, want := redisconn.Brief("x"+strings.Repeat("é", 1<<10)), "x"+strings.Repeat("é", 511); got != want {
+	if got, want := redislock.Brief("x"+strings.Repeat("é", 1<<10)), "x"+strings.Repeat("é", 511); got != want {
 		t.Errorf("%d bytes, which end with %q", len(got), got[len(got)-3:])
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // An Engine keeps locks on an odd number of servers that know nothing of one another:
@@ -43,7 +44,7 @@ func New(nodes []*redisconn.Node, prefix string, most time.Duration) (*Engine, e
 	if most == 0 {
 		most = DefaultMaxTTL
 	}
-	return &Engine{nodes: nodes, prefix: prefix + "q:", most: most, FitEvery: redisconn.FitEvery}, nil
+	return &Engine{nodes: nodes, prefix: prefix + "q:", most: most, FitEvery: redislock.FitEvery}, nil
 }
 
 // Caps tells what the store guarantees. There is no queue that all nodes agree on.
@@ -74,7 +75,7 @@ func (q *Engine) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 func (q *Engine) errNodes(why []error) error {
 	deny := 0
 	for _, err := range why {
-		if redisconn.Lasting(err) {
+		if redislock.Lasting(err) {
 			deny++
 		}
 	}
@@ -82,7 +83,7 @@ func (q *Engine) errNodes(why []error) error {
 	for i, err := range why {
 		switch {
 		case err == nil:
-		case redisconn.Lasting(err) && deny <= len(q.nodes)-q.majority():
+		case redislock.Lasting(err) && deny <= len(q.nodes)-q.majority():
 			causes = append(causes, fmt.Errorf("%s: %v", q.nodes[i], err))
 		default:
 			causes = append(causes, fmt.Errorf("%s: %w", q.nodes[i], err))

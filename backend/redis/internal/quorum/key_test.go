@@ -5,13 +5,13 @@ import (
 	"testing"
 
 	"github.com/dlock-go/dlock/backend"
-	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // TestVoteKeys: what a lock is called on the nodes is an interface between all programs, in
 // all versions. Digests are as in: printf %s NAME | sha256sum
 func TestVoteKeys(t *testing.T) {
-	long := strings.Repeat("x", redisconn.LongName)
+	long := strings.Repeat("x", redislock.LongName)
 	for _, c := range []struct {
 		class      backend.Class
 		name, lock string
@@ -30,7 +30,7 @@ func TestVoteKeys(t *testing.T) {
 // FuzzVoteKeys maps two locks to keys. Whatever their names are, all keys of one differ
 // from all of the other and from those that the quorum has for itself.
 func FuzzVoteKeys(f *testing.F) {
-	long := strings.Repeat("x", redisconn.LongName)
+	long := strings.Repeat("x", redislock.LongName)
 	for _, s := range []struct{ a, b string }{
 		{"a", "A"}, {"a", "m:a"}, {":", "::"}, {"\x00", "\x00\x00"}, {"\xc3\xa9", "e\u0301"}, {" ", "  "}, {long, long[1:]}, {"ode", "ive"}, {"loor", "o"},
 	} {
@@ -45,7 +45,7 @@ func FuzzVoteKeys(f *testing.F) {
 		voted := make(map[string]namedLock)
 		for _, l := range locks {
 			id := lockID(l.class, l.name)
-			if len(l.name) < redisconn.LongName && id[1:] != l.name || len(id) > redisconn.LongName {
+			if len(l.name) < redislock.LongName && id[1:] != l.name || len(id) > redislock.LongName {
 				t.Errorf("%v is called %q in a quorum", l, id)
 			}
 			for _, kind := range []string{"h:", "r:", "w:", "x:"} {

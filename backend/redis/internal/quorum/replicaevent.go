@@ -13,6 +13,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // This file is how a replica hears of what its node pushes. What it misses is made good
@@ -96,7 +97,7 @@ func (l *replica) resubscribe(ctx context.Context) *ear {
 		pause := min(s.ttl/8, 200*time.Millisecond)
 		denied := unsubscribable(err)
 		if denied {
-			pause = redisconn.DeniedPause
+			pause = redislock.DeniedPause
 		}
 		if denied || time.Since(began) > s.ttl/2 {
 			s.hears(l, err)
@@ -147,7 +148,7 @@ func (s *session) deaf() bool {
 
 // pollSoon has an acquisition that waits ask again soon, the later the more there are.
 func (s *session) pollSoon(b *acquisition, now time.Time) {
-	s.alarms.set(b, now.Add(min(redisconn.PollWithout*time.Duration(1+len(s.alarms.queue)/redisconn.PollSome), PollEvery)))
+	s.alarms.set(b, now.Add(min(redislock.PollWithout*time.Duration(1+len(s.alarms.queue)/redislock.PollSome), PollEvery)))
 }
 
 // pushed takes a message: words of a letter, an owner, and perhaps a slash and a slot.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // A session implements [backend.Session] on the nodes of a quorum. It has a replica
@@ -53,7 +54,7 @@ type session struct {
 	deciding     map[*acquisition]bool // those whose answer Apply waits for
 	mended       time.Time
 	doubted      time.Time // when a node last said that it has forgotten the session
-	noticed      redisconn.Notices
+	noticed      redislock.Notices
 
 	received []backend.Event // owned by Recv
 }
@@ -61,10 +62,10 @@ type session struct {
 var _ backend.Session = (*session)(nil)
 
 func newSession(q *Engine, ttl time.Duration, who backend.Party) *session {
-	who.Reason = redisconn.Brief(who.Reason)
+	who.Reason = redislock.Brief(who.Reason)
 	s := &session{
 		quorum:       q,
-		id:           redisconn.NewID(),
+		id:           redislock.NewID(),
 		ttl:          ttl,
 		who:          who,
 		majority:     q.majority(),
@@ -118,7 +119,7 @@ func (s *session) joined(l *replica, name string, before time.Time, begun bool) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if begun {
-		l.term = &term{name: name, until: before.Add(s.ttl - redisconn.Drift(s.ttl))}
+		l.term = &term{name: name, until: before.Add(s.ttl - redislock.Drift(s.ttl))}
 	}
 	l.state, l.err = lineUp, nil
 	l.wire.Opened(s.patience())

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
-	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // maxNodes is how many nodes a quorum may have.
@@ -145,7 +145,7 @@ func (s *session) due(leases []backend.Lease, now time.Time) []backend.Lease {
 
 // unrenewed reports whether a deadline is from before the present batch.
 func (s *session) unrenewed(until time.Time) bool {
-	return until.Before(s.batch.began.Add(s.ttl - redisconn.Drift(s.ttl)))
+	return until.Before(s.batch.began.Add(s.ttl - redislock.Drift(s.ttl)))
 }
 
 // forsaken reports whether too few nodes are about to renew a footing.
@@ -168,7 +168,7 @@ func (s *session) errFooting(f *footing) error {
 		case t.over:
 			why[i] = errOver
 		case s.unrenewed(t.until):
-			why[i] = cmp.Or(l.why(), redisconn.ErrStraggler)
+			why[i] = cmp.Or(l.why(), redislock.ErrStraggler)
 		}
 	}
 	return s.quorum.errNodes(why)

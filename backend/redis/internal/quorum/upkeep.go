@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
-	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 const (
@@ -80,7 +80,7 @@ func (s *session) doubt(now time.Time) {
 // renewed takes the renewal of a term that was asked for at before.
 func (s *session) renewed(t *term, before, now time.Time) {
 	was := s.trusts(t)
-	t.until = before.Add(s.ttl - redisconn.Drift(s.ttl))
+	t.until = before.Add(s.ttl - redislock.Drift(s.ttl))
 	s.extend(now)
 	if !was && s.trusts(t) {
 		s.mendAll(now)
@@ -90,7 +90,7 @@ func (s *session) renewed(t *term, before, now time.Time) {
 // trusts reports whether a node has renewed its term since a node was found to have
 // forgotten the session.
 func (s *session) trusts(t *term) bool {
-	return t.until.After(s.doubted.Add(s.ttl - redisconn.Drift(s.ttl)))
+	return t.until.After(s.doubted.Add(s.ttl - redislock.Drift(s.ttl)))
 }
 
 // trusted reports whether b has a majority by nodes that have not forgotten the session.

@@ -8,14 +8,6 @@ import (
 	"time"
 )
 
-// Why a session ends, or an op has no answer.
-var (
-	ErrDeadline = errors.New("not renewed within its time to live")
-	ErrLost     = errors.New("dlock: the hold of this owner was lost")
-	// ErrStraggler explains an op whose node has not answered when the others had.
-	ErrStraggler = errors.New("the node has not answered yet")
-)
-
 // Broken reports whether a connection has ended that was there before.
 func Broken(err error) bool {
 	var op *net.OpError

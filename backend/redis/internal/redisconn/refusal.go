@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // This file tells a server that says no from one that says nothing.
@@ -18,7 +19,7 @@ import (
 func Refusal(err error) error {
 	var answer redis.Error
 	switch {
-	case Lasting(err):
+	case redislock.Lasting(err):
 		return err
 	case !errors.As(err, &answer), errors.Is(err, redis.Nil):
 		return nil
@@ -40,11 +41,6 @@ func ErrorText(text string) error {
 // before anything else.
 func Passes(text string) bool {
 	return strings.HasPrefix(strings.TrimPrefix(text, "-"), "OOM")
-}
-
-// Lasting reports whether a refusal stays the same until somebody changes the server.
-func Lasting(why error) bool {
-	return errors.Is(why, backend.ErrDenied) || errors.Is(why, backend.ErrUnsupported)
 }
 
 // denials are what answers contain that waiting does not change. Within scripts

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // answer takes the server's answer to a request that was sent at before. s.mu is
@@ -89,7 +90,7 @@ func (b *shard) failed(r *request, why error) {
 func (b *shard) refuse(r *request, why error) {
 	*r.result = backend.Result{State: backend.Refused, Err: why}
 	c := r.claim
-	if r.kind == acquire && redisconn.Lasting(why) && !c.asking && c.state == asked {
+	if r.kind == acquire && redislock.Lasting(why) && !c.asking && c.state == asked {
 		r.result.State = backend.Failed
 		b.session.forget(c)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // A part is what a shard of a cluster has to do with one Apply. It is the
@@ -28,7 +29,7 @@ type part struct {
 func (s *session) spread(ctx context.Context, ops []backend.Op) error {
 	defer context.AfterFunc(ctx, s.wire.Cut)()
 	for i := range ops {
-		s.results[i] = backend.Result{State: backend.Unknown, Err: redisconn.ErrStraggler}
+		s.results[i] = backend.Result{State: backend.Unknown, Err: redislock.ErrStraggler}
 	}
 	for b := s.straggler(); b != nil; b = s.straggler() {
 		s.finish(b)
@@ -177,7 +178,7 @@ func (s *session) late(b *shard) {
 	defer s.mu.Unlock()
 	if b.claims > 0 && !b.lease.Until.IsZero() && time.Since(b.part.began) > s.ttl/6 {
 		lease := b.lease
-		lease.Err = redisconn.ErrStraggler
+		lease.Err = redislock.ErrStraggler
 		s.leases = append(s.leases, lease)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // An Engine keeps locks on one node, or on one cluster.
@@ -28,7 +29,7 @@ func New(n *redisconn.Node, prefix string) (*Engine, error) {
 	if n.Cluster != nil && strings.ContainsAny(prefix, "{}") {
 		return nil, fmt.Errorf("%w: the prefix of a Redis Cluster has braces, which are for its slots", backend.ErrUnsupported)
 	}
-	return &Engine{node: n, prefix: prefix, FitEvery: redisconn.FitEvery}, nil
+	return &Engine{node: n, prefix: prefix, FitEvery: redislock.FitEvery}, nil
 }
 
 // Caps tells what the store guarantees.
@@ -72,7 +73,7 @@ func (e *Engine) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 		ttl:       ttl,
 		horizon:   cmp.Or(e.Horizon, max(20*ttl, least)),
 		patience:  ttl / 3,
-		id:        redisconn.NewID(),
+		id:        redislock.NewID(),
 		who:       who,
 		wake:      make(chan struct{}, 1),
 		listening: make(chan struct{}),
@@ -101,7 +102,7 @@ func (e *Engine) Inspect(ctx context.Context, class backend.Class, name string) 
 	defer w.CutAfter(ctx)()
 	base := e.base(e.place(class, name))
 	args := inspectScript.Args(nil)
-	v, err := inspectScript.Call(ctx, client, append(args, 1, base+redisconn.Subject(class, name), base))
+	v, err := inspectScript.Call(ctx, client, append(args, 1, base+redislock.Subject(class, name), base))
 	if err == nil {
 		holders, waiters, err = standings(class, v)
 	}

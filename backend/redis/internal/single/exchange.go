@@ -11,6 +11,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // A request is a line of a batch.
@@ -87,7 +88,7 @@ func (b *shard) send(ctx context.Context, beat bool) error {
 		past := b.begun && !time.Now().Before(b.lease.Until)
 		b.session.mu.Unlock()
 		if past {
-			return fmt.Errorf("%w: %w", redisconn.ErrDeadline, failed)
+			return fmt.Errorf("%w: %w", redislock.ErrDeadline, failed)
 		}
 	}
 	return nil
@@ -115,7 +116,7 @@ func (b *shard) exchange(ctx context.Context, requests []request, beat bool) (fe
 		err = redisconn.Reason(ctx, err)
 		// A cluster's client repeats what had no answer, so what it was refused in the
 		// end may have been done before, unless it is never allowed.
-		if why := redisconn.Refusal(err); why != nil && (s.engine.node.Cluster == nil || redisconn.Lasting(why)) {
+		if why := redisconn.Refusal(err); why != nil && (s.engine.node.Cluster == nil || redislock.Lasting(why)) {
 			b.unsend(requests)
 		}
 		return false, err
@@ -140,9 +141,9 @@ func (b *shard) exchange(ctx context.Context, requests []request, beat bool) (fe
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !time.Now().Before(b.lease.Until) {
-		return true, redisconn.ErrDeadline // Whoever looked in the meantime has found it dead.
+		return true, redislock.ErrDeadline // Whoever looked in the meantime has found it dead.
 	}
-	b.lease.Until = before.Add(s.ttl - redisconn.Drift(s.ttl))
+	b.lease.Until = before.Add(s.ttl - redislock.Drift(s.ttl))
 	if beat {
 		b.beat, b.buried = before, received
 		b.news(answers[0])

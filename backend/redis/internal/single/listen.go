@@ -13,6 +13,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // channel is where the server's messages to the session come.
@@ -75,9 +76,9 @@ func (s *session) resubscribe() *redis.PubSub {
 		if err == nil {
 			return sub
 		}
-		denied := redisconn.Refusal(err) != nil && redisconn.Lasting(redisconn.Refusal(err))
+		denied := redisconn.Refusal(err) != nil && redislock.Lasting(redisconn.Refusal(err))
 		if denied {
-			pause = redisconn.DeniedPause
+			pause = redislock.DeniedPause
 		}
 		if denied || time.Since(began) > s.ttl/2 {
 			s.notice(fmt.Errorf("the server's messages do not reach the session, so who waits polls: %w", err))
@@ -109,7 +110,7 @@ func (s *session) trySubscribe() (*redis.PubSub, error) {
 func (s *session) poll(pause time.Duration) {
 	over := time.NewTimer(pause)
 	defer over.Stop()
-	tick := time.NewTicker(min(redisconn.PollWithout, max(s.ttl/8, time.Millisecond)))
+	tick := time.NewTicker(min(redislock.PollWithout, max(s.ttl/8, time.Millisecond)))
 	defer tick.Stop()
 	for {
 		select {
@@ -124,7 +125,7 @@ func (s *session) poll(pause time.Duration) {
 			if b == nil {
 				continue
 			}
-			n := redisconn.PollSome // They stand in the order in which they have asked.
+			n := redislock.PollSome // They stand in the order in which they have asked.
 			for c := b.queued.first; c != nil && n > 0; c = c.next {
 				s.tell(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
 				n--

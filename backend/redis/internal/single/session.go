@@ -11,6 +11,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // A session implements [backend.Session] on one node or cluster. It has one
@@ -47,7 +48,7 @@ type session struct {
 	claims       map[uint64]*claim
 	events       []backend.Event // not yet received
 	subscription *redis.PubSub   // or nil while messages do not come
-	noticed      redisconn.Notices
+	noticed      redislock.Notices
 	unfit        error // why nothing is granted on these servers, or nil
 
 	received []backend.Event // owned by Recv
@@ -64,7 +65,7 @@ func (s *session) begin(ctx context.Context) error {
 	}
 	// Subscribed before the first op, no message is missed.
 	sub, err := s.subscribe(ctx, 0)
-	if why := redisconn.Refusal(err); err != nil && (why == nil || !redisconn.Lasting(why)) {
+	if why := redisconn.Refusal(err); err != nil && (why == nil || !redislock.Lasting(why)) {
 		return s.failed(ctx, "subscribing to the channel of the session", err)
 	}
 	b := s.shard(0)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // A shard is a session's part in one slot shard: a lease, and the claims that
@@ -64,7 +65,7 @@ func (b *shard) begin(ctx context.Context) error {
 	s := b.session
 	before := time.Now()
 	args := append(sessionScript.Args(nil), 1, b.base+"a:"+b.sid, b.base, b.old, b.sid,
-		s.ttl.Milliseconds(), b.horizon.Milliseconds(), 1, formatNumber, s.who.Host, s.who.PID, redisconn.Brief(s.who.Reason), s.channel())
+		s.ttl.Milliseconds(), b.horizon.Milliseconds(), 1, formatNumber, s.who.Host, s.who.PID, redislock.Brief(s.who.Reason), s.channel())
 	v, err := b.call(ctx, sessionScript, args)
 	if err != nil {
 		return err
@@ -76,7 +77,7 @@ func (b *shard) begin(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.old, b.begun, b.beat = "", true, before
-	b.lease.Until = before.Add(s.ttl - redisconn.Drift(s.ttl))
+	b.lease.Until = before.Add(s.ttl - redislock.Drift(s.ttl))
 	return nil
 }
 
@@ -95,7 +96,7 @@ func (b *shard) apply(ctx context.Context, ops []backend.Op, results []backend.R
 	}
 	s.mu.Unlock()
 	if past {
-		return backend.Lease{}, redisconn.ErrDeadline
+		return backend.Lease{}, redislock.ErrDeadline
 	}
 	b.trouble = nil
 	known := b.lease.Until // Nobody else moves it.
@@ -150,7 +151,7 @@ func (b *shard) compile(ops []backend.Op, results []backend.Result) {
 		case op.Do != backend.Acquire:
 			results[i] = backend.Result{State: backend.Failed, Err: backend.ErrUnsupported}
 		case c != nil && c.state == lost:
-			results[i] = backend.Result{State: backend.Failed, Err: redisconn.ErrLost}
+			results[i] = backend.Result{State: backend.Failed, Err: redislock.ErrLost}
 		case c != nil && !c.is(op):
 			results[i] = backend.Result{State: backend.Failed, Err: backend.ErrOwner}
 		default:
@@ -171,7 +172,7 @@ func (b *shard) compile(ops []backend.Op, results []backend.Result) {
 					wait:  op.Wait,
 					limit: op.Limit,
 					name:  op.Name,
-					key:   b.base + redisconn.Subject(op.Class, op.Name),
+					key:   b.base + redislock.Subject(op.Class, op.Name),
 					state: asked,
 				}
 				b.session.claims[op.Owner] = c

@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"github.com/dlock-go/dlock/backend"
-	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // TestKeys: the keys are an interface between all programs, in all versions. Digests
 // are as in: printf %s NAME | sha256sum
 func TestKeys(t *testing.T) {
-	long := strings.Repeat("x", redisconn.LongName)
+	long := strings.Repeat("x", redislock.LongName)
 	for _, c := range []struct {
 		class   backend.Class
 		name    string
@@ -26,7 +26,7 @@ func TestKeys(t *testing.T) {
 		{backend.Semaphore, long[1:], "s:" + long[1:], 1},
 		{backend.Semaphore, long, "S:" + "aa20c23e3201834050679e1d88941b9a6fed0557c9a705cb2c315e2e63fd486d", 9},
 	} {
-		if got := redisconn.Subject(c.class, c.name); got != c.subject {
+		if got := redislock.Subject(c.class, c.name); got != c.subject {
 			t.Errorf("%v %.20q has the key %s, not %s", c.class, c.name, got, c.subject)
 		}
 		if got := ShardOf(c.class, c.name); got != c.shard {
@@ -42,7 +42,7 @@ func TestKeys(t *testing.T) {
 // from all of the other and from those that the store has for itself; the slot of a
 // cluster is that of the shard; and a name that is not too long can be read back.
 func FuzzKeys(f *testing.F) {
-	long := strings.Repeat("x", redisconn.LongName)
+	long := strings.Repeat("x", redislock.LongName)
 	digest := sha256.Sum256([]byte(long))
 	for _, s := range []struct{ a, b string }{
 		{"a", "A"}, {"a", "m:a"}, {":", "::"}, {"{a}", "a"}, {"}{", "{}"}, {"\x00", "\x00\x00"}, {"é", "e\u0301"}, {" ", "  "},
@@ -58,9 +58,9 @@ func FuzzKeys(f *testing.F) {
 		}
 		seen := make(map[string]lockOf)
 		for _, l := range locks {
-			s := redisconn.Subject(l.class, l.name)
-			if sum := sha256.Sum256([]byte(l.name)); len(l.name) < redisconn.LongName && s[2:] != l.name ||
-				len(l.name) >= redisconn.LongName && s[2:] != hex.EncodeToString(sum[:]) {
+			s := redislock.Subject(l.class, l.name)
+			if sum := sha256.Sum256([]byte(l.name)); len(l.name) < redislock.LongName && s[2:] != l.name ||
+				len(l.name) >= redislock.LongName && s[2:] != hex.EncodeToString(sum[:]) {
 				t.Errorf("%v: the key %q does not have its name", l, s)
 			}
 			for _, key := range []string{s, "q" + s, "p" + s} {

@@ -1,10 +1,9 @@
-package redisconn
+package redislock
 
 import (
 	"crypto/rand"
 	"encoding/base64"
 	"strings"
-	"time"
 )
 
 // NewID returns a name for a session that no other has.
@@ -21,6 +20,3 @@ func Brief(reason string) string {
 	}
 	return strings.ToValidUTF8(reason[:1<<10], "")
 }
-
-// Drift is how much earlier than the server's clock ours ends a lease.
-func Drift(ttl time.Duration) time.Duration { return ttl/100 + 2*time.Millisecond }

@@ -1,9 +1,4 @@
-package redisconn
-
-import "time"
-
-// FitEvery is how often a session looks whether its servers are still fit to keep locks.
-const FitEvery = time.Minute
+package redislock
 
 // Notices are what a caller was told to log. The zero value is empty.
 type Notices map[string]bool

@@ -1,4 +1,4 @@
-package redisconn
+package redislock
 
 import (
 	"crypto/sha256"
