@@ -77,6 +77,7 @@ soak: needs ## run the tests of the DRIVERS, memory and file with COUNT seeds fr
 		echo "seed $$seed"; \
 		DLOCK_LONG=1 CGO_ENABLED=1 GORACE="$(RACE) $$GORACE" go test -race -count 1 -timeout 1h -parallel $(PARALLEL) $(DRIVERS:%=./backend/%) -args -seed $$seed -dlocktest.seed $$seed; \
 		DLOCK_LONG=1 CGO_ENABLED=1 go test -race -count 1 -timeout 1h ./backend/memory ./backend/file -args -seed $$seed; \
+		DLOCK_LONG=1 go test -count 1 -timeout 1h ./backend/redis/internal/quorum/vote; \
 	done
 
 .PHONY: test-windows

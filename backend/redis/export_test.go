@@ -5,6 +5,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/quorum"
+	"github.com/dlock-go/dlock/backend/redis/internal/quorum/vote"
 	"github.com/dlock-go/dlock/backend/redis/internal/single"
 )
 
@@ -44,7 +45,7 @@ func Bucket(name string) int { return single.ShardOf(backend.Mutex, name) }
 func Slot(bucket int) int { return single.SlotOf(single.Tags[bucket]) }
 
 // PollEvery is how often a quorum's session looks after what it has.
-const PollEvery = quorum.PollEvery
+const PollEvery = vote.PollEvery
 
 // ClockAhead returns the store of a machine whose clock is so far ahead.
 func ClockAhead(st *Store, d time.Duration) *Store {

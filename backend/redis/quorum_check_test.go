@@ -193,7 +193,7 @@ func TestQuorumSecondHolderComesAndGoes(t *testing.T) {
 			if lost[1] == nil || len(lost) > 1 {
 				t.Errorf("lost: %v", lost)
 			}
-			// It is not mended either, however often it looks.
+			// It gets no votes again either, however often it looks.
 			for range 3 {
 				time.Sleep(100 * time.Millisecond)
 				leases(t, a)

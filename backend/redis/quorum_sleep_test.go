@@ -88,7 +88,7 @@ func TestQuorumSleeper(t *testing.T) {
 					}
 				}
 			}
-			for range 3 { // It is not mended either, however often it looks.
+			for range 3 { // It gets no votes again either, however often it looks.
 				time.Sleep(redis.PollEvery)
 				leases(t, a)
 			}

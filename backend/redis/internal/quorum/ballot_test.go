@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/backendtest"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
-	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 	"github.com/dlock-go/dlock/internal/redistest"
 )
 
@@ -189,30 +187,6 @@ func TestBallots(t *testing.T) {
 	t.Logf("%d grants", grants)
 }
 
-func TestAbove(t *testing.T) {
-	now := backend.OrdinalTime(1_000_000)
-	for _, c := range []struct {
-		what   string
-		offers []offer
-		want   uint64
-	}{
-		{"nobody has refused", []offer{{}, {}, {}}, 1_000_000},
-		{"one refuses what is too low", []offer{{floor: 2_000_000}, {}, {}}, 2_000_001},
-		{"one was led astray", []offer{{floor: 9_000_000}, {ceiling: 3_000_000}, {ceiling: 3_000_000}}, 3_000_000},
-		{"the clock here is ahead", []offer{{ceiling: 900_000}, {ceiling: 800_000}, {ceiling: 700_000}}, 800_000},
-	} {
-		if got := new(ballots).above(c.offers, 2, 0, now); got != c.want {
-			t.Errorf("%s: %d, want %d", c.what, got, c.want)
-		}
-	}
-	// What was learned serves the next.
-	b := new(ballots)
-	b.above([]offer{{ceiling: 900_000}, {ceiling: 900_000}, {ceiling: 900_000}}, 2, 0, now)
-	if next := b.next(now); next > 900_001 {
-		t.Errorf("the next token is %d", next)
-	}
-}
-
 // Counting the holders on each node is not enough; slots are.
 func TestSlotsAreExact(t *testing.T) {
 	var nodes []*redisconn.Node
@@ -269,166 +243,6 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
-// newDetached returns a session of three nodes to which nothing is sent.
-func newDetached(t *testing.T, ttl time.Duration, now time.Time) *session {
-	t.Helper()
-	var nodes []*redisconn.Node
-	for range 3 {
-		nodes = append(nodes, &redisconn.Node{Options: &redis.Options{Addr: "localhost:1"}})
-	}
-	q, err := New(nodes, "t:", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newSession(q, ttl, backend.Party{})
-	for _, l := range s.replicas {
-		l.state, l.term = lineUp, &term{until: now.Add(ttl)}
-	}
-	return s
-}
-
-// Votes of terms that are about to end are no grant before they are renewed.
-func TestLittleLeft(t *testing.T) {
-	const ttl = 8 * time.Second
-	now := time.Now()
-	s := newDetached(t, ttl, now)
-	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Limit: 1, Owner: 1, Name: "a"}, 3, now)
-	b.state, b.ballot = bidAsking, 1
-	for i, l := range s.replicas {
-		b.votes[i] = vote{state: voteGiven, ballot: 1, term: l.term}
-	}
-	// The deadline is that of the second longest term.
-	s.replicas[0].term.until = now.Add(ttl / 10)
-	s.replicas[1].term.until = now.Add(ttl / 10)
-	if s.weigh(b, now); b.state != bidAsking {
-		t.Errorf("state %d with a tenth of the time to live left", b.state)
-	}
-	s.replicas[1].term.until = now.Add(ttl / 2)
-	s.extend(now)
-	if s.weigh(b, now); b.state != bidHolding || !b.footing.until.Equal(now.Add(ttl/2)) {
-		t.Errorf("state %d", b.state)
-	}
-	// Once past its deadline it does not come back.
-	late := now.Add(ttl)
-	s.replicas[1].term.until = now.Add(2 * ttl)
-	s.replicas[0].term.until = now.Add(2 * ttl)
-	if s.extend(late); !b.footing.ended(late) {
-		t.Error("a lease came back")
-	}
-}
-
-// Who does not wait ends soon when nobody wins: all others in its batch wait for it.
-func TestTryEnds(t *testing.T) {
-	now := time.Now()
-	s := newDetached(t, time.Second, now)
-	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Semaphore, Mode: backend.Exclusive, Limit: 2, Owner: 1, Name: "a"}, 3, now)
-	began, rounds := now, 0
-	for s.attempt(b, now); b.state != bidRefused; rounds++ {
-		switch b.state {
-		case bidAsking: // Two nodes say that the slot is taken, and name different holders of it.
-			for i := range 2 {
-				v := &b.votes[i]
-				v.ask = nil
-				v.state, v.rivals = voteBusy, []rival{{b.slot, fmt.Sprint("rival", i)}}
-			}
-			now = now.Add(time.Millisecond)
-			s.weigh(b, now)
-		case bidWaiting:
-			now = b.due
-			s.attempt(b, now)
-		default:
-			t.Fatalf("state %d", b.state)
-		}
-	}
-	if d := now.Sub(began); d > 100*time.Millisecond || b.result.State != backend.Busy {
-		t.Errorf("result %v after %v and %d rounds", b.result.State, d, rounds)
-	}
-}
-
-// Two acquisitions that keep each other from the nodes that answer both try again, by
-// themselves: neither knows whether the node that does not answer makes the other a holder.
-// Who is kept away by a majority waits for a push.
-func TestRivalsWithASilentNode(t *testing.T) {
-	now := time.Now()
-	for _, class := range []backend.Class{backend.Mutex, backend.RWMutex, backend.Semaphore} {
-		for _, majority := range []bool{false, true} {
-			s := newDetached(t, time.Second, now)
-			s.replicas[2].state = lineDown
-			b := newBid(&backend.Op{Do: backend.Acquire, Class: class, Mode: backend.Exclusive, Wait: true, Limit: 1, Owner: 1, Name: "a"}, 3, now)
-			for round := range 30 {
-				s.attempt(b, now)
-				for b.state == bidAsking {
-					for i := range 2 {
-						b.votes[i].ask, b.votes[i].touched = nil, s.replicas[i].term
-						b.votes[i].state, b.votes[i].rivals = voteBusy, []rival{{0, "rival"}}
-					}
-					if !majority {
-						b.votes[round%2].state, b.votes[round%2].term = voteGiven, s.replicas[round%2].term
-					}
-					now = now.Add(time.Millisecond)
-					s.weigh(b, now)
-				}
-				if b.state != bidWaiting || b.due.IsZero() != majority {
-					t.Fatalf("class %d, majority %v, round %d: state %d, due in %v", class, majority, round, b.state, b.due.Sub(now))
-				}
-				if majority {
-					break
-				}
-				if d := b.due.Sub(now); d > 2*longestPause {
-					t.Fatalf("round %d: pauses for %v", round, d)
-				}
-				now = b.due
-			}
-		}
-	}
-}
-
-// A bid that a node has told of a release asks the others when they have not told of it
-// for a while, also if the answer of that node comes only after that.
-func TestGather(t *testing.T) {
-	now := time.Now()
-	s := newDetached(t, time.Second, now)
-	b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Limit: 1, Owner: 1, Name: "a"}, 3, now)
-	b.state, b.stays, b.ballot, b.round = bidWaiting, true, 1, 1
-	b.votes[0] = vote{state: voteGiven, ballot: 1, round: 1, term: s.replicas[0].term}
-	s.turn(b, s.replicas[1], "", now)
-	s.attend(now.Add(gather))
-	if states := []voteState{b.votes[0].state, b.votes[1].state, b.votes[2].state}; !slices.Equal(states, []voteState{voteGiven, voteAsked, voteNone}) {
-		t.Fatalf("votes are in the states %v", states)
-	}
-	b.votes[1].ask, b.votes[1].state = nil, voteUnfit
-	s.weigh(b, now.Add(gather+time.Millisecond))
-	if b.votes[2].state != voteAsked {
-		t.Errorf("the node that has not told was not asked: state %d", b.votes[2].state)
-	}
-}
-
-// A node that tells of a release is asked, also when its word in an earlier round was
-// that the token was unfit.
-func TestTurnAfterUnfit(t *testing.T) {
-	now := time.Now()
-	for _, test := range []struct {
-		round int // of the node's vote, of 2
-		asked bool
-	}{{1, true}, {2, false}} {
-		s := newDetached(t, time.Second, now)
-		b := newBid(&backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Wait: true, Limit: 1, Owner: 1, Name: "a"}, 3, now)
-		b.state, b.ballot, b.round = bidAsking, 1, 2
-		b.votes[0] = vote{state: voteUnfit, round: test.round}
-		s.turn(b, s.replicas[0], "", now)
-		if asked := b.votes[0].state == voteAsked; asked != test.asked {
-			t.Errorf("an unfit vote of round %d: state %d", test.round, b.votes[0].state)
-		}
-	}
-}
-
-// A reason that is too long ends with a whole character.
-func TestReasonsEndWithARune(t *testing.T) {
-	if got, want := redislock.Brief("x"+strings.Repeat("é", 1<<10)), "x"+strings.Repeat("é", 511); got != want {
-		t.Errorf("%d bytes, which end with %q", len(got), got[len(got)-3:])
-	}
-}
-
 // A node whose memory is full gives votes back to those who hold by others, also in a
 // batch that renews nothing, and no new ones.
 func TestFullNodeAffirms(t *testing.T) {
@@ -448,22 +262,6 @@ func TestFullNodeAffirms(t *testing.T) {
 	}{{"V", "error"}, {"R", "given"}, {"F", "free"}} {
 		if answer := p.ask(b, 0, step.kind, 1); answer[0] != step.want {
 			t.Errorf("%s: %v, want %s", step.kind, answer, step.want)
-		}
-	}
-}
-
-// What is touched stays until it is touched again, of a client with many locks and of one
-// with a short time to live, too.
-func TestHorizonOfAQuorum(t *testing.T) {
-	for _, c := range []struct {
-		ttl   time.Duration
-		locks int
-	}{{10 * time.Second, 1}, {10 * time.Second, 100_000}, {time.Hour, 10_000_000}, {50 * time.Millisecond, 1}} {
-		s := newDetached(t, c.ttl, time.Now())
-		s.rota.len = c.locks
-		turn := time.Duration(c.locks/checksPerThird+1) * c.ttl // with the fewest heartbeats that keep a session alive
-		if h := s.horizon(); h < turn+turn/4 || h < 5*PollEvery || h < 12*c.ttl {
-			t.Errorf("%d locks and a time to live of %v: %v, and a turn takes up to %v", c.locks, c.ttl, h, turn)
 		}
 	}
 }

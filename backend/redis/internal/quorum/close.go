@@ -11,13 +11,12 @@ import (
 func (s *session) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if s.closed {
-		s.mu.Unlock()
+		s.unlock()
 		return nil
 	}
-	s.closed = true
-	held := len(s.acquisitions) > 0
-	close(s.done)
-	s.mu.Unlock()
+	held := !s.votes.Idle()
+	s.end()
+	s.unlock()
 	defer s.abandon()
 	var grace <-chan time.Time
 	for began := time.Now(); ; {
@@ -42,30 +41,28 @@ func (s *session) Close(ctx context.Context) error {
 
 var errParting = errors.New("dlock: too few nodes have answered; they keep what the session had until its time to live ends")
 
+// end has what runs for the session end. s.mu is held.
+func (s *session) end() {
+	s.closed = true
+	s.votes.Close()
+	close(s.done)
+}
+
 // parting returns how many nodes have ended the session, and how many of the others
 // may still.
 func (s *session) parting() (left, running int) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, l := range s.replicas {
-		switch {
-		case l.left || l.term == nil: // What it had there has ended before.
-			left++
-		case l.state == lineUp:
-			running++
-		}
-	}
-	return left, running
+	defer s.unlock()
+	return s.votes.Parting()
 }
 
 // abandon ends all goroutines of the session and waits for them.
 func (s *session) abandon() {
 	s.mu.Lock()
 	if !s.closed {
-		s.closed = true
-		close(s.done)
+		s.end()
 	}
-	s.mu.Unlock()
+	s.unlock()
 	s.cut()
 	ended := make(chan struct{}) // closed by wait
 	go s.wait(ended)

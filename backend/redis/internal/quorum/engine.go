@@ -2,11 +2,11 @@ package quorum
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/redis/internal/quorum/vote"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
 	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
@@ -38,8 +38,8 @@ func New(nodes []*redisconn.Node, prefix string, most time.Duration) (*Engine, e
 		return nil, fmt.Errorf("%w: a longest time to live of %v", backend.ErrUnsupported, most)
 	case len(nodes)%2 == 0:
 		return nil, fmt.Errorf("%w: a quorum of %d nodes; the number has to be odd, as one more bears no more failures", backend.ErrUnsupported, len(nodes))
-	case len(nodes) > maxNodes:
-		return nil, fmt.Errorf("%w: a quorum of %d nodes; %d are the most", backend.ErrUnsupported, len(nodes), maxNodes)
+	case len(nodes) > vote.MaxNodes:
+		return nil, fmt.Errorf("%w: a quorum of %d nodes; %d are the most", backend.ErrUnsupported, len(nodes), vote.MaxNodes)
 	}
 	if most == 0 {
 		most = DefaultMaxTTL
@@ -52,7 +52,14 @@ func (q *Engine) Caps() backend.Caps {
 	return backend.Caps{Notify: true, Fencing: true, Contended: true, Processes: true, Inspect: true}
 }
 
-func (q *Engine) majority() int { return len(q.nodes)/2 + 1 }
+// names returns what the nodes are called.
+func (q *Engine) names() []string {
+	names := make([]string, len(q.nodes))
+	for i, n := range q.nodes {
+		names[i] = n.String()
+	}
+	return names
+}
 
 // Open starts a session, and returns when a majority of the nodes knows the session.
 func (q *Engine) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
@@ -70,24 +77,5 @@ func (q *Engine) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 	return s, nil
 }
 
-// errNodes tells that too few nodes take part. why has an entry for each node. It
-// wraps what is to last if it is true of enough nodes to prevent a majority.
-func (q *Engine) errNodes(why []error) error {
-	deny := 0
-	for _, err := range why {
-		if redislock.Lasting(err) {
-			deny++
-		}
-	}
-	var causes []error
-	for i, err := range why {
-		switch {
-		case err == nil:
-		case redislock.Lasting(err) && deny <= len(q.nodes)-q.majority():
-			causes = append(causes, fmt.Errorf("%s: %v", q.nodes[i], err))
-		default:
-			causes = append(causes, fmt.Errorf("%s: %w", q.nodes[i], err))
-		}
-	}
-	return fmt.Errorf("no majority of the nodes: %w", errors.Join(causes...))
-}
+// errNodes tells that too few nodes take part. why has an entry for each node.
+func (q *Engine) errNodes(why []error) error { return vote.NodesError(q.names(), why) }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/redis/internal/quorum/vote"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
 )
 
@@ -35,7 +36,7 @@ func (q *Engine) Inspect(ctx context.Context, class backend.Class, name string) 
 	asking, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for i, n := range q.nodes {
-		go q.look(asking, i, n, lockID(class, name), answers)
+		go q.look(asking, i, n, vote.LockID(class, name), answers)
 	}
 	seats := make(map[seat]*sighting)
 	why := make([]error, len(q.nodes))
@@ -55,18 +56,18 @@ func (q *Engine) Inspect(ctx context.Context, class backend.Class, name string) 
 			continue
 		}
 		see(seats, a.rows)
-		if told++; told == q.majority() {
+		if told++; told == vote.Majority(len(q.nodes)) {
 			grace = time.After(10 * patienceForOthers(time.Since(began)))
 		}
 	}
-	if told < q.majority() {
+	if told < vote.Majority(len(q.nodes)) {
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
 		}
 		return nil, nil, q.errNodes(why)
 	}
 	for s, g := range seats {
-		if s.holds && g.nodes+len(q.nodes)-told < q.majority() {
+		if s.holds && g.nodes+len(q.nodes)-told < vote.Majority(len(q.nodes)) {
 			delete(seats, s) // It is about to win or to lose.
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/redis/internal/quorum/vote"
 	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
@@ -21,7 +22,7 @@ func TestVoteKeys(t *testing.T) {
 		{backend.Semaphore, long[1:], "s" + long[1:]},
 		{backend.Semaphore, long, "Saa20c23e3201834050679e1d88941b9a6fed0557c9a705cb2c315e2e63fd486d"},
 	} {
-		if got := lockID(c.class, c.name); got != c.lock {
+		if got := vote.LockID(c.class, c.name); got != c.lock {
 			t.Errorf("%v %.20q is called %s, not %s", c.class, c.name, got, c.lock)
 		}
 	}
@@ -44,7 +45,7 @@ func FuzzVoteKeys(f *testing.F) {
 		}
 		voted := make(map[string]namedLock)
 		for _, l := range locks {
-			id := lockID(l.class, l.name)
+			id := vote.LockID(l.class, l.name)
 			if len(l.name) < redislock.LongName && id[1:] != l.name || len(id) > redislock.LongName {
 				t.Errorf("%v is called %q in a quorum", l, id)
 			}

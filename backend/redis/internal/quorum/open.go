@@ -47,8 +47,9 @@ func (s *session) begin(ctx context.Context) error {
 
 func (s *session) setOpened() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	s.opened = true
+	s.votes.Opened()
 	for _, l := range s.replicas {
 		l.wire.Opened(s.patience())
 	}
@@ -57,48 +58,27 @@ func (s *session) setOpened() {
 // connecting notes at which step a replica is.
 func (s *session) connecting(l *replica, step string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	l.step = step
 }
 
-// standing returns how many replicas are up, how many are that or have failed, and why.
+// standing returns how many nodes are up, how many are that or have failed, and why.
 func (s *session) standing() (up, tried int, why []error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, l := range s.replicas {
-		switch l.state {
-		case lineUp:
-			up++
-			tried++
-		case lineDown:
-			tried++
-		}
-		why = append(why, l.why())
-	}
-	return up, tried, why
-}
-
-// why returns what is wrong with a replica.
-func (l *replica) why() error {
-	switch {
-	case l.state == lineUp:
-		return nil
-	case l.err == nil:
-		return fmt.Errorf("%s: no answer yet", l.doing())
-	}
-	return l.err
+	defer s.unlock()
+	return s.votes.Standing()
 }
 
 func (s *session) unfitness() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	return s.unfit
 }
 
 // misfit notes that a server cannot be a node, and returns why.
 func (s *session) misfit(l *replica, why error) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.unfit == nil {
 		s.unfit = fmt.Errorf("%s: %w", l.node, why)
 	}
@@ -118,14 +98,14 @@ func (s *session) met(l *replica, g greeting) (standing string, err error) {
 	if g.err == nil && !s.opened {
 		g.err = g.evicts
 	}
-	s.evicting(l, g.evicts)
+	s.votes.Evicts(l.index, g.evicts)
 	if g.err != nil && !errors.Is(g.err, s.unfit) && s.unfit == nil {
 		s.unfit = fmt.Errorf("%s: %w", l.node, g.err)
 	}
 	s.most.Store(max(s.most.Load(), int64(g.most)))
-	first := l.terms == 0 && !l.tried
+	first := l.epochs == 0 && !l.tried
 	s.hasTried(l)
-	s.mu.Unlock()
+	s.unlock()
 	if g.err != nil {
 		return "", g.err
 	}
@@ -141,7 +121,7 @@ func (s *session) met(l *replica, g greeting) (standing string, err error) {
 	case <-s.done:
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	var all []*greeting
 	for _, other := range s.replicas {
 		if other.greeted {
@@ -195,7 +175,7 @@ func (s *session) hasTried(l *replica) {
 // peers returns the run_ids of the nodes, for a new quorum.
 func (s *session) peers() string {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	var runs []string
 	for _, l := range s.replicas {
 		runs = append(runs, l.greeting.run)

@@ -5,19 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/dlock-go/dlock/backend/redis/internal/quorum/vote"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
 )
 
-// A replica is a session's connection to one node of a quorum. It sends what is asked
-// of the node in order, in batches, one at a time, and sends a batch without an answer
-// again over the next connection. Nothing that was sent is ever taken back: a release
-// is queued behind the vote that it gives back.
+// A replica is a session's connection to one node of a quorum. It sends the batches that
+// the machine has for the node, one at a time, and sends one without an answer again over
+// the next connection.
 type replica struct {
 	// Immutable.
 	session *session
@@ -30,94 +29,24 @@ type replica struct {
 	client     redis.UniversalClient // of conn
 	conn       *redis.Conn
 	generation uint64
-	terms      int
+	epochs     int    // begun
+	epoch      string // the name of the last
 	args       []any
-	horizon    time.Duration // of what is touched now
+	answers    []vote.Answer
 	listening  bool
 	renewed    bool // the connection stands for one that broke, and nothing was answered by it yet
 
 	// Guarded by session.mu.
-	state    lineState
-	err      error  // why it is down
 	step     string // of connecting
 	greeting greeting
-	greeted  bool  // by this connection
-	tried    bool  // has greeted or failed since the session was opened
-	unfit    error // why the node is asked for no new votes, or nil
-	deaf     bool  // its messages do not come
-	term     *term
-	queue    []*ask         // not sent yet, in order
-	off      int            // of queue, withdrawn
-	lacks    []*acquisition // holds that lack the vote of the node
-	owed     []*acquisition // over, and the node has refused to release what they had
-	sent     []*ask         // the batch on its way, or to be sent again
-	asked    uint64         // the number of the last ask or heartbeat
-	answered uint64         // the number up to which all have an answer
-	beat     bool           // the term is to be renewed
-	mark     uint64         // the number of the last in sent
-	marked   bool           // sent renews the term
-	began    time.Time
-	rtt      time.Duration
-	left     bool // the node has ended the term
+	greeted  bool // by this connection
+	tried    bool // has greeted or failed since the session was opened
 }
 
-type lineState uint8
-
-const (
-	lineDialing lineState = iota + 1
-	lineUp
-	lineDown
-)
-
-// asksPerBatch bounds for how long a batch keeps a server from others.
-const asksPerBatch = 512
-
-// silent reports whether an answer of the node is not to be counted on.
-func (l *replica) silent(now time.Time) bool {
-	return l.state != lineUp || !l.began.IsZero() && now.Sub(l.began) > l.lag()
-}
-
-// lag is after how long an answer is late.
-func (l *replica) lag() time.Duration {
-	return min(max(100*time.Millisecond, 8*l.rtt), l.session.ttl/6)
-}
-
-// add queues a request. The session's mutex is held, as in all methods but those of run.
-func (l *replica) add(a *ask) {
-	l.asked++
-	a.seq = l.asked
-	if a.kind.binds() {
-		a.bid.votes[l.index].open++
-	}
-	l.queue = append(l.queue, a)
-	l.wake()
-}
-
-// renew has the term renewed by the next batch.
-func (l *replica) renew() {
-	l.asked++
-	l.beat = true
-	l.wake()
-}
-
-func (l *replica) wake() {
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
-}
-
-// withdraw takes out a request that was not sent. A node that does not answer must not
-// make the queue grow.
-func (l *replica) withdraw(a *ask) {
-	a.off = true
-	if a.kind.binds() {
-		a.bid.votes[l.index].open--
-	}
-	if l.off++; l.off > len(l.queue)/2 {
-		l.queue = slices.DeleteFunc(l.queue, func(a *ask) bool { return a.off })
-		l.off = 0
-	}
+func newReplica(s *session, index int, n *redisconn.Node) *replica {
+	l := &replica{session: s, index: index, node: n, wire: new(redisconn.Wire), kick: make(chan struct{}, 1)}
+	l.wire.Open()
+	return l
 }
 
 func (l *replica) run() {
@@ -186,19 +115,19 @@ func (l *replica) connect() error {
 		return err
 	}
 	l.generation++
-	if l.session.hasTerm(l) {
+	if l.session.hasJoined(l) {
 		if ok, err := l.join(g, standing, false); ok || err != nil {
 			return err
 		}
 		// The node does not know the session any more.
-		end := termForgotten
+		end := vote.Forgotten
 		switch {
 		case before != g.run:
-			end = termRestarted
+			end = vote.Restarted
 		case g.marker == "":
-			end = termFlushed
+			end = vote.Flushed
 		}
-		l.session.lostTerm(l, end)
+		l.session.forgotten(l, end)
 	}
 	_, err = l.join(g, standing, true)
 	return err
@@ -261,18 +190,18 @@ func (l *replica) greet(ctx context.Context) (g greeting, err error) {
 	return g, nil
 }
 
-// join makes the connection speak for the present term, or begins a new one.
+// join makes the connection speak for the present epoch, or begins a new one.
 func (l *replica) join(g greeting, standing string, begin bool) (ok bool, err error) {
 	s := l.session
 	ttl := int64(0)
 	if begin {
-		l.terms++
+		l.epochs++
+		l.epoch = s.id + "." + strconv.Itoa(l.epochs)
 		ttl = s.ttl.Milliseconds()
 	}
-	name := s.id + "." + strconv.Itoa(l.terms)
 	args := joinScript.Args(l.args[:0])
 	args = append(args, 1, s.quorum.prefix, g.run, g.uptime.Milliseconds(), standing, s.mostTTL().Milliseconds(), s.peers(),
-		name, l.generation, ttl, s.who.Host, s.who.PID, s.who.Reason, quorumFormat, l.horizon.Milliseconds())
+		l.epoch, l.generation, ttl, s.who.Host, s.who.PID, s.who.Reason, quorumFormat, s.horizon().Milliseconds())
 	before := time.Now()
 	v, err := joinScript.Call(s.life, l.conn, args)
 	if err != nil {
@@ -284,7 +213,7 @@ func (l *replica) join(g greeting, standing string, begin bool) (ok bool, err er
 	if v != int64(1) {
 		return false, nil
 	}
-	s.joined(l, name, before, begin)
+	s.joined(l, before, begin)
 	return true, nil
 }
 
@@ -300,11 +229,12 @@ func (l *replica) serve() error {
 			}
 		default:
 		}
-		asks, beat, before := l.session.take(l)
+		before := time.Now()
+		batch, ok := l.session.take(l, before)
 		switch {
-		case before.IsZero() && l.session.ending():
+		case !ok && l.session.ending():
 			return l.leave()
-		case before.IsZero():
+		case !ok:
 			select {
 			case <-l.kick:
 			case <-looks.C:
@@ -315,7 +245,7 @@ func (l *replica) serve() error {
 			}
 			continue
 		}
-		if err := l.exchange(asks, beat, before); err != nil {
+		if err := l.exchange(batch, before); err != nil {
 			return err
 		}
 		l.renewed = false
@@ -333,8 +263,8 @@ func (l *replica) look() error {
 		return err
 	}
 	l.session.mu.Lock()
-	defer l.session.mu.Unlock()
-	l.session.evicting(l, redisconn.Evicts(info))
+	defer l.session.unlock()
+	l.session.votes.Evicts(l.index, redisconn.Evicts(info))
 	return nil
 }
 
@@ -344,22 +274,22 @@ var (
 )
 
 // exchange sends a batch and passes the answers on.
-func (l *replica) exchange(asks []*ask, beat bool, before time.Time) error {
+func (l *replica) exchange(batch vote.Batch, before time.Time) error {
 	s := l.session
 	ttl := int64(0)
-	if beat {
+	if batch.Renew {
 		ttl = s.ttl.Milliseconds()
 	}
 	args := voteScript.Args(l.args[:0])
-	args = append(args, 1, s.quorum.prefix, l.term.name, l.generation, ttl, s.mostTTL().Microseconds(), l.horizon.Milliseconds())
-	for _, a := range asks {
-		args = a.args(args)
+	args = append(args, 1, s.quorum.prefix, l.epoch, l.generation, ttl, s.mostTTL().Microseconds(), batch.Horizon.Milliseconds())
+	for _, r := range batch.Requests {
+		args = appendRequest(args, r)
 	}
 	l.args = args
 	v, err := voteScript.Call(s.life, l.conn, args)
 	if err != nil {
 		if redisconn.Refusal(err) != nil {
-			s.unsend(asks)
+			s.unsend(l)
 		}
 		return err
 	}
@@ -369,25 +299,27 @@ func (l *replica) exchange(asks []*ask, beat bool, before time.Time) error {
 	}
 	switch answers[0] {
 	case "over":
-		s.unsend(asks)
-		return errOver
+		s.unsend(l)
+		return vote.ErrOver // connects again, and with that begins another epoch
 	case "stale":
 		return errStale
 	}
-	if len(answers) != len(asks)+1 {
+	if len(answers) != len(batch.Requests)+1 {
 		return errMalformed
 	}
-	s.answer(l, asks, answers[1:], beat, before)
+	l.answers = l.answers[:0]
+	for _, a := range answers[1:] {
+		l.answers = append(l.answers, parseAnswer(a))
+	}
+	s.answer(l, l.answers, before)
+	clear(l.answers)
 	return nil
 }
 
-// errOver makes run connect again, and with that begin another term.
-var errOver = errors.New("the node does not know the session any more")
-
-// leave ends the term at the node.
+// leave ends the epoch at the node.
 func (l *replica) leave() error {
 	for {
-		v, err := leaveScript.Call(l.session.life, l.conn, append(leaveScript.Args(l.args[:0]), 1, l.session.quorum.prefix, l.term.name, l.horizon.Milliseconds()))
+		v, err := leaveScript.Call(l.session.life, l.conn, append(leaveScript.Args(l.args[:0]), 1, l.session.quorum.prefix, l.epoch, l.session.horizon().Milliseconds()))
 		if err != nil {
 			return err
 		}

@@ -2,21 +2,17 @@ package quorum
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
-	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
+	"github.com/dlock-go/dlock/backend/redis/internal/quorum/vote"
 	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
 
 // A session implements [backend.Session] on the nodes of a quorum. It has a replica
-// to each of them; all that is known by their answers is under one mutex, and nobody
-// who holds that waits for a node.
+// to each of them, and a machine that decides; nobody who holds its mutex waits for a node.
 type session struct {
 	// Immutable.
 	quorum   *Engine
@@ -35,26 +31,12 @@ type session struct {
 	counted  chan struct{} // closed when all replicas have greeted or failed
 	alarm    chan struct{} // holds one: sent when there is an alarm earlier than before, received by watch
 
-	// Owned by Apply.
-	batch batch
-
-	mu           sync.Mutex // guards what follows, and the replicas and acquisitions as they say
-	opened       bool       // Open has returned it
-	closed       bool
-	unfit        error
-	acquisitions map[uint64]*acquisition
-	rota         rota
-	slots        map[string]map[uint32]*acquisition // by lock: slots that acquisitions of this session go for
-	footings     map[footingKey]*footing
-	lastFooting  uint32
-	ballots      ballots
-	alarms       alarms
-	watched      time.Time // the alarm that watch waits for
-	events       []backend.Event
-	deciding     map[*acquisition]bool // those whose answer Apply waits for
-	mended       time.Time
-	doubted      time.Time // when a node last said that it has forgotten the session
-	noticed      redislock.Notices
+	mu      sync.Mutex // guards what follows, and the replicas as they say; released by unlock
+	votes   *vote.Machine
+	opened  bool // Open has returned it
+	closed  bool
+	unfit   error
+	watched time.Time // the alarm that watch waits for
 
 	received []backend.Event // owned by Recv
 }
@@ -64,43 +46,85 @@ var _ backend.Session = (*session)(nil)
 func newSession(q *Engine, ttl time.Duration, who backend.Party) *session {
 	who.Reason = redislock.Brief(who.Reason)
 	s := &session{
-		quorum:       q,
-		id:           redislock.NewID(),
-		ttl:          ttl,
-		who:          who,
-		majority:     q.majority(),
-		done:         make(chan struct{}),
-		news:         make(chan struct{}, 1),
-		moved:        make(chan struct{}, 1),
-		counted:      make(chan struct{}),
-		alarm:        make(chan struct{}, 1),
-		acquisitions: make(map[uint64]*acquisition),
-		slots:        make(map[string]map[uint32]*acquisition),
-		footings:     make(map[footingKey]*footing),
-		deciding:     make(map[*acquisition]bool),
-		ballots:      ballots{ahead: q.Ahead},
+		quorum:   q,
+		id:       redislock.NewID(),
+		ttl:      ttl,
+		who:      who,
+		majority: vote.Majority(len(q.nodes)),
+		done:     make(chan struct{}),
+		news:     make(chan struct{}, 1),
+		moved:    make(chan struct{}, 1),
+		counted:  make(chan struct{}),
+		alarm:    make(chan struct{}, 1),
 	}
 	s.life, s.cut = context.WithCancel(context.Background())
 	s.most.Store(int64(q.most))
 	for i, n := range q.nodes {
-		w := new(redisconn.Wire)
-		w.Open()
-		s.replicas = append(s.replicas, &replica{
-			session: s,
-			index:   i,
-			node:    n,
-			wire:    w,
-			kick:    make(chan struct{}, 1),
-			state:   lineDialing,
-			rtt:     time.Millisecond,
-			horizon: s.horizon(),
-		})
+		s.replicas = append(s.replicas, newReplica(s, i, n))
 	}
+	s.votes = vote.New(vote.Config{
+		TTL:   ttl,
+		Nodes: q.names(),
+		Doing: func(node int) string { return s.replicas[node].doing() },
+		Ahead: q.Ahead,
+	})
 	return s
 }
 
+// unlock unlocks the mutex, and wakes those for whom the machine has something.
+func (s *session) unlock() {
+	e := s.votes.Effects()
+	for i, l := range s.replicas {
+		if e.Send[i] {
+			wake(l.kick)
+		}
+	}
+	if e.Events {
+		wake(s.news)
+	}
+	if e.Moved {
+		wake(s.moved)
+	}
+	if next := s.votes.Next(); !next.IsZero() && (s.watched.IsZero() || next.Before(s.watched)) {
+		wake(s.alarm)
+	}
+	s.mu.Unlock()
+}
+
+// wake sends to a channel that holds one.
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// watch has the machine look at what is due, until the session ends.
+func (s *session) watch() {
+	defer s.running.Done()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		s.votes.Attend(time.Now())
+		s.watched = s.votes.Next()
+		wait := time.Hour
+		if !s.watched.IsZero() {
+			wait = time.Until(s.watched)
+		}
+		s.unlock()
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-s.alarm:
+		case <-s.done:
+			return
+		}
+	}
+}
+
 // patience is for how long a connection may be silent. It leaves time for another
-// one before the terms end.
+// one before the epochs end.
 func (s *session) patience() time.Duration { return min(s.ttl/2, 5*time.Second) }
 
 func (s *session) mostTTL() time.Duration { return time.Duration(s.most.Load()) }
@@ -111,124 +135,6 @@ func (s *session) ending() bool {
 		return true
 	default:
 		return false
-	}
-}
-
-// joined takes the word of a node that the connection speaks for a term.
-func (s *session) joined(l *replica, name string, before time.Time, begun bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if begun {
-		l.term = &term{name: name, until: before.Add(s.ttl - redislock.Drift(s.ttl))}
-	}
-	l.state, l.err = lineUp, nil
-	l.wire.Opened(s.patience())
-	l.wake()
-	now := time.Now()
-	s.reconsider(now)
-	if begun {
-		s.mendAll(now)
-	}
-}
-
-// hasTerm reports whether a replica has a term. One that was begun without an answer is
-// none: when it ends nobody here knows, and nothing was given in it.
-func (s *session) hasTerm(l *replica) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return l.term != nil
-}
-
-// lostTerm ends the term of a replica, and with it all votes of that node.
-func (s *session) lostTerm(l *replica, how termEnd) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l.term == nil || l.term.over {
-		return
-	}
-	now := time.Now()
-	if l.term.over, l.term.end = true, how; how == termForgotten {
-		l.term.until = now
-	}
-	if how != termRestarted {
-		s.doubt(now)
-	}
-	for _, b := range s.acquisitions {
-		// It may have got the vote of another node since it stands on those that it does.
-		if b.mendable(now) && b.footing.terms[l.index] == l.term {
-			s.restand(b, now)
-		}
-	}
-	for _, f := range s.footings {
-		if !f.ended(now) && (f.terms.broken(s.majority) || !now.Before(f.terms.deadline(s.majority))) {
-			f.lapsed = true
-		}
-	}
-	l.queue = slices.DeleteFunc(l.queue, func(a *ask) bool { return a.kind == askCheck && !a.off })
-	for _, b := range s.acquisitions {
-		b.votes[l.index].check = nil
-		if b.state == bidHolding && !b.fresh && !b.lost && b.footing.lapsed && b.footing.terms[l.index] == l.term {
-			s.tell(backend.Event{Kind: backend.EventLost, Owner: b.op.Owner, Err: errForgotten})
-		}
-		v := &b.votes[l.index]
-		if v.touched == l.term {
-			v.ended(how)
-			v.touched = nil
-			v.freed = v.freed || b.state == bidFreeing
-			if v.ask == nil && v.state != voteAsked {
-				v.state = voteNone
-			}
-		}
-	}
-	l.term = nil
-}
-
-var errForgotten = errors.New("too few nodes remember the session")
-
-// fell takes the end of a connection.
-func (s *session) fell(l *replica, why error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if no := redisconn.Refusal(why); no != nil {
-		why = no
-	}
-	l.state, l.err, l.began = lineDown, why, time.Time{}
-	s.hasTried(l)
-	s.reconsider(time.Now())
-}
-
-// parted takes the word of a node that nothing is left of the session.
-func (s *session) parted(l *replica) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.left = true
-	s.stir()
-}
-
-// awaited reports whether Apply waits for the answer to b.
-func (s *session) awaited(b *acquisition) bool { return s.deciding[b] }
-
-// tell passes an event to Recv.
-func (s *session) tell(e backend.Event) {
-	s.events = append(s.events, e)
-	select {
-	case s.news <- struct{}{}:
-	default:
-	}
-}
-
-// notice has the caller log something about a node. s.mu is held.
-func (s *session) notice(l *replica, why error) {
-	if why = fmt.Errorf("%s: %w", l.node, why); s.noticed.Fresh(why) {
-		s.tell(backend.Event{Kind: backend.EventNotice, Err: why})
-	}
-}
-
-// evicting notes whether a node would lose votes. s.mu is held.
-func (s *session) evicting(l *replica, why error) {
-	l.unfit = why
-	if why != nil && s.opened {
-		s.notice(l, why)
 	}
 }
 
@@ -250,11 +156,23 @@ func (s *session) Recv(ctx context.Context) ([]backend.Event, error) {
 
 func (s *session) receive() ([]backend.Event, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.closed {
 		return nil, backend.ErrClosed
 	}
-	s.received = append(s.received[:0], s.events...)
-	s.events = slices.Delete(s.events, 0, len(s.events))
+	s.received = s.votes.Events(s.received[:0])
 	return s.received, nil
+}
+
+// Sizes returns how much the session keeps, by what it is: for tests of sessions that
+// live long.
+func (s *session) Sizes() map[string]int {
+	s.mu.Lock()
+	defer s.unlock()
+	size := s.votes.Sizes()
+	for _, l := range s.replicas {
+		size["connections"] += l.wire.Size()
+		size["arguments"] += cap(l.args)
+	}
+	return size
 }

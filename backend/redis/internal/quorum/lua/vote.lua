@@ -16,7 +16,7 @@
 --   P w:LOCK    hash: TERM OWNER -> mode ticket since, of those who wait, and a minus of
 --               one who did not come when it was its turn
 --   P x:LOCK    hash: limit; passed, the writers in a row that passed a waiting
---               reader; turn and till: for whom the lock is kept, and how long
+--               reader; turn and till: for whom the lock is reserved, and how long
 --
 -- A TERM is the id of a session, a dot and a count; a LOCK is a letter for its class
 -- and the name, or in upper case and the digest of a long name. A term that is past its deadline is dead, what it has counts no more
@@ -35,10 +35,10 @@ local EPOCH = 1577836800000
 local function tokenAt(ms) return (ms - EPOCH) * 1000 end
 local us = tokenAt(clock[1] * 1000) + clock[2]
 
--- MAXWRITERS is backend.MaxWriters. KEPT is for how long, in ms, a lock that became
--- free is kept for whoever waited longest.
+-- MAXWRITERS is backend.MaxWriters. RESERVED is for how long, in ms, a lock that became
+-- free is reserved for whoever waited longest.
 local MAXWRITERS = 16
-local KEPT = 100
+local RESERVED = 100
 
 local function int(x) return string.format('%.0f', x) end
 
@@ -74,9 +74,10 @@ local function classOf(lock) return string.lower(string.sub(lock, 1, 1)) end
 local function session(who) return string.match(who, '^[^.]+') end
 local function split(who) return string.match(who, '^(%S+) (%d+)') end
 
--- Messages to sessions, published when the script is done: t and an owner whose turn
--- it is, of a semaphore with a slash and a free slot; c and an owner who holds what
+-- Messages to sessions, published when the script is done: TURN and an owner whose turn
+-- it is, of a semaphore with a slash and a free slot; CONTENDED and an owner who holds what
 -- another session waits for.
+local TURN, CONTENDED = 't', 'c'
 local said = {}
 local function tell(who, kind, slot)
   local term, owner = split(who)
@@ -178,9 +179,9 @@ local function pass(lock)
   end
 end
 
--- kept tells whether the lock is kept for somebody else than who. It is kept for each
+-- reserved tells whether the lock is reserved for somebody else than who. It is so for each
 -- only once: one that does not come is dead or cut off, and held up all others.
-local function kept(lock, who)
+local function reserved(lock, who)
   local turn = call('HMGET', P .. 'x:' .. lock, 'turn', 'till')
   if not turn[1] or turn[1] == who then return false end
   if tonumber(turn[2]) >= now and alive((split(turn[1]))) then return true end
@@ -211,7 +212,7 @@ end
 local function wake(lock, except)
   if call('EXISTS', P .. 'w:' .. lock) == 0 then return end
   local class = classOf(lock)
-  kept(lock, nil)
+  reserved(lock, nil)
   local first, shared = nil, {}
   for _, w in ipairs(waiters(lock)) do
     if w.who == except then
@@ -235,15 +236,15 @@ local function wake(lock, except)
     return
   end
   if #shared > 0 and (not first or passed(lock) >= MAXWRITERS) then
-    for _, w in ipairs(shared) do tell(w.who, 't') end
+    for _, w in ipairs(shared) do tell(w.who, TURN) end
     return
   end
   if not first or class == 'r' and #readers(lock) > 0 then return end
   if not first.missed then
-    call('HSET', P .. 'x:' .. lock, 'turn', first.who, 'till', int(now + KEPT))
+    call('HSET', P .. 'x:' .. lock, 'turn', first.who, 'till', int(now + RESERVED))
     extend(P .. 'x:' .. lock)
   end
-  tell(first.who, 't', slot)
+  tell(first.who, TURN, slot)
 end
 
 -- release gives back or withdraws what an owner has of a lock. It returns what that is,

@@ -70,7 +70,7 @@ local function enlist(q)
   keep('w', q.lock)
   local mine = session(term)
   local function hint(h)
-    if session(h) ~= mine then tell(h, 'c') end
+    if session(h) ~= mine then tell(h, CONTENDED) end
   end
   local held = holders(q.lock)
   for i = 2, #held, 2 do hint(held[i]) end
@@ -102,7 +102,7 @@ end
 -- barred tells whether others have a better right to a lock that is free.
 local function barred(q)
   local who = term .. ' ' .. q.owner
-  if q.class ~= 'r' then return kept(q.lock, who) end
+  if q.class ~= 'r' then return reserved(q.lock, who) end
   if call('EXISTS', P .. 'w:' .. q.lock) == 0 then return false end
   local writer, reader = false, false
   for _, w in ipairs(waiters(q.lock)) do
@@ -112,7 +112,7 @@ local function barred(q)
   end
   local turn = passed(q.lock) >= MAXWRITERS
   if q.mode == 's' then return writer and not turn end
-  return turn and reader or kept(q.lock, who)
+  return turn and reader or reserved(q.lock, who)
 end
 
 -- give records a vote.
@@ -178,7 +178,7 @@ local function vote(q)
     end
     if barred(q) then
       if q.wait then enlist(q) end
-      return {'kept'}
+      return {'reserved'}
     end
   end
   local token, low = tonumber(q.token), floor(q)
@@ -202,11 +202,11 @@ local function vote(q)
   return {'given', others(q.lock)}
 end
 
--- affirm gives a vote to one who holds the lock by other nodes. It needs no right to
+-- again gives a vote to one who holds the lock by other nodes. It needs no right to
 -- vote: nobody else can hold it, whatever this node has forgotten. But one whose votes
 -- were deleted may not know that it holds no longer: where a higher token was given
 -- since, a majority has to have confirmed that it still has its vote, which wait tells.
-local function affirm(q)
+local function again(q)
   if not q.wait and now >= from and tonumber(q.token) < tonumber(call('HGET', P .. 'floor', q.bucket) or '0') then
     return {'doubt'}
   end
@@ -255,7 +255,9 @@ local function yield(q)
   return {'free'}
 end
 
-local kinds = {V = vote, R = affirm, F = free, U = yield, C = check}
+-- The letters of requests; protocol.go has them, too.
+local VOTE, AGAIN, RELEASE, YIELD, CHECK = 'V', 'R', 'F', 'Y', 'C'
+local kinds = {[VOTE] = vote, [AGAIN] = again, [RELEASE] = free, [YIELD] = yield, [CHECK] = check}
 local answers = {'ok'}
 for i = 6, #ARGV, 10 do
   local q = {
@@ -266,18 +268,18 @@ for i = 6, #ARGV, 10 do
   -- A request that fails, as on a key of another type, fails alone, and leaves no vote.
   local kind = ARGV[i]
   local ok, answer
-  if full and kind == 'V' then
+  if full and kind == VOTE then
     answers[#answers + 1] = {'error', full}
   else
     ok, answer = pcall(kinds[kind], q)
     if not ok and not full and noMemory(answer) then
       full = noMemory(answer)
-      if kind ~= 'V' then
+      if kind ~= VOTE then
         insist()
         ok, answer = pcall(kinds[kind], q)
       end
     end
-    if not ok and (kind == 'V' or kind == 'R') then pcall(release, term, q.owner) end
+    if not ok and (kind == VOTE or kind == AGAIN) then pcall(release, term, q.owner) end
     answers[#answers + 1] = ok and answer or {'error', type(answer) == 'table' and answer.err or tostring(answer)}
   end
 end

@@ -1,4 +1,4 @@
-package quorum
+package vote
 
 import (
 	"math/rand/v2"
@@ -8,18 +8,19 @@ import (
 	"github.com/dlock-go/dlock/backend"
 )
 
-// ballots proposes the tokens of a session's acquisitions. A token is a time as ordinals are counted: that of
-// this machine's clock, corrected by what nodes say of theirs, and above all that
-// this session has proposed or heard of. It is not safe for concurrent use.
-type ballots struct {
-	last  uint64        // proposed
-	ahead time.Duration // of the nodes before this machine's clock
+// tokens proposes the tokens of acquisitions. A token is a time as ordinals are counted:
+// that of this machine's clock, corrected by what nodes say of theirs, and above all that
+// this session has proposed or heard of.
+type tokens struct {
+	random *rand.Rand
+	last   uint64        // proposed
+	ahead  time.Duration // of the nodes before this machine's clock
 }
 
 // next returns a token above all before.
-func (c *ballots) next(now time.Time) uint64 {
-	c.last = max(c.last+1, backend.OrdinalAt(now.Add(c.ahead)))
-	return c.last
+func (t *tokens) next(now time.Time) uint64 {
+	t.last = max(t.last+1, backend.OrdinalAt(now.Add(t.ahead)))
+	return t.last
 }
 
 // An offer is what is known of the tokens that a node would grant: more than floor
@@ -36,8 +37,8 @@ func (o offer) takes(token uint64) bool {
 // above returns a token that enough nodes would grant. A node that was led astray by
 // somebody's bad clock is left out where the others are enough. Rivals that refuse
 // each other's tokens part by margin, which they choose at random.
-func (c *ballots) above(offers []offer, enough int, margin uint64, now time.Time) uint64 {
-	token := c.next(now) // Candidates are tried from the highest downwards.
+func (t *tokens) above(offers []offer, enough int, margin uint64, now time.Time) uint64 {
+	token := t.next(now) // Candidates are tried from the highest downwards.
 	candidates := []uint64{token}
 	for _, o := range offers {
 		candidates = append(candidates, o.floor+1)
@@ -59,12 +60,12 @@ func (c *ballots) above(offers []offer, enough int, margin uint64, now time.Time
 		}
 	}
 	if margin > 0 {
-		token += rand.Uint64N(margin)
+		token += t.random.Uint64N(margin)
 	}
 	// What is learned here serves the next acquisitions, which are then granted at once.
-	c.last = token
-	if d := backend.OrdinalTime(token).Sub(now); d > c.ahead || d < 0 {
-		c.ahead = d
+	t.last = token
+	if d := backend.OrdinalTime(token).Sub(now); d > t.ahead || d < 0 {
+		t.ahead = d
 	}
 	return token
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/redis/internal/quorum/vote"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
 	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
@@ -113,73 +114,30 @@ func (l *replica) resubscribe(ctx context.Context) *ear {
 // hears notes whether a node's messages come, or why they do not.
 func (s *session) hears(l *replica, why error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := s.deaf()
-	if l.deaf = why != nil; !l.deaf {
-		return
-	}
-	if l.state == lineUp || unsubscribable(why) { // Else it is more than the messages.
-		s.notice(l, fmt.Errorf("the server's messages do not reach the session, so who waits polls where no other server's do: %w", why))
-	}
-	if was || !s.deaf() {
-		return
-	}
-	for _, b := range s.acquisitions {
-		if b.state == bidWaiting && b.op.Wait && b.due.IsZero() {
-			s.pollSoon(b, time.Now())
-		}
-	}
-	s.stirAlarm()
-}
-
-// deaf reports whether no node's messages come. One that hears of a release asks all.
-func (s *session) deaf() bool {
-	up := false
-	for _, l := range s.replicas {
-		if l.state == lineUp {
-			if !l.deaf {
-				return false
-			}
-			up = true
-		}
-	}
-	return up
-}
-
-// pollSoon has an acquisition that waits ask again soon, the later the more there are.
-func (s *session) pollSoon(b *acquisition, now time.Time) {
-	s.alarms.set(b, now.Add(min(redislock.PollWithout*time.Duration(1+len(s.alarms.queue)/redislock.PollSome), PollEvery)))
+	defer s.unlock()
+	s.votes.Hears(l.index, why, unsubscribable(why), time.Now())
 }
 
 // pushed takes a message: words of a letter, an owner, and perhaps a slash and a slot.
 func (s *session) pushed(l *replica, message string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.stir()
+	defer s.unlock()
 	now := time.Now()
 	for word := range strings.FieldsSeq(message) {
-		name, slot, _ := strings.Cut(word[1:], "/")
+		name, at, some := strings.Cut(word[1:], "/")
 		owner, err := strconv.ParseUint(name, 10, 64)
-		b := s.acquisitions[owner]
-		if err != nil || b == nil {
+		if err != nil {
 			continue
 		}
 		switch word[0] {
-		case 't':
-			s.turn(b, l, slot, now)
-		case 'c':
-			s.contend(b)
+		case tellTurn:
+			slot, err := strconv.ParseInt(at, 10, 64)
+			if !some || err != nil {
+				slot = vote.NoSlot
+			}
+			s.votes.Turn(l.index, owner, slot, now)
+		case tellContended:
+			s.votes.Contended(owner)
 		}
-	}
-}
-
-// contend notes that another session waits for what b has.
-func (s *session) contend(b *acquisition) {
-	if b.contended {
-		return
-	}
-	b.contended = true
-	if b.state == bidHolding && !b.fresh {
-		s.tell(backend.Event{Kind: backend.EventContended, Owner: b.op.Owner})
 	}
 }
