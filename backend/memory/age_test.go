@@ -31,7 +31,11 @@ func (l *couple) do(s *session, class backend.Class, mode backend.Mode, limit ui
 func release(s *session, ops ...backend.Op) { s.Apply(context.Background(), ops) }
 
 // hear takes what there is to hear.
-func hear(s *session) { s.receive() }
+func hear(s *session) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.Recv(ctx)
+}
 
 // lives are the events by which something could be left behind, one cycle of each.
 var lives = map[string]func(l *couple){
@@ -85,8 +89,7 @@ func (l *couple) census() map[string]int {
 	}
 	for _, s := range []*session{l.a, l.b} {
 		count["claims"] += len(s.claims)
-		count["events"] += len(s.events)
-		count["room for events"] += cap(s.events) + cap(s.received)
+		count["room for events"] += s.mail.Size()
 		count["room for results"] += cap(s.results)
 	}
 	return count

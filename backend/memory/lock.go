@@ -74,7 +74,7 @@ func (l *lock) enqueue(c *claim, now time.Time) {
 	for h := l.holders.first; h != nil; h = h.next {
 		if h.session != c.session && !h.told {
 			h.told = true
-			h.session.send(backend.Event{Kind: backend.EventContended, Owner: h.owner})
+			h.session.mail.Send(backend.Event{Kind: backend.EventContended, Owner: h.owner})
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/internal/mailbox"
 )
 
 // A Store keeps locks in memory. All clients of one Store exclude each other;
@@ -72,8 +73,7 @@ func (st *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (
 	return &session{
 		store:  st,
 		who:    who,
-		wake:   make(chan struct{}, 1),
-		done:   make(chan struct{}),
+		mail:   mailbox.New(&st.mu),
 		claims: make(map[uint64]*claim),
 	}, nil
 }
@@ -162,7 +162,7 @@ func (st *Store) settle(l *lock) {
 	// They are told when all are in, so that none counts as waiting any more.
 	// Holders stand in the order of their grants.
 	for c := first; c != nil; c = c.next {
-		c.session.send(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: c.terms()})
+		c.session.mail.Send(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: c.terms()})
 	}
 	if l.idle() {
 		st.freeLock(l)

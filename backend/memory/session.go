@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/internal/mailbox"
 )
 
 // A session is one party to the locks of a store.
@@ -13,17 +14,13 @@ type session struct {
 	// Immutable.
 	store *Store
 	who   backend.Party
-	wake  chan struct{} // holds one: sent when events begin to wait, received by Recv
-	done  chan struct{} // closed by Close
+	mail  *mailbox.Mailbox
 
 	// Guarded by store.mu.
 	claims map[uint64]*claim // by owner
-	events []backend.Event   // not yet received
 	closed bool
 
-	// Owned by the caller of Apply and by that of Recv.
-	results  []backend.Result
-	received []backend.Event
+	results []backend.Result // owned by the caller of Apply
 }
 
 // Apply never waits, so that ctx has nothing to cut short.
@@ -55,44 +52,18 @@ func (s *session) apply(op *backend.Op) backend.Result {
 
 // Recv waits for events.
 func (s *session) Recv(ctx context.Context) ([]backend.Event, error) {
-	for {
-		events, err := s.receive()
-		if len(events) > 0 || err != nil {
-			return events, err
-		}
-		select {
-		case <-s.wake:
-		case <-s.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	events, err := s.mail.Recv(ctx)
+	if len(events) == 0 {
+		return nil, err
 	}
-}
-
-// receive takes the events that wait. The slice that it took before is used
-// for those to come.
-func (s *session) receive() ([]backend.Event, error) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
-	if s.closed {
-		return nil, backend.ErrClosed
-	}
-	s.received, s.events = s.events, s.received[:0]
-	for _, e := range s.received {
+	for _, e := range events {
 		if c := s.claims[e.Owner]; c != nil && e.Kind == backend.EventContended {
 			c.told = false
 		}
 	}
-	return s.received, nil
-}
-
-// send passes an event to Recv, and never waits for it. store.mu is held.
-func (s *session) send(e backend.Event) {
-	s.events = append(s.events, e)
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	return events, nil
 }
 
 // Close gives everything back. It never waits, so that ctx has nothing to cut
@@ -104,7 +75,6 @@ func (s *session) Close(context.Context) error {
 		return nil
 	}
 	s.closed = true
-	close(s.done)
 	// Places first: a hold given back must not be granted to this very session.
 	owners := slices.Sorted(maps.Keys(s.claims))
 	for _, held := range []bool{false, true} {
@@ -114,6 +84,6 @@ func (s *session) Close(context.Context) error {
 			}
 		}
 	}
-	s.events = nil
+	s.mail.End(backend.ErrClosed)
 	return nil
 }

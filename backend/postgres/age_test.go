@@ -99,7 +99,7 @@ type cost struct {
 func (s *session) rests() (kept, waiters, goroutines int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept = len(s.locks) + len(s.keys) + len(s.claims) + len(s.events) + len(s.pending) + len(s.extras) + len(s.later) + len(s.unmet) + len(s.broken) + len(s.leftovers) + s.active + s.scrubs
+	kept = len(s.locks) + len(s.keys) + len(s.claims) + s.mail.Size() + len(s.pending) + len(s.extras) + len(s.later) + len(s.unmet) + len(s.broken) + len(s.leftovers) + s.active + s.scrubs
 	for _, wt := range s.waiters {
 		if wt.step != idle {
 			kept++

@@ -48,7 +48,7 @@ func (s *session) refuse(c *claim, err error) {
 	c.state, c.err = refused, err
 	s.part(c)
 	if c.told {
-		s.send(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
+		s.mail.Send(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
 	}
 }
 
@@ -67,7 +67,7 @@ func (s *session) grant(c *claim, g *grip, number int64) {
 	l.holders++
 	l.shared = c.mode == backend.Shared
 	if c.told {
-		s.send(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: backend.Grant{Lease: s.terms(g.waiter), Ordinal: c.ordinal}})
+		s.mail.Send(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: backend.Grant{Lease: s.terms(g.waiter), Ordinal: c.ordinal}})
 	}
 }
 

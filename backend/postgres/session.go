@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/internal/mailbox"
 	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
@@ -29,17 +30,16 @@ type session struct {
 	end   context.CancelFunc
 	reach context.Context // ends with the connections
 	sever context.CancelFunc
-	wake  chan struct{} // holds one: sent when events begin to wait, received by Recv
+	mail  *mailbox.Mailbox
 	moved chan struct{} // holds one: sent when something has happened, received by Apply
 	watch chan struct{} // holds one: sent when readHolder is to look whether it is to read
 	over  chan struct{} // closed when no goroutine of the session is left
 
-	// Owned by Apply and Recv.
-	results  []backend.Result
-	leases   []backend.Lease
-	jobs     []job
-	timer    *time.Timer
-	received []backend.Event
+	// Owned by Apply.
+	results []backend.Result
+	leases  []backend.Lease
+	jobs    []job
+	timer   *time.Timer
 
 	mu      sync.Mutex // guards what follows
 	err     error      // why the session is dead
@@ -48,7 +48,6 @@ type session struct {
 	keys    map[keyID]*lock
 	claims  map[uint64]*claim
 	active  int // claims that ask, wait or hold
-	events  []backend.Event
 	pass    uint64
 	freeing bool // in this pass there is a Release that is not done
 
@@ -107,7 +106,6 @@ func newSession(st *Store, ttl time.Duration, who backend.Party, w *pgwire.Conn,
 		who:       who,
 		marker:    m,
 		opens:     max(min(ttl/3, 2*time.Second), 2*opening),
-		wake:      make(chan struct{}, 1),
 		moved:     make(chan struct{}, 1),
 		watch:     make(chan struct{}, 1),
 		over:      make(chan struct{}),
@@ -118,6 +116,7 @@ func newSession(st *Store, ttl time.Duration, who backend.Party, w *pgwire.Conn,
 		holder:    w,
 		lease:     holderLease,
 	}
+	s.mail = mailbox.New(&s.mu)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.reach, s.sever = context.WithCancel(context.Background())
 	s.clock = time.AfterFunc(time.Hour, s.rings)
@@ -272,36 +271,7 @@ func (s *session) terms(wt *waitConn) backend.Lease {
 }
 
 // Recv waits for events.
-func (s *session) Recv(ctx context.Context) ([]backend.Event, error) {
-	for {
-		events, err := s.receive()
-		if len(events) > 0 || err != nil {
-			return events, err
-		}
-		select {
-		case <-s.wake:
-		case <-s.life.Done():
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-func (s *session) receive() ([]backend.Event, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil {
-		return nil, s.err
-	}
-	s.received, s.events = s.events, s.received[:0]
-	return s.received, nil
-}
-
-// send passes an event to Recv.
-func (s *session) send(e backend.Event) {
-	s.events = append(s.events, e)
-	poke(s.wake)
-}
+func (s *session) Recv(ctx context.Context) ([]backend.Event, error) { return s.mail.Recv(ctx) }
 
 // poke sends to a channel that holds one.
 func poke(c chan struct{}) {
@@ -317,6 +287,7 @@ func (s *session) die(err error) {
 		return
 	}
 	s.err = err
+	s.mail.End(err)
 	s.cut()
 	poke(s.watch)
 }
@@ -347,6 +318,7 @@ func (s *session) Close(ctx context.Context) error {
 	s.mu.Lock()
 	alive := s.err == nil
 	s.err = backend.ErrClosed
+	s.mail.End(s.err)
 	if alive && ctx.Err() == nil {
 		s.sayGoodbye()
 	} else {

@@ -134,7 +134,7 @@ func (st *Store) open(ctx context.Context, ttl time.Duration, who backend.Party)
 	if why := server.cramped(st.config.locks); why != nil {
 		session.mu.Lock()
 		defer session.mu.Unlock()
-		session.send(backend.Event{Kind: backend.EventNotice, Err: why})
+		session.mail.Send(backend.Event{Kind: backend.EventNotice, Err: why})
 	}
 	return session, nil
 }

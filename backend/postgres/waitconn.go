@@ -238,7 +238,7 @@ func (s *session) loseAll(g *grip, why error, late bool) {
 		if c.grip == g && c.state == held {
 			c.state = lost
 			c.lock.holders--
-			s.send(backend.Event{Kind: backend.EventLost, Owner: c.owner, Err: why})
+			s.mail.Send(backend.Event{Kind: backend.EventLost, Owner: c.owner, Err: why})
 			s.part(c)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/dlock-go/dlock/backend"
 )
 
 // Close implements [backend.Session]. A node whose connection has broken, or that does
@@ -45,6 +47,7 @@ var errParting = errors.New("dlock: too few nodes have answered; they keep what 
 func (s *session) end() {
 	s.closed = true
 	s.votes.Close()
+	s.mail.End(backend.ErrClosed)
 	close(s.done)
 }
 

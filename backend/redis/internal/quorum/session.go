@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/internal/mailbox"
 	"github.com/dlock-go/dlock/backend/redis/internal/quorum/vote"
 	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
@@ -25,8 +26,8 @@ type session struct {
 	cut      context.CancelFunc
 	done     chan struct{} // closed by Close
 	running  sync.WaitGroup
-	most     atomic.Int64  // the longest time to live, by this process and the nodes
-	news     chan struct{} // holds one: sent when events begin to wait, received by Recv
+	most     atomic.Int64 // the longest time to live, by this process and the nodes
+	mail     *mailbox.Mailbox
 	moved    chan struct{} // holds one: sent when an answer or a fall came, received by Apply
 	counted  chan struct{} // closed when all replicas have greeted or failed
 	alarm    chan struct{} // holds one: sent when there is an alarm earlier than before, received by watch
@@ -37,8 +38,6 @@ type session struct {
 	closed  bool
 	unfit   error
 	watched time.Time // the alarm that watch waits for
-
-	received []backend.Event // owned by Recv
 }
 
 var _ backend.Session = (*session)(nil)
@@ -52,11 +51,11 @@ func newSession(q *Engine, ttl time.Duration, who backend.Party) *session {
 		who:      who,
 		majority: vote.Majority(len(q.nodes)),
 		done:     make(chan struct{}),
-		news:     make(chan struct{}, 1),
 		moved:    make(chan struct{}, 1),
 		counted:  make(chan struct{}),
 		alarm:    make(chan struct{}, 1),
 	}
+	s.mail = mailbox.New(&s.mu)
 	s.life, s.cut = context.WithCancel(context.Background())
 	s.most.Store(int64(q.most))
 	for i, n := range q.nodes {
@@ -79,8 +78,8 @@ func (s *session) unlock() {
 			wake(l.kick)
 		}
 	}
-	if e.Events {
-		wake(s.news)
+	for _, e := range s.votes.Events() {
+		s.mail.Send(e)
 	}
 	if e.Moved {
 		wake(s.moved)
@@ -139,30 +138,7 @@ func (s *session) ending() bool {
 }
 
 // Recv implements [backend.Session].
-func (s *session) Recv(ctx context.Context) ([]backend.Event, error) {
-	for {
-		events, err := s.receive()
-		if len(events) > 0 || err != nil {
-			return events, err
-		}
-		select {
-		case <-s.news:
-		case <-s.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-func (s *session) receive() ([]backend.Event, error) {
-	s.mu.Lock()
-	defer s.unlock()
-	if s.closed {
-		return nil, backend.ErrClosed
-	}
-	s.received = s.votes.Events(s.received[:0])
-	return s.received, nil
-}
+func (s *session) Recv(ctx context.Context) ([]backend.Event, error) { return s.mail.Recv(ctx) }
 
 // Sizes returns how much the session keeps, by what it is: for tests of sessions that
 // live long.
@@ -170,6 +146,7 @@ func (s *session) Sizes() map[string]int {
 	s.mu.Lock()
 	defer s.unlock()
 	size := s.votes.Sizes()
+	size["events"] += s.mail.Size()
 	for _, l := range s.replicas {
 		size["connections"] += l.wire.Size()
 		size["arguments"] += cap(l.args)

@@ -65,7 +65,7 @@ func (b *shard) answer(r *request, v any, before time.Time) {
 		c.state, c.due = held, b.half(before)
 		b.held.move(c)
 		if r.result == nil && !known {
-			b.session.tell(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: result.Grant})
+			b.session.mail.Send(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: result.Grant})
 		}
 	}
 	if r.result != nil {
@@ -82,7 +82,7 @@ func (b *shard) failed(r *request, why error) {
 	case c.state == held:
 		b.lose(c, why)
 	default:
-		b.session.tell(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
+		b.session.mail.Send(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
 	}
 }
 
@@ -109,7 +109,7 @@ func (b *shard) grant(ordinal int64, contended bool) backend.Grant {
 func (b *shard) lose(c *claim, why error) {
 	c.remove()
 	c.state = lost
-	b.session.tell(backend.Event{Kind: backend.EventLost, Owner: c.owner, Err: why})
+	b.session.mail.Send(backend.Event{Kind: backend.EventLost, Owner: c.owner, Err: why})
 }
 
 // news takes what a heartbeat says: how many have died, how many messages there
@@ -149,7 +149,7 @@ func (b *shard) hear(text string) {
 	}
 	switch kind {
 	case 'C':
-		b.session.tell(backend.Event{Kind: backend.EventContended, Owner: n})
+		b.session.mail.Send(backend.Event{Kind: backend.EventContended, Owner: n})
 	case 'G':
 		ordinal, contended := strings.CutSuffix(terms, " c")
 		o, err := strconv.ParseInt(ordinal, 10, 64)
@@ -160,7 +160,7 @@ func (b *shard) hear(text string) {
 		c.state, c.due = held, time.Time{}
 		c.remove()
 		b.held.unshift(c)
-		b.session.tell(backend.Event{Kind: backend.EventGranted, Owner: n, Grant: b.grant(o, contended)})
+		b.session.mail.Send(backend.Event{Kind: backend.EventGranted, Owner: n, Grant: b.grant(o, contended)})
 	}
 }
 

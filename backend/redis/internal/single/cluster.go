@@ -207,6 +207,6 @@ func (b *shard) fall(why error) {
 	for c := b.queued.first; c != nil; c = b.queued.first {
 		c.remove()
 		c.state = asked
-		s.tell(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
+		s.mail.Send(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
 	}
 }

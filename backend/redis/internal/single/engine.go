@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/internal/mailbox"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
 	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
@@ -75,12 +76,12 @@ func (e *Engine) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 		patience:  ttl / 3,
 		id:        redislock.NewID(),
 		who:       who,
-		wake:      make(chan struct{}, 1),
 		listening: make(chan struct{}),
 		watching:  make(chan struct{}),
 		finished:  make(chan *shard, shards),
 		claims:    make(map[uint64]*claim),
 	}
+	s.mail = mailbox.New(&s.mu)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.client = e.node.Connect(s.wire, conns, ttl)
 	if err := s.begin(ctx); err != nil {

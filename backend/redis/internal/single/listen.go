@@ -127,7 +127,7 @@ func (s *session) poll(pause time.Duration) {
 			}
 			n := redislock.PollSome // They stand in the order in which they have asked.
 			for c := b.queued.first; c != nil && n > 0; c = c.next {
-				s.tell(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
+				s.mail.Send(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
 				n--
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/internal/mailbox"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
 	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
 )
@@ -29,7 +30,7 @@ type session struct {
 	who       backend.Party
 	life      context.Context // ends with the session
 	end       context.CancelFunc
-	wake      chan struct{} // holds one: sent when events begin to wait, received by Recv
+	mail      *mailbox.Mailbox
 	listening chan struct{} // closed by listen when it returns
 	watching  chan struct{} // closed by watch when it returns
 	finished  chan *shard   // has room for all; sent by run, received by Apply
@@ -46,12 +47,10 @@ type session struct {
 	closed       bool
 	shards       [shards]*shard // those in use; on one node the first
 	claims       map[uint64]*claim
-	events       []backend.Event // not yet received
-	subscription *redis.PubSub   // or nil while messages do not come
+	subscription *redis.PubSub // or nil while messages do not come
 	noticed      redislock.Notices
 	unfit        error // why nothing is granted on these servers, or nil
 
-	received []backend.Event // owned by Recv
 }
 
 var _ backend.Session = (*session)(nil)
@@ -162,41 +161,7 @@ func (s *session) over() bool {
 }
 
 // Recv implements [backend.Session].
-func (s *session) Recv(ctx context.Context) ([]backend.Event, error) {
-	for {
-		events, err := s.receive()
-		if len(events) > 0 || err != nil {
-			return events, err
-		}
-		select {
-		case <-s.wake:
-		case <-s.life.Done():
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// receive takes the events that wait. The slice that it took before is used for
-// those to come.
-func (s *session) receive() ([]backend.Event, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, backend.ErrClosed
-	}
-	s.received, s.events = s.events, s.received[:0]
-	return s.received, nil
-}
-
-// tell passes an event to Recv. s.mu is held.
-func (s *session) tell(e backend.Event) {
-	s.events = append(s.events, e)
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
+func (s *session) Recv(ctx context.Context) ([]backend.Event, error) { return s.mail.Recv(ctx) }
 
 // Close implements [backend.Session].
 func (s *session) Close(ctx context.Context) error {
@@ -206,6 +171,7 @@ func (s *session) Close(ctx context.Context) error {
 		return nil
 	}
 	s.closed = true
+	s.mail.End(backend.ErrClosed)
 	sub := s.subscription
 	s.mu.Unlock()
 

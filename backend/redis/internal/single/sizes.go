@@ -6,7 +6,7 @@ func (s *session) Sizes() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	size := map[string]int{
-		"claims": len(s.claims), "events": cap(s.events), "results": cap(s.results), "leases": cap(s.leases),
+		"claims": len(s.claims), "events": s.mail.Size(), "results": cap(s.results), "leases": cap(s.leases),
 		"connections": s.wire.Size(),
 	}
 	for _, b := range s.shards {

@@ -41,6 +41,6 @@ func (s *session) notice(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.noticed.Fresh(why) {
-		s.tell(backend.Event{Kind: backend.EventNotice, Err: why})
+		s.mail.Send(backend.Event{Kind: backend.EventNotice, Err: why})
 	}
 }

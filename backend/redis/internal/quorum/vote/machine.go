@@ -55,9 +55,8 @@ type Machine struct {
 
 // Effects are what a machine wants of whoever drives it.
 type Effects struct {
-	Send   [MaxNodes]bool // there is something to Take for the node
-	Events bool           // there are events
-	Moved  bool           // Look may find something new
+	Send  [MaxNodes]bool // there is something to Take for the node
+	Moved bool           // Look may find something new
 }
 
 // New returns a machine whose nodes were not reached yet.
@@ -90,18 +89,14 @@ func (m *Machine) Effects() Effects {
 	return e
 }
 
-// Events appends the events since the last call.
-func (m *Machine) Events(events []backend.Event) []backend.Event {
-	events = append(events, m.events...)
-	clear(m.events)
+// Events returns the events since the last call.
+func (m *Machine) Events() []backend.Event {
+	events := m.events
 	m.events = m.events[:0]
 	return events
 }
 
-func (m *Machine) tell(e backend.Event) {
-	m.events = append(m.events, e)
-	m.effects.Events = true
-}
+func (m *Machine) tell(e backend.Event) { m.events = append(m.events, e) }
 
 // Notice has the caller log something about a node.
 func (m *Machine) Notice(node int, why error) {
