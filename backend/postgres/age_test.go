@@ -99,13 +99,13 @@ type cost struct {
 func (s *session) rests() (kept, waiters, goroutines int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept = len(s.locks) + len(s.keys) + len(s.claims) + s.mail.Size() + len(s.pending) + len(s.extras) + len(s.later) + len(s.unmet) + len(s.broken) + len(s.leftovers) + s.active + s.scrubs
-	for _, wt := range s.waiters {
+	kept = len(s.locks) + len(s.keys) + len(s.claims) + len(s.holder.pending) + len(s.holder.extras) + len(s.holder.later) + len(s.waits.unmet) + len(s.holder.broken) + len(s.waits.leftovers) + s.active + s.holder.scrubs
+	for _, wt := range s.waits.all {
 		if wt.step != idle {
 			kept++
 		}
 	}
-	return kept, len(s.waiters), s.running
+	return kept, len(s.waits.all), s.running
 }
 
 // cost measures a client that is at rest, or fails when it does not come to rest.
@@ -125,7 +125,7 @@ func (o *old) cost() (c cost) {
 		return !dead && kept == 0 && int(c.connections) == waiters+1
 	})
 	o.session.mu.Lock()
-	c.kept = len(o.session.outsiders)
+	c.kept = len(o.session.waits.foreign)
 	o.session.mu.Unlock()
 	// Heartbeats come in between: the least counts.
 	const pairs = 20
@@ -249,7 +249,7 @@ func TestAge(t *testing.T) {
 			o.ages(cycles/10, func(int) {
 				h := r.acquire(o.client.Mutex("x"))
 				o.mu.Lock()
-				pid := o.session.holder.PID
+				pid := o.session.holder.conn.PID
 				o.mu.Unlock()
 				r.exec(watch, "SELECT pg_terminate_backend($1)", pid)
 				r.loses(h)

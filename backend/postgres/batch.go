@@ -72,42 +72,42 @@ const most = 1000
 // pump sends the next round, if there is something to ask and the last has been
 // answered.
 func (s *session) pump() {
-	if s.err != nil || s.holder.Busy {
+	if s.err != nil || s.holder.conn.Busy {
 		return
 	}
 	now := time.Now()
-	r := &s.batch
+	r := &s.holder.batch
 	r.reset()
-	s.rounds++
+	s.holder.rounds++
 	kept := 0
-	for i := 0; i < len(s.pending); i++ { // It may grow.
-		q := s.pending[i]
-		if s.dry.why != nil && q.draws() {
+	for i := 0; i < len(s.holder.pending); i++ { // It may grow.
+		q := s.holder.pending[i]
+		if s.holder.dry.why != nil && q.draws() {
 			s.withhold(q)
 			continue
 		}
 		if len(r.many)+len(r.tickets) >= most || len(r.slots) >= 4*most || !s.put(q) {
-			s.pending[kept] = q
+			s.holder.pending[kept] = q
 			kept++
 		}
 	}
-	clear(s.pending[kept:])
-	s.pending = s.pending[:kept]
-	r.extras = append(r.extras, s.extras...)
-	clear(s.extras)
-	s.extras = s.extras[:0]
+	clear(s.holder.pending[kept:])
+	s.holder.pending = s.holder.pending[:kept]
+	r.extras = append(r.extras, s.holder.extras...)
+	clear(s.holder.extras)
+	s.holder.extras = s.holder.extras[:0]
 	if len(r.many)+len(r.tickets)+len(r.extras) == 0 {
-		if !s.beat {
+		if !s.holder.beat {
 			return
 		}
-		s.holder.Exec(stPing)
+		s.holder.conn.Exec(stPing)
 	}
-	s.beat = false
-	r.encode(s.holder)
-	if err := s.holder.Flush(now); err != nil {
+	s.holder.beat = false
+	r.encode(s.holder.conn)
+	if err := s.holder.conn.Flush(now); err != nil {
 		s.die(err)
 	}
-	s.attend(s.attentive)
+	s.attend(s.holder.attentive)
 }
 
 func (r *batch) reset() {
@@ -178,16 +178,16 @@ func (s *session) put(q request) bool {
 	switch q.kind {
 	case unlock, leave, scrub:
 	default:
-		if l.round == s.rounds || s.scrubs > 0 {
+		if l.round == s.holder.rounds || s.holder.scrubs > 0 {
 			return false
 		}
-		l.round = s.rounds
+		l.round = s.holder.rounds
 	}
 	if l != nil && l.tickets != nil {
 		s.putTicket(q)
 		return true
 	}
-	r := &s.batch
+	r := &s.holder.batch
 	what, key := int64(0), q.key
 	if l != nil {
 		key = l.key.value
@@ -248,7 +248,7 @@ func (q *request) mode() backend.Mode {
 
 // putTicket is put for a semaphore.
 func (s *session) putTicket(q request) {
-	r, t := &s.batch, q.lock.tickets
+	r, t := &s.holder.batch, q.lock.tickets
 	var what, slot int64
 	first := len(r.slots)
 	switch q.kind {

@@ -19,7 +19,7 @@ func (s *session) ask(c *claim) {
 	switch {
 	case !l.closed(c.mode):
 		l.deciding++
-		s.pending = append(s.pending, request{kind: try, lock: l, claim: c})
+		s.holder.pending = append(s.holder.pending, request{kind: try, lock: l, claim: c})
 	case c.wait:
 		s.enqueue(c)
 	default:
@@ -33,8 +33,8 @@ func (s *session) enqueue(c *claim) {
 	l := c.lock
 	w := l.waits[c.mode]
 	if w == nil {
-		_, outsider := s.outsiders[l.keyID()]
-		w = &wait{lock: l, mode: c.mode, strange: outsider, direct: outsider}
+		_, foreign := s.waits.foreign[l.keyID()]
+		w = &wait{lock: l, mode: c.mode, strange: foreign, direct: foreign}
 		l.waits[c.mode] = w
 	}
 	w.claims = append(w.claims, c)
@@ -125,7 +125,7 @@ func (s *session) release(c *claim) {
 func (s *session) quiet(c *claim) bool {
 	l := c.lock
 	w := l.waits[c.mode]
-	return l.unlocking == 0 && s.scrubs == 0 && (w == nil || len(w.claims) > 0) && !(c.stood && l.leftovers > 0)
+	return l.unlocking == 0 && s.holder.scrubs == 0 && (w == nil || len(w.claims) > 0) && !(c.stood && l.leftovers > 0)
 }
 
 // unhand takes one claim off a grip, and gives it back when that was the last: c, or
@@ -145,7 +145,7 @@ func (s *session) unhand(g *grip, c *claim) {
 	default:
 		l.own = nil
 	}
-	s.pending = append(s.pending, request{kind: unlock, lock: l, grip: g, claim: c})
+	s.holder.pending = append(s.holder.pending, request{kind: unlock, lock: l, grip: g, claim: c})
 	if l.tickets == nil {
 		return
 	}
@@ -159,7 +159,7 @@ func (s *session) settle(l *lock) {
 	if t := l.tickets; t != nil && t.joined && l.users == 0 && l.deciding == 0 && l.waits == [len(l.waits)]*wait{} {
 		t.joined = false
 		l.unlocking++
-		s.pending = append(s.pending, request{kind: leave, lock: l})
+		s.holder.pending = append(s.holder.pending, request{kind: leave, lock: l})
 	}
 	s.forget(l)
 }

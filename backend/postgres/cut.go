@@ -90,7 +90,7 @@ func (s *session) expel(wt *waitConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if stuck {
-		s.stuck = true
+		s.waits.stuck = true
 		_ = wt.wire.Conn.Close() // Its reader does the rest.
 	}
 	s.finish()

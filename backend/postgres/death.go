@@ -67,18 +67,18 @@ func (s *session) fates() map[*claim]backend.State {
 			}
 		}
 	}
-	late(s.pending)
-	late(s.later)
-	if !s.holder.Busy || s.failed {
+	late(s.holder.pending)
+	late(s.holder.later)
+	if !s.holder.conn.Busy || s.holder.failed {
 		return fates
 	}
-	if s.holder.Mute {
-		late(s.batch.many)
-		late(s.batch.tickets)
+	if s.holder.conn.Mute {
+		late(s.holder.batch.many)
+		late(s.holder.batch.tickets)
 	} else if ended(s.err) { // Then nobody reads any more.
-		late(s.batch.many)
-		late(s.batch.tickets)
-		answeredBy(&s.holder.Reply, s.batch.many, s.batch.tickets, func(q *request, result int64) {
+		late(s.holder.batch.many)
+		late(s.holder.batch.tickets)
+		answeredBy(&s.holder.conn.Reply, s.holder.batch.many, s.holder.batch.tickets, func(q *request, result int64) {
 			if q.kind == unlock && q.claim != nil && result == 1 {
 				fates[q.claim] = backend.Released
 			}

@@ -160,7 +160,7 @@ func TestReleaseOfWhatTheServerDoesNotKnow(t *testing.T) {
 	m := newMid(t)
 	s := m.Session.(*session)
 	s.mu.Lock()
-	s.extras = append(s.extras, extra{stUnlockAll, nil, func([]int64, *pgconn.PgError) {}})
+	s.holder.extras = append(s.holder.extras, extra{stUnlockAll, nil, func([]int64, *pgconn.PgError) {}})
 	s.mu.Unlock()
 	m.apply(nil)
 	m.apply(m.releases()[:2], backend.Unknown, backend.NotHeld)

@@ -32,13 +32,13 @@ func (s *session) parch(asked []request, err *pgconn.PgError) {
 	if err.Code != lockNotAvailable || !tries(asked) || !s.store.config.tokens {
 		return
 	}
-	s.dry.why = fmt.Errorf("somebody keeps the sequence of the fencing tokens locked, as by ALTER SEQUENCE in a transaction: %w", err)
+	s.holder.dry.why = fmt.Errorf("somebody keeps the sequence of the fencing tokens locked, as by ALTER SEQUENCE in a transaction: %w", err)
 	s.probe(time.Now())
 }
 
 // probe draws a token, if it is time for that.
 func (s *session) probe(now time.Time) {
-	d := &s.dry
+	d := &s.holder.dry
 	switch {
 	case d.why == nil || d.probing:
 		return
@@ -47,7 +47,7 @@ func (s *session) probe(now time.Time) {
 		return
 	}
 	d.probing = true
-	s.extras = append(s.extras, extra{stProbe, nil, func(_ []int64, err *pgconn.PgError) {
+	s.holder.extras = append(s.holder.extras, extra{stProbe, nil, func(_ []int64, err *pgconn.PgError) {
 		d.probing = false
 		if err != nil && cutShort(err) {
 			d.pause = min(max(2*d.pause, probeFirst), probeMost)
@@ -56,9 +56,9 @@ func (s *session) probe(now time.Time) {
 			return
 		}
 		*d = drought{} // Another error is for who wants a token next.
-		s.pending = append(s.pending, s.later...)
-		clear(s.later)
-		s.later = s.later[:0]
+		s.holder.pending = append(s.holder.pending, s.holder.later...)
+		clear(s.holder.later)
+		s.holder.later = s.holder.later[:0]
 	}})
 }
 
@@ -66,12 +66,12 @@ func (s *session) probe(now time.Time) {
 // place in the queue keeps it.
 func (s *session) withhold(q request) {
 	if q.kind == poll || q.kind == land {
-		s.later = append(s.later, q)
+		s.holder.later = append(s.holder.later, q)
 		s.rearm(probeFirst)
 		return
 	}
 	if q.grip != nil {
 		s.unhand(q.grip, nil)
 	}
-	s.outcome(q, nil, 0, s.dry.why)
+	s.outcome(q, nil, 0, s.holder.dry.why)
 }

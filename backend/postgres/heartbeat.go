@@ -18,12 +18,12 @@ const (
 	pauseFor    = time.Second            // whom the server refuses a place does without one
 	lookEvery   = 700 * time.Millisecond // it is looked, in heartbeats, whether wait sessions are in the way
 	idleFor     = time.Minute            // a wait session is kept
-	outsiderFor = 10 * time.Second       // it is remembered that somebody takes a lock without the gate
+	foreignFor = 10 * time.Second       // it is remembered that somebody takes a lock without the gate
 )
 
 // tend keeps the wait sessions alive, and in nobody's way. Apply calls it.
 func (s *session) tend(now time.Time) {
-	for _, wt := range s.waiters {
+	for _, wt := range s.waits.all {
 		switch {
 		case wt.wire != nil && wt.wire.Busy && (wt.pinged || wt.step != acquiring) && now.Sub(wt.wire.Sent) > s.ttl:
 			_ = wt.wire.Conn.Close() // Its reader does the rest.
@@ -36,18 +36,18 @@ func (s *session) tend(now time.Time) {
 			s.dispatch(wt, now)
 		}
 	}
-	if now.Sub(s.looked) < lookEvery {
+	if now.Sub(s.waits.looked) < lookEvery {
 		return
 	}
-	s.looked = now
-	for k, seen := range s.outsiders {
-		if now.Sub(seen) > outsiderFor {
-			delete(s.outsiders, k)
+	s.waits.looked = now
+	for k, seen := range s.waits.foreign {
+		if now.Sub(seen) > foreignFor {
+			delete(s.waits.foreign, k)
 		}
 	}
 	var old, ages, all []int64
-	turns := len(s.unmet)
-	for _, wt := range s.waiters {
+	turns := len(s.waits.unmet)
+	for _, wt := range s.waits.all {
 		if now.Sub(wt.began) < lookEvery {
 			continue
 		}
@@ -67,10 +67,10 @@ func (s *session) tend(now time.Time) {
 		}
 	}
 	if len(old) > 0 {
-		s.extras = append(s.extras, extra{stStalling, [][]byte{pgwire.AppendArray(nil, pgwire.OIDInt4, old), pgwire.AppendArray(nil, pgwire.OIDInt8, ages)}, s.giveWay})
+		s.holder.extras = append(s.holder.extras, extra{stStalling, [][]byte{pgwire.AppendArray(nil, pgwire.OIDInt4, old), pgwire.AppendArray(nil, pgwire.OIDInt8, ages)}, s.giveWay})
 	}
 	if len(all) > 0 {
-		s.extras = append(s.extras, extra{stAlive, pids(all), func(alive []int64, _ *pgconn.PgError) { s.miss(all, alive) }})
+		s.holder.extras = append(s.holder.extras, extra{stAlive, pids(all), func(alive []int64, _ *pgconn.PgError) { s.miss(all, alive) }})
 	}
 }
 
@@ -81,13 +81,13 @@ func (s *session) miss(all, alive []int64) {
 	if alive == nil {
 		return // The question has failed.
 	}
-	for _, wt := range s.waiters {
+	for _, wt := range s.waits.all {
 		if wt.wire == nil || wt.step != acquiring || !wt.wire.Busy || !slices.Contains(all, wt.wire.PID) {
 			continue
 		}
 		if wt.missed++; slices.Contains(alive, wt.wire.PID) {
 			wt.missed = 0
-			s.prolong(wt, s.proved)
+			s.prolong(wt, s.holder.proved)
 		} else if wt.missed > 1 {
 			_ = wt.wire.Conn.Close() // Its reader does the rest.
 		}
@@ -98,7 +98,7 @@ func (s *session) miss(all, alive []int64) {
 // the end of their transactions. In the next they go on waiting.
 func (s *session) giveWay(backends []int64, _ *pgconn.PgError) {
 	for _, pid := range backends {
-		for _, wt := range s.waiters {
+		for _, wt := range s.waits.all {
 			if wt.wire != nil && wt.wire.PID == pid && wt.step == acquiring && wt.wire.Busy {
 				s.cancel(wt)
 			}
@@ -112,7 +112,7 @@ func (s *session) rearm(d time.Duration) {
 		return
 	}
 	if d == pollEvery {
-		d += time.Duration(len(s.unmet)) * pollMore
+		d += time.Duration(len(s.waits.unmet)) * pollMore
 	}
 	if at := time.Now().Add(d); s.alarm.IsZero() || at.Before(s.alarm) {
 		s.alarm = at
@@ -128,7 +128,7 @@ func (s *session) rings() {
 		return
 	}
 	s.alarm = time.Time{}
-	for _, wt := range s.waiters {
+	for _, wt := range s.waits.all {
 		if w := wt.wait; wt.step == landing && !w.asked && len(w.claims) > 0 {
 			if left := time.Until(w.due); left > 0 {
 				s.rearm(left)
@@ -142,14 +142,14 @@ func (s *session) rings() {
 	}
 	s.seek(time.Now())
 	s.probe(time.Now())
-	s.pending = append(s.pending, s.later...)
-	clear(s.later)
-	s.later = s.later[:0]
-	for _, w := range s.unmet {
+	s.holder.pending = append(s.holder.pending, s.holder.later...)
+	clear(s.holder.later)
+	s.holder.later = s.holder.later[:0]
+	for _, w := range s.waits.unmet {
 		if !w.asked {
 			w.asked = true
 			w.lock.deciding++
-			s.pending = append(s.pending, request{kind: poll, lock: w.lock, wait: w})
+			s.holder.pending = append(s.holder.pending, request{kind: poll, lock: w.lock, wait: w})
 		}
 	}
 	s.pump()

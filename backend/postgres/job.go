@@ -51,7 +51,7 @@ func (s *session) advance() (left, slow int) {
 			if l != nil && (!j.started || j.op.Do == backend.Acquire) {
 				l.pass = s.pass // An unlock goes before what is asked next.
 			}
-			j.slow = l != nil && (j.withdraws() || !j.started && (l.ending() || s.dry.why != nil))
+			j.slow = l != nil && (j.withdraws() || !j.started && (l.ending() || s.holder.dry.why != nil))
 			if j.slow {
 				slow++
 				l.slow = s.pass

@@ -28,7 +28,7 @@ func (s *session) leave(wt *waitConn) {
 		return // The server has nothing of it, or says itself that it ends it.
 	}
 	w.lock.leftovers++
-	s.leftovers = append(s.leftovers, leftover{wt.wire.PID, w.lock, time.Now()})
+	s.waits.leftovers = append(s.waits.leftovers, leftover{wt.wire.PID, w.lock, time.Now()})
 	s.seek(time.Now())
 }
 
@@ -36,21 +36,21 @@ func (s *session) leave(wt *waitConn) {
 // sees that.
 func (s *session) seek(now time.Time) {
 	switch {
-	case s.seeking || len(s.leftovers) == 0:
+	case s.waits.seeking || len(s.waits.leftovers) == 0:
 		return
-	case now.Before(s.sought):
-		s.rearm(s.sought.Sub(now))
+	case now.Before(s.waits.sought):
+		s.rearm(s.waits.sought.Sub(now))
 		return
 	}
-	s.seeking = true
-	sought := make([]int64, 0, len(s.leftovers))
-	for _, l := range s.leftovers {
+	s.waits.seeking = true
+	sought := make([]int64, 0, len(s.waits.leftovers))
+	for _, l := range s.waits.leftovers {
 		sought = append(sought, l.pid)
 	}
-	s.extras = append(s.extras, extra{stPresent, pids(sought), func(present []int64, err *pgconn.PgError) {
-		s.seeking, s.sought = false, time.Now().Add(seekEvery)
+	s.holder.extras = append(s.holder.extras, extra{stPresent, pids(sought), func(present []int64, err *pgconn.PgError) {
+		s.waits.seeking, s.waits.sought = false, time.Now().Add(seekEvery)
 		failed := err != nil
-		s.leftovers = slices.DeleteFunc(s.leftovers, func(l leftover) bool {
+		s.waits.leftovers = slices.DeleteFunc(s.waits.leftovers, func(l leftover) bool {
 			asked := !failed && slices.Contains(sought, l.pid)
 			gone := asked && !slices.Contains(present, l.pid) || time.Since(l.since) > seekTTLs*s.ttl
 			if gone {

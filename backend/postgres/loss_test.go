@@ -180,7 +180,7 @@ func TestKeepers(t *testing.T) {
 	}
 }
 
-// A wait session holds what it has to keep from strangers. When it is lost, so is
+// A wait session holds what it has to keep from foreign holders. When it is lost, so is
 // that, and no more.
 func TestLostKeeper(t *testing.T) {
 	t.Parallel()

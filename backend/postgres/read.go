@@ -10,7 +10,7 @@ import (
 // pending all the time, so that a server that goes is noticed when it goes; but an
 // answer that Apply reads itself is there sooner than one that another goroutine
 // has to hand to it. So readHolder reads while the session is at rest, and steps
-// aside for a moment after each answer. Whoever reads has s.reading set.
+// aside for a moment after each answer. Whoever reads has s.holder.reading set.
 
 const (
 	// aside is for how long after a question readHolder leaves the reading to
@@ -26,7 +26,7 @@ func (s *session) readHolder() {
 	defer again.Stop()
 	for {
 		s.mu.Lock()
-		mine := !s.reading && (s.err != nil || s.holder.Busy && !s.attentive || time.Since(s.holder.Sent) >= aside)
+		mine := !s.holder.reading && (s.err != nil || s.holder.conn.Busy && !s.holder.attentive || time.Since(s.holder.conn.Sent) >= aside)
 		if !mine {
 			s.mu.Unlock()
 			again.Reset(aside)
@@ -36,11 +36,11 @@ func (s *session) readHolder() {
 			}
 			continue
 		}
-		s.reading = true
+		s.holder.reading = true
 		s.mu.Unlock()
-		r, err := s.holder.Next()
+		r, err := s.holder.conn.Next()
 		s.mu.Lock()
-		s.reading = false
+		s.holder.reading = false
 		if err != nil {
 			s.die(err)
 			s.finish()
@@ -54,14 +54,14 @@ func (s *session) readHolder() {
 
 // readInline reads an answer for Apply. It is false when none has come at once.
 func (s *session) readInline() bool {
-	s.reading = true
-	w := s.holder
+	s.holder.reading = true
+	w := s.holder.conn
 	s.mu.Unlock()
 	_ = w.Conn.SetReadDeadline(time.Now().Add(inline))
 	r, err := w.Next()
 	_ = w.Conn.SetReadDeadline(time.Time{})
 	s.mu.Lock()
-	s.reading = false
+	s.holder.reading = false
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return false
@@ -75,8 +75,8 @@ func (s *session) readInline() bool {
 
 // attend has readHolder leave the reading to Apply, or see to it again.
 func (s *session) attend(attentive bool) {
-	s.attentive = attentive
-	if !attentive && s.holder.Busy {
+	s.holder.attentive = attentive
+	if !attentive && s.holder.conn.Busy {
 		poke(s.watch)
 	}
 }

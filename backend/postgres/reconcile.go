@@ -20,8 +20,8 @@ type broken struct {
 // what it asked, some was carried out. Locks of a session outlive the transaction
 // that failed.
 func (s *session) reconcile() {
-	s.holder.Exec(stReconcile)
-	if err := s.holder.Flush(time.Now()); err != nil {
+	s.holder.conn.Exec(stReconcile)
+	if err := s.holder.conn.Flush(time.Now()); err != nil {
 		s.die(err)
 	}
 }
@@ -38,11 +38,11 @@ type record struct {
 func (s *session) reconciled(r *pgwire.Reply) {
 	if r.Err != nil {
 		if cutShort(r.Err) {
-			s.failed = true
+			s.holder.failed = true
 			s.reconcile()
 			return
 		}
-		s.die(fmt.Errorf("%w, and then %w", s.why, r.Err))
+		s.die(fmt.Errorf("%w, and then %w", s.holder.why, r.Err))
 		return
 	}
 	const columns = 3
@@ -52,17 +52,17 @@ func (s *session) reconciled(r *pgwire.Reply) {
 	}
 	for _, want := range append(s.records(), s.marker.record()) {
 		if !has[want] {
-			s.die(fmt.Errorf("%w, and a lock was gone", s.why))
+			s.die(fmt.Errorf("%w, and a lock was gone", s.holder.why))
 			return
 		}
 		delete(has, want)
 	}
-	all := s.broken
-	s.broken, s.batch = nil, batch{}
+	all := s.holder.broken
+	s.holder.broken, s.holder.batch = nil, batch{}
 	for _, b := range all {
 		s.reconcileUnlocks(b, has)
 	}
-	for _, waiting := range [][]request{s.pending, s.later} {
+	for _, waiting := range [][]request{s.holder.pending, s.holder.later} {
 		for _, q := range waiting {
 			for _, leaves := range q.frees() {
 				delete(has, leaves)
@@ -111,9 +111,9 @@ func (s *session) reconcileUnlocks(b broken, has map[record]bool) {
 func (s *session) again(q request) {
 	if q.kind != scrub && !q.apart {
 		q.apart = true
-		s.scrubs++
+		s.holder.scrubs++
 	}
-	s.pending = append(s.pending, q)
+	s.holder.pending = append(s.holder.pending, q)
 }
 
 // refuseUnlock takes the server's refusal to unlock something. What it was to free
@@ -122,7 +122,7 @@ func (s *session) again(q request) {
 func (s *session) refuseUnlock(q request, why error) {
 	c, g, l := q.claim, q.grip, q.lock
 	if c == nil {
-		s.later = append(s.later, q)
+		s.holder.later = append(s.holder.later, q)
 		s.rearm(pauseFor)
 		return
 	}
@@ -193,8 +193,8 @@ func (s *session) scrub(stale map[record]bool) {
 		}
 		all = append(all, request{kind: scrub, what: what, key: r.key})
 	}
-	s.scrubs += len(all)
-	s.pending = append(all, s.pending...)
+	s.holder.scrubs += len(all)
+	s.holder.pending = append(all, s.holder.pending...)
 }
 
 // records returns the locks that the holder session has by its own account.

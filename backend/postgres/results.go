@@ -15,23 +15,23 @@ func (s *session) holderAnswered(r *pgwire.Reply) {
 	if s.err != nil {
 		return
 	}
-	w := s.holder
+	w := s.holder.conn
 	w.Answered(r)
 	// What comes after the end of the lease comes too late: some may have been
 	// told that they have lost what they held.
-	if !s.until.IsZero() && time.Now().After(s.until) {
+	if !s.holder.until.IsZero() && time.Now().After(s.holder.until) {
 		s.die(errLapsed)
 		return
 	}
-	s.proved, s.until = w.Sent, w.Sent.Add(s.ttl-s.ttl/100)
+	s.holder.proved, s.holder.until = w.Sent, w.Sent.Add(s.ttl-s.ttl/100)
 	switch {
-	case s.failed:
-		s.failed = false
+	case s.holder.failed:
+		s.holder.failed = false
 		s.reconciled(r)
 	default:
 		s.takeResults(r)
-		if s.err == nil && (s.verify || len(s.broken) > 0) {
-			s.verify, s.failed = false, true
+		if s.err == nil && (s.holder.verify || len(s.holder.broken) > 0) {
+			s.holder.verify, s.holder.failed = false, true
 			s.reconcile()
 		}
 	}
@@ -48,7 +48,7 @@ func (s *session) takeResults(r *pgwire.Reply) {
 		}
 		return first
 	}
-	for _, asked := range [][]request{s.batch.many, s.batch.tickets} {
+	for _, asked := range [][]request{s.holder.batch.many, s.holder.batch.tickets} {
 		if len(asked) == 0 {
 			continue
 		}
@@ -58,9 +58,9 @@ func (s *session) takeResults(r *pgwire.Reply) {
 				s.die(fmt.Errorf("what the session has prepared is gone: %w", answer.Err))
 				return
 			}
-			s.why = answer.Err
+			s.holder.why = answer.Err
 			s.parch(asked, answer.Err)
-			s.broken = append(s.broken, broken{asked, answer.Err})
+			s.holder.broken = append(s.holder.broken, broken{asked, answer.Err})
 			continue
 		}
 		rows := answer.Rows
@@ -71,19 +71,19 @@ func (s *session) takeResults(r *pgwire.Reply) {
 		}
 		for i, q := range asked {
 			row := rows[columns*i:]
-			if row[2] != s.holder.PID {
+			if row[2] != s.holder.conn.PID {
 				s.die(errPID)
 				return
 			}
 			s.takeResult(q, row[0], row[1])
 		}
 	}
-	for _, e := range s.batch.extras {
+	for _, e := range s.holder.batch.extras {
 		answer := next()
 		e.then(answer.Rows, answer.Err)
 	}
-	if len(s.batch.many)+len(s.batch.tickets)+len(s.batch.extras) == 0 {
-		if answer := next(); answer.Err == nil && (len(answer.Rows) != 1 || answer.Rows[0] != s.holder.PID) {
+	if len(s.holder.batch.many)+len(s.holder.batch.tickets)+len(s.holder.batch.extras) == 0 {
+		if answer := next(); answer.Err == nil && (len(answer.Rows) != 1 || answer.Rows[0] != s.holder.conn.PID) {
 			s.die(errPID)
 		}
 	}
@@ -139,8 +139,8 @@ func (s *session) takeResult(q request, result, number int64) {
 
 // scrubbed counts an unlock that tries had to wait for.
 func (s *session) scrubbed() {
-	if s.scrubs--; s.scrubs == 0 {
-		s.verify = true
+	if s.holder.scrubs--; s.holder.scrubs == 0 {
+		s.holder.verify = true
 	}
 }
 
@@ -149,12 +149,12 @@ func (s *session) takeSlot(q *request, result int64) (g *grip, again bool, err e
 	t := q.lock.tickets
 	switch {
 	case result == pgwire.Null && !t.joined:
-		s.pending = append(s.pending, *q) // Somebody else joins at this moment.
+		s.holder.pending = append(s.holder.pending, *q) // Somebody else joins at this moment.
 		return nil, true, nil
 	case result == -1 && q.denied < 2:
 		// A session that ends gives its marks back in any order.
 		q.denied++
-		s.later = append(s.later, *q)
+		s.holder.later = append(s.holder.later, *q)
 		s.rearm(ticketEvery)
 		return nil, true, nil
 	case result == -1:
@@ -166,12 +166,12 @@ func (s *session) takeSlot(q *request, result int64) (g *grip, again bool, err e
 	if result <= 0 {
 		if q.next < t.limit && q.next > q.from {
 			q.from = q.next
-			s.pending = append(s.pending, *q)
+			s.holder.pending = append(s.holder.pending, *q)
 			return nil, true, nil
 		}
 		return nil, false, nil
 	}
-	slot := s.batch.slots[q.slot+int(result)-1]
+	slot := s.holder.batch.slots[q.slot+int(result)-1]
 	t.taken[slot] = true
 	return &grip{lock: q.lock, slot: slot, claims: 1}, false, nil
 }
@@ -184,7 +184,7 @@ func (s *session) failure(q request, err error) {
 			s.unhand(q.grip, nil)
 			q.grip = nil
 		}
-		s.pending = append(s.pending, q)
+		s.holder.pending = append(s.holder.pending, q)
 		return
 	}
 	if q.grip != nil {
@@ -240,7 +240,7 @@ func (s *session) admit(w *wait, g *grip, number int64) {
 		c.state = asking
 		g.claims++
 		w.lock.deciding++
-		s.pending = append(s.pending, request{kind: enter, lock: w.lock, claim: c, grip: g})
+		s.holder.pending = append(s.holder.pending, request{kind: enter, lock: w.lock, claim: c, grip: g})
 	}
 	w.claims = append(w.claims[:0], rest...)
 	w.cover, w.passed, w.nap = 0, 0, 0
@@ -265,7 +265,7 @@ func (s *session) polled(w *wait, g *grip, number int64, err error) {
 		s.disband(w)
 		return
 	}
-	s.unmet = slices.DeleteFunc(s.unmet, func(other *wait) bool { return other == w })
+	s.waits.unmet = slices.DeleteFunc(s.waits.unmet, func(other *wait) bool { return other == w })
 	s.assign(w)
 }
 

@@ -51,47 +51,11 @@ type session struct {
 	pass    uint64
 	freeing bool // in this pass there is a Release that is not done
 
-	// The holder session.
-	holder    *pgwire.Conn
-	reading   bool      // somebody reads
-	attentive bool      // Apply is at it, and reads when nobody does
-	proved    time.Time // when the last question was asked that was answered
-	until     time.Time // the end of its lease, which that proves
-	told      time.Time // as Apply told it
-	pending   []request // what it is to ask
-	extras    []extra
-	batch     batch // what it has asked
-	rounds    uint64
-	beat      bool     // it is to say something, and be it nothing
-	broken    []broken // statements of the round that failed
-	failed    bool     // one has, and what came of it is being looked up
-	why       error    // it has
-	dry       drought
-	scrubs    int       // unlocks that are done before anything is tried
-	verify    bool      // they are done, and that is to be looked up
-	later     []request // to be asked again when the clock rings
-
-	// The wait sessions.
-	waiters    []*waitConn
-	unmet      []*wait             // without a wait session, in the order in which they will get one
-	barred     time.Time           // until then no connection is opened, since the last could not be
-	lease      uint32              // the last one given to a wait session
-	afforded   uint64              // how often a wait session could keep what it waits for
-	confirming bool                // it is being looked whether they stand in queues, or has just been
-	glance     *time.Timer         // when that has been done, for the next look
-	pause      time.Duration       // before that
-	outsiders  map[keyID]time.Time // locks that somebody takes without the gate, and when that was last seen
-	leftovers  []leftover
-	seeking    bool      // it is being looked for them
-	sought     time.Time // when it may be again
-	stuck      bool      // a wait did not end when the session was closed
-	looked     time.Time // when it was looked whether the wait sessions are in somebody's way
-	clock      *time.Timer
-	alarm      time.Time // when clock fires, or zero
+	holder holder
+	waits  waits
+	clock  *time.Timer
+	alarm  time.Time // when clock fires, or zero
 }
-
-// holderLease is the lease of what the holder session holds.
-const holderLease = 1
 
 var (
 	errLapsed = errors.New("the server did not answer within the time to live")
@@ -101,28 +65,27 @@ var (
 
 func newSession(st *Store, ttl time.Duration, who backend.Party, w *pgwire.Conn, m marker, opening time.Duration) *session {
 	s := &session{
-		store:     st,
-		ttl:       ttl,
-		who:       who,
-		marker:    m,
-		opens:     max(min(ttl/3, 2*time.Second), 2*opening),
-		moved:     make(chan struct{}, 1),
-		watch:     make(chan struct{}, 1),
-		over:      make(chan struct{}),
-		locks:     make(map[lockID]*lock),
-		keys:      make(map[keyID]*lock),
-		claims:    make(map[uint64]*claim),
-		outsiders: make(map[keyID]time.Time),
-		holder:    w,
-		lease:     holderLease,
+		store:  st,
+		ttl:    ttl,
+		who:    who,
+		marker: m,
+		opens:  max(min(ttl/3, 2*time.Second), 2*opening),
+		moved:  make(chan struct{}, 1),
+		watch:  make(chan struct{}, 1),
+		over:   make(chan struct{}),
+		locks:  make(map[lockID]*lock),
+		keys:   make(map[keyID]*lock),
+		claims: make(map[uint64]*claim),
+		holder: holder{conn: w},
+		waits:  waits{foreign: make(map[keyID]time.Time), lease: holderLease},
 	}
 	s.mail = mailbox.New(&s.mu)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.reach, s.sever = context.WithCancel(context.Background())
 	s.clock = time.AfterFunc(time.Hour, s.rings)
 	s.clock.Stop()
-	s.glance = time.AfterFunc(time.Hour, s.glances)
-	s.glance.Stop()
+	s.waits.glance = time.AfterFunc(time.Hour, s.glances)
+	s.waits.glance.Stop()
 	s.timer = time.NewTimer(time.Hour)
 	s.timer.Stop()
 	s.running++
@@ -145,8 +108,8 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	for i := range ops {
 		s.jobs[i] = job{op: &ops[i]}
 	}
-	if len(ops) == 0 || now.Sub(s.holder.Sent) > s.ttl/6 {
-		s.beat = true
+	if len(ops) == 0 || now.Sub(s.holder.conn.Sent) > s.ttl/6 {
+		s.holder.beat = true
 	}
 	s.tend(now)
 	defer s.timer.Stop()
@@ -155,7 +118,7 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	for {
 		left, slow := s.advance()
 		patience := s.ttl / 3
-		if !s.beat && (len(ops) > 0 || !s.proved.Before(now)) {
+		if !s.holder.beat && (len(ops) > 0 || !s.holder.proved.Before(now)) {
 			if left == 0 {
 				break
 			}
@@ -167,7 +130,7 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 			break
 		}
 		s.pump()
-		if s.holder.Busy && !s.reading && s.attentive {
+		if s.holder.conn.Busy && !s.holder.reading && s.holder.attentive {
 			s.attend(s.readInline())
 			late = ctx.Err() != nil || time.Since(now) > s.ttl/3
 			continue
@@ -187,7 +150,7 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	s.pump()
 	s.attend(false)
 	s.dismiss()
-	if s.err == nil && !s.until.IsZero() && time.Now().After(s.until) {
+	if s.err == nil && !s.holder.until.IsZero() && time.Now().After(s.holder.until) {
 		s.die(errLapsed)
 	}
 	if s.err != nil {
@@ -195,7 +158,7 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 	}
 	late = late || time.Since(now) >= s.ttl/3
 	var silent error
-	if late && s.proved.Before(now) {
+	if late && s.holder.proved.Before(now) {
 		silent = fmt.Errorf("the server has not answered within %v", time.Since(now).Round(time.Millisecond))
 	}
 	s.results = s.results[:0]
@@ -243,13 +206,13 @@ var errWithdrawing = errors.New("the server has not ended a wait yet")
 func (s *session) report(silent error) {
 	s.leases = s.leases[:0]
 	switch {
-	case s.until.After(s.told):
-		s.told = s.until
+	case s.holder.until.After(s.holder.told):
+		s.holder.told = s.holder.until
 		s.leases = append(s.leases, s.terms(nil))
-	case silent != nil && !s.until.IsZero():
-		s.leases = append(s.leases, backend.Lease{ID: holderLease, Until: s.until, Err: silent})
+	case silent != nil && !s.holder.until.IsZero():
+		s.leases = append(s.leases, backend.Lease{ID: holderLease, Until: s.holder.until, Err: silent})
 	}
-	for _, wt := range s.waiters {
+	for _, wt := range s.waits.all {
 		switch {
 		case wt.step != keeper:
 		case wt.until.After(wt.told):
@@ -267,7 +230,7 @@ func (s *session) terms(wt *waitConn) backend.Lease {
 	if wt != nil {
 		return backend.Lease{ID: wt.lease, Until: wt.until}
 	}
-	return backend.Lease{ID: holderLease, Until: s.until}
+	return backend.Lease{ID: holderLease, Until: s.holder.until}
 }
 
 // Recv waits for events.
@@ -297,9 +260,9 @@ func (s *session) cut() {
 	s.end()
 	s.sever()
 	s.clock.Stop()
-	s.glance.Stop()
-	_ = s.holder.Conn.Close()
-	for _, wt := range s.waiters {
+	s.waits.glance.Stop()
+	_ = s.holder.conn.Conn.Close()
+	for _, wt := range s.waits.all {
 		if wt.wire != nil {
 			_ = wt.wire.Conn.Close()
 		}
@@ -326,7 +289,7 @@ func (s *session) Close(ctx context.Context) error {
 	}
 	s.end()
 	s.clock.Stop()
-	s.glance.Stop()
+	s.waits.glance.Stop()
 	poke(s.watch)
 	s.mu.Unlock()
 	// A connection that is dead without a word is waited for no longer than any answer.
@@ -336,7 +299,7 @@ func (s *session) Close(ctx context.Context) error {
 	var err error
 	select {
 	case <-s.over:
-		if s.stuck {
+		if s.waits.stuck {
 			return errStuck
 		}
 		return nil
@@ -359,7 +322,7 @@ func (s *session) Close(ctx context.Context) error {
 // has before it closes it.
 func (s *session) sayGoodbye() {
 	now := time.Now()
-	for _, wt := range s.waiters {
+	for _, wt := range s.waits.all {
 		switch {
 		case wt.wire == nil:
 		case wt.wire.Busy:
@@ -374,6 +337,6 @@ func (s *session) sayGoodbye() {
 		}
 	}
 	// A pooler may keep the connection when we have left.
-	s.holder.Exec(stUnlockAll)
-	s.holder.Leave(now)
+	s.holder.conn.Exec(stUnlockAll)
+	s.holder.conn.Leave(now)
 }

@@ -18,7 +18,7 @@ import (
 // holds it, which is the fastest way. Else it gives the lock up, and the holder
 // session takes it, while the gate keeps all others out. Against those who do not
 // know the gate that fails; then the wait session has to keep the lock the next time,
-// and for a while others stand in the lock's own queue, where strangers stand, so
+// and for a while others stand in the lock's own queue, where they stand, so
 // that all have the same chance.
 type waitConn struct {
 	wire   *pgwire.Conn // nil while it is being connected
@@ -86,23 +86,23 @@ func (s *session) dispatch(wt *waitConn, now time.Time) {
 // assign gives a wait a wait session, or has it wait for one.
 func (s *session) assign(w *wait) {
 	if time.Now().After(w.pause) {
-		for _, wt := range s.waiters {
+		for _, wt := range s.waits.all {
 			if wt.step == idle {
 				s.serve(wt, w)
 				return
 			}
 		}
-		if len(s.waiters)+1 < s.store.config.connections && time.Now().After(s.barred) {
+		if len(s.waits.all)+1 < s.store.config.connections && time.Now().After(s.waits.barred) {
 			wt := &waitConn{wait: w, step: connecting}
 			w.waiter = wt
-			s.waiters = append(s.waiters, wt)
+			s.waits.all = append(s.waits.all, wt)
 			s.running++
 			go s.connect(wt)
 			return
 		}
 	}
 	w.waiter, w.standing = nil, true
-	s.unmet = append(s.unmet, w)
+	s.waits.unmet = append(s.waits.unmet, w)
 	s.rearm(pollEvery)
 }
 
@@ -125,11 +125,11 @@ func (s *session) serve(wt *waitConn, w *wait) {
 // of them are there for those who wait. Now and then none may, for only who gives the
 // lock up to the holder session finds out that somebody takes it without the gate.
 func (s *session) affords(w *wait) bool {
-	if w.lock.id.class != backend.Mutex || len(s.unmet) > 0 {
+	if w.lock.id.class != backend.Mutex || len(s.waits.unmet) > 0 {
 		return false
 	}
 	keepers := 0
-	for _, wt := range s.waiters {
+	for _, wt := range s.waits.all {
 		if wt.grip != nil || wt.wait != nil && wt.wait != w && wt.wait.keep {
 			keepers++
 		}
@@ -137,8 +137,8 @@ func (s *session) affords(w *wait) bool {
 	if keepers >= (s.store.config.connections-1)/2 {
 		return false
 	}
-	s.afforded++
-	return s.afforded%probeEvery != 1
+	s.waits.afforded++
+	return s.waits.afforded%probeEvery != 1
 }
 
 // probeEvery is how often a wait session gives up what it could keep.
@@ -164,7 +164,7 @@ func (s *session) connect(wt *waitConn) {
 		close(w.Over)
 		s.mu.Lock()
 	} else {
-		s.barred = time.Now().Add(barredFor)
+		s.waits.barred = time.Now().Add(barredFor)
 	}
 	defer s.mu.Unlock()
 	s.gone(wt, err)
@@ -205,7 +205,7 @@ func (s *session) gone(wt *waitConn, err error) {
 		_ = wt.wire.Conn.Close()
 	}
 	wt.step = dead
-	s.waiters = slices.DeleteFunc(s.waiters, func(other *waitConn) bool { return other == wt })
+	s.waits.all = slices.DeleteFunc(s.waits.all, func(other *waitConn) bool { return other == wt })
 	if s.err != nil {
 		return
 	}
@@ -252,9 +252,9 @@ func (s *session) loseAll(g *grip, why error, late bool) {
 func (s *session) free(wt *waitConn) {
 	wt.step, wt.wait, wt.script = idle, nil, nil
 	wt.used = time.Now()
-	for i, w := range s.unmet {
+	for i, w := range s.waits.unmet {
 		if !w.asked && time.Now().After(w.pause) {
-			s.unmet = slices.Delete(s.unmet, i, i+1)
+			s.waits.unmet = slices.Delete(s.waits.unmet, i, i+1)
 			s.serve(wt, w)
 			return
 		}
@@ -271,7 +271,7 @@ func (s *session) dissolve(w *wait) {
 func (s *session) disband(w *wait) {
 	wt := w.waiter
 	if wt == nil {
-		s.unmet = slices.DeleteFunc(s.unmet, func(other *wait) bool { return other == w })
+		s.waits.unmet = slices.DeleteFunc(s.waits.unmet, func(other *wait) bool { return other == w })
 		if !w.asked {
 			s.dissolve(w)
 		}
@@ -354,12 +354,12 @@ func (s *session) letGo(wt *waitConn) { s.clear(wt) }
 // in a queue by now: who comes later has to come in later. A wait session tells
 // nothing until it has got what it waits for.
 func (s *session) confirm() {
-	if s.confirming {
+	if s.waits.confirming {
 		return
 	}
 	var unsure []int64
 	raising := false
-	for _, wt := range s.waiters {
+	for _, wt := range s.waits.all {
 		switch w := wt.wait; {
 		case w == nil || w.standing || wt.step != acquiring || !wt.wire.Busy:
 		case wt.raising():
@@ -371,9 +371,9 @@ func (s *session) confirm() {
 	if len(unsure) == 0 && !raising {
 		return
 	}
-	s.confirming = true
-	s.extras = append(s.extras, extra{stStanding, pids(unsure), func(stand []int64, _ *pgconn.PgError) {
-		for _, wt := range s.waiters {
+	s.waits.confirming = true
+	s.holder.extras = append(s.holder.extras, extra{stStanding, pids(unsure), func(stand []int64, _ *pgconn.PgError) {
+		for _, wt := range s.waits.all {
 			// Where the server does not tell, that is how long it takes.
 			taken := wt.next == nil && time.Since(wt.began) > s.unseen()
 			w := wt.wait
@@ -382,16 +382,16 @@ func (s *session) confirm() {
 			}
 			found := slices.Contains(stand, wt.wire.PID)
 			if found {
-				s.prolong(wt, s.proved)
+				s.prolong(wt, s.holder.proved)
 			}
 			if found || taken {
 				w.standing = true
-				s.pause = 0
+				s.waits.pause = 0
 			}
 		}
 		// A server that is busy gets to it the sooner the less it is asked.
-		s.pause = min(max(2*s.pause, confirmFirst), confirmMost)
-		s.glance.Reset(s.pause)
+		s.waits.pause = min(max(2*s.waits.pause, confirmFirst), confirmMost)
+		s.waits.glance.Reset(s.waits.pause)
 	}})
 }
 
@@ -402,7 +402,7 @@ func (s *session) glances() {
 	if s.err != nil {
 		return
 	}
-	s.confirming = false
+	s.waits.confirming = false
 	s.confirm()
 	s.pump()
 	poke(s.moved) // Apply may have to read what comes of it.

@@ -69,7 +69,7 @@ func (s *session) answered(wt *waitConn, r *pgwire.Reply) {
 	}
 	if i := slices.Index(wt.script, prove); !failed && i >= 0 && r.Sets[i].Rows[0] != 0 {
 		// Another server has given the lock, or the session has ended on this one.
-		s.barred = time.Now().Add(barredFor)
+		s.waits.barred = time.Now().Add(barredFor)
 		_ = wt.wire.Conn.Close() // Its reader does the rest.
 		return
 	}
@@ -124,7 +124,7 @@ func (s *session) left(wt *waitConn) {
 		w.waiter = nil
 		s.dissolve(w)
 		s.free(wt)
-	case time.Now().Before(w.pause) || wt.step == clearing && len(s.unmet) > 0:
+	case time.Now().Before(w.pause) || wt.step == clearing && len(s.waits.unmet) > 0:
 		// Others have their turn with the wait session.
 		w.waiter = nil
 		wt.step, wt.wait = clearing, nil
@@ -162,7 +162,7 @@ const fresh = 50 * time.Millisecond
 func (s *session) land(w *wait) {
 	w.asked = true
 	w.lock.deciding++
-	s.pending = append(s.pending, request{kind: land, lock: w.lock, wait: w})
+	s.holder.pending = append(s.holder.pending, request{kind: land, lock: w.lock, wait: w})
 }
 
 // landed takes what came of it.
@@ -186,7 +186,7 @@ func (s *session) landed(w *wait, g *grip, number int64, err error) {
 		return
 	default:
 		w.strange, w.keep = true, true
-		s.outsiders[w.lock.keyID()] = time.Now()
+		s.waits.foreign[w.lock.keyID()] = time.Now()
 		if w.mode == backend.Shared {
 			s.arrived(wt) // It has the lock still.
 		} else {
@@ -208,8 +208,8 @@ func (s *session) landed(w *wait, g *grip, number int64, err error) {
 func (s *session) keep(wt *waitConn) {
 	w := wt.wait
 	if time.Until(wt.told) < s.ttl/4 {
-		s.lease++ // The last one has lapsed, or may have.
-		wt.lease = s.lease
+		s.waits.lease++ // The last one has lapsed, or may have.
+		wt.lease = s.waits.lease
 	}
 	wt.told = wt.until
 	if len(releaseScript(w)) > 0 {
@@ -231,7 +231,7 @@ func (s *session) keep(wt *waitConn) {
 func (s *session) count(wt *waitConn) {
 	w := wt.wait
 	wt.step = counting
-	s.extras = append(s.extras, extra{stWriters, [][]byte{pgwire.AppendInt(nil, pgwire.OIDInt8, w.lock.key.derive("writers"))}, func(rows []int64, _ *pgconn.PgError) {
+	s.holder.extras = append(s.holder.extras, extra{stWriters, [][]byte{pgwire.AppendInt(nil, pgwire.OIDInt8, w.lock.key.derive("writers"))}, func(rows []int64, _ *pgconn.PgError) {
 		if wt.wait != w || wt.step != counting {
 			return // It is gone.
 		}
