@@ -32,9 +32,9 @@ type Composite struct {
 }
 
 // All returns the composite of several locks: *Mutex, *RWMutex (its write lock),
-// the RLocker of an *RWMutex, *Semaphore (one ticket) and *Composite. None, a
-// lock named twice, and any other type are reported by the first call on the
-// composite: it matches ErrUnsupported.
+// the RLocker of an *RWMutex, *Semaphore (one ticket) and *Composite. With no
+// lockers, a duplicate, or any other type, the first call on the composite fails
+// with ErrUnsupported.
 func All(lockers ...sync.Locker) *Composite {
 	c := new(Composite)
 	for _, l := range lockers {
@@ -147,8 +147,8 @@ func (c *Composite) describe(op string, err error) error {
 }
 
 // Lock takes all the locks and blocks until it has them. Like [Mutex.Lock] it
-// waits for a store out of reach and panics on what waiting cannot cure. When a part
-// is lost while it waits for the others, it frees them and starts again; the other
+// waits for a store out of reach and panics on permanent errors. When a part is lost
+// while it waits for the others, it frees them and starts again; the other
 // methods return an error that matches ErrLost.
 func (c *Composite) Lock() {
 	var r retry

@@ -1,7 +1,7 @@
-// Package dlock provides locks that hold across processes and machines, with the
-// manners of package sync.
+// Package dlock provides locks that hold across processes and machines, with an
+// API modelled on package sync.
 //
-// A program opens a [Client] on a store that it has anyway and gets [Mutex],
+// A program opens a [Client] on a store that it already uses and gets [Mutex],
 // [RWMutex] and [Semaphore] values from it by name. Whoever has the same store
 // and the same name has the same lock. The drivers are packages of their own: a
 // program links those that it imports.
@@ -19,9 +19,8 @@
 //
 // Each lock can be used in three ways. Lock and Unlock are those of package
 // sync. LockContext and its like take a context and return errors. Acquire
-// returns a [Hold], which tells when the lock is lost, and has a fencing token,
-// by which a resource can refuse a holder whose time is over; Do wraps that
-// around a function.
+// returns a [Hold], which tells when the lock is lost, and has a fencing token
+// that lets a resource reject a stale holder; Do wraps that around a function.
 //
 // One coordinator goroutine per client owns the session with the store. All
 // goroutines that want locks are waiters in its memory: ten thousand of them
@@ -29,8 +28,8 @@
 //
 // A distributed lock can be lost: the store may restart, a file be removed, a
 // process be stopped for longer than its lease. Then the hold's context ends and
-// [Hold.Err] returns [ErrLost]. Between two looks at it work goes on unprotected;
-// what must never be done by two at once needs the fencing token too.
+// [Hold.Err] returns [ErrLost]. Between two checks the work is unprotected;
+// operations that must never overlap also need the fencing token.
 package dlock
 
 import (
@@ -74,7 +73,7 @@ var _ Provider = (*Client)(nil)
 //	dlock.class     mutex, rwmutex, semaphore
 //	dlock.mode      exclusive, shared
 //	dlock.backend   the store, without secrets
-//	dlock.try       whether the call does not wait
+//	dlock.try       true for the Try methods
 //	dlock.outcome   granted, busy, timeout, cancelled, closed, limit, name, unsupported, failed;
 //	                of a release: released, lost, failed
 //	dlock.via       how it was granted: store (at once), queue (after waiting there), memory

@@ -130,9 +130,9 @@ func (h *Hold) Err() error {
 }
 
 // Deadline returns when the hold is lost unless the store is heard from before.
-// It moves on with every renewal, so who acts on it looks again: a deadline that
-// comes near means that the store has not answered for that long, and leaves the
-// time until then to come to an orderly end. The time is one of this process, with
+// It moves on with every renewal, so look at it again before you act on it: a deadline
+// that draws near means the store has stopped answering; use the remaining time to
+// shut down cleanly. The time is one of this process, with
 // a monotonic reading, and before that at which the store may grant the lock to
 // somebody else. ok is false where the store works without leases, and once the
 // hold is over.

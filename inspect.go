@@ -34,7 +34,7 @@ type Party struct {
 
 // Inspect tells who holds the locks of a name and who waits for them. It is for
 // people to read, and may be out of date when it returns: to find out whether a
-// lock is to be had, try to take it. It takes no lock and delays nobody. A name
+// lock is available, try to acquire it. It takes no lock and delays nobody. A name
 // that nobody uses gives an empty Inspection. The error is one of the store or
 // of ctx, or matches ErrUnsupported where the store cannot tell.
 func (c *Client) Inspect(ctx context.Context, name string) (Inspection, error) {

@@ -121,8 +121,8 @@ type locker struct {
 
 // Lock takes the lock and blocks until it has it: while it is held elsewhere, while
 // the store is out of reach or refuses, and while a semaphore is in use with another
-// limit, all of which is logged. It panics on what waiting cannot cure: an error that
-// matches ErrClosed, ErrName, ErrUnsupported or, for a limit out of range, ErrLimit.
+// limit, all of which is logged. It panics on permanent errors: those that
+// match ErrClosed, ErrName, ErrUnsupported or, for a limit out of range, ErrLimit.
 // It panics, too, if the client is closed while it waits. A server that closes its
 // client while requests come in uses LockContext.
 func (l *locker) Lock() {

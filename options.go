@@ -86,7 +86,7 @@ func WithReason(reason string) Option {
 	}
 }
 
-// WithLogger sets where the client logs what nobody asked about: a store that is
+// WithLogger sets where the client logs events that no call returns: a store that is
 // out of reach, lost locks, holds that were never released. The default is
 // slog.Default(). The logger may be slow: it is called on a goroutine of its own, with
 // one line after the other, and when 1024 of them wait, those that come are only

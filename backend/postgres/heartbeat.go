@@ -18,7 +18,7 @@ const (
 	pauseFor    = time.Second            // whom the server refuses a place does without one
 	lookEvery   = 700 * time.Millisecond // it is looked, in heartbeats, whether wait sessions are in the way
 	idleFor     = time.Minute            // a wait session is kept
-	foreignFor = 10 * time.Second       // it is remembered that somebody takes a lock without the gate
+	foreignFor  = 10 * time.Second       // it is remembered that somebody takes a lock without the gate
 )
 
 // tend keeps the wait sessions alive, and in nobody's way. Apply calls it.

@@ -92,8 +92,8 @@
 //
 // A quorum is an odd number of servers, three to nine, that know nothing of one another:
 // no replicas, no cluster, maxmemory-policy noeviction. Whoever has the votes of a
-// majority holds. It bears that a minority of the servers is down, hangs, or loses its
-// data, and a hold survives that all of them are restarted one by one, if each has time
+// majority holds. It tolerates the loss of a minority of the servers,
+// whether they are down, hang, or lose their data, and a hold survives that all of them are restarted one by one, if each has time
 // to be asked again for its votes, which takes about a second, and a second more for each
 // 25 000 locks that a client holds. Without a majority
 // nothing is granted, and what is held is lost before its time to live is over.

@@ -111,7 +111,7 @@ func (j *job) refused(err error, client *dlock.Client) exit {
 	case errors.Is(err, dlock.ErrBusy):
 		return j.conflicted(fmt.Errorf("%s is busy%s", brief(j.name), j.blame(client)))
 	case errors.Is(err, context.DeadlineExceeded) && !j.try:
-		return j.conflicted(fmt.Errorf("%s was not to be had within %v%s%s", brief(j.name), j.wait, trouble(err), j.blame(client)))
+		return j.conflicted(fmt.Errorf("%s was not acquired within %v%s%s", brief(j.name), j.wait, trouble(err), j.blame(client)))
 	case errors.Is(err, context.DeadlineExceeded):
 		return j.overdue(err)
 	}
@@ -123,7 +123,7 @@ func (j *job) overdue(err error) exit {
 	if j.try {
 		return exit{code: exitUnavailable, err: fmt.Errorf("whether %s is free the store did not say within %v%s", brief(j.name), promptly, trouble(err))}
 	}
-	return j.conflicted(fmt.Errorf("%s was not to be had within %v%s", brief(j.name), j.wait, trouble(err)))
+	return j.conflicted(fmt.Errorf("%s was not acquired within %v%s", brief(j.name), j.wait, trouble(err)))
 }
 
 // conflicted is the exit of a job whose lock others have.
@@ -173,7 +173,7 @@ func failed(err error) exit {
 	return exit{code: exitUnavailable, err: err}
 }
 
-// blame tells why the lock was not to be had, if the store says so.
+// blame tells why the lock was not acquired, if the store says so.
 func (j *job) blame(client *dlock.Client) string {
 	ctx, cancel := context.WithTimeout(context.Background(), brieflyParting)
 	defer cancel()

@@ -71,7 +71,7 @@ func TestSlotsOfAnotherNumber(t *testing.T) {
 	}
 	hasty := s.sh("echo not reached", "--slots", "4", "-w", "3s")
 	hasty.exits(75, "")
-	hasty.says(`"demo" was not to be had within 3s: slots in use with another number: 2, not 4: held by `)
+	hasty.says(`"demo" was not acquired within 3s: slots in use with another number: 2, not 4: held by `)
 	s.sh("echo not reached", "--slots", "4", "-w", "1ms", "-q", "-E", "9").exits(9, "")
 	holder.enter("")
 	holder.exits(0, "done\n")

@@ -36,7 +36,7 @@ const (
 
 var urlOption = option{
 	long: "url", value: "URL",
-	text: "The store that keeps the lock. file:///DIR and file:RELATIVE/DIR are directories; redis://HOST:PORT, or a quorum of several with commas between them, and postgres://USER@HOST/DB are servers; memory: is the process itself, for trying things out. Everybody on the machine sees flags: a URL with a password is for the variable. Without the flag $DLOCK_URL names the store, and without that it is .local/state/dlock in the user's home directory (AppData\\Local\\dlock on Windows).",
+	text: "The store that keeps the lock. file:///DIR and file:RELATIVE/DIR are directories; redis://HOST:PORT, or a quorum of several with commas between them, and postgres://USER@HOST/DB are servers; memory: is the process itself, for trying things out. Command-line flags are visible to other users; put a URL with a password in $DLOCK_URL. Without the flag, $DLOCK_URL names the store, and without that it is .local/state/dlock in the user's home directory (AppData\\Local\\dlock on Windows).",
 	set:  (*job).setURL,
 }
 
@@ -76,7 +76,7 @@ var subcommands = []subcommand{{
 	text: []string{
 		"Wait for the lock NAME, run COMMAND while holding it, give it back, and exit as COMMAND did.",
 		"Without -s the lock is exclusive. The lock, the slots (--slots) and the mutex (--mutex) of one name are three locks that have nothing to do with each other. They are the RWMutex, the Semaphore and the Mutex of that name in Go programs that use the dlock library.",
-		"COMMAND has a process group of its own, the terminal if dlock has it, and in its environment DLOCK_NAME, DLOCK_HELD, by which a dlock inside of it knows what it must not wait for, and DLOCK_TOKEN, the fencing token: a number that grows with each exclusive holder, by which a resource can refuse those whose time is over. TRACEPARENT is passed on as it is.",
+		"COMMAND has a process group of its own, the terminal if dlock has it, and in its environment DLOCK_NAME, DLOCK_HELD, by which a dlock inside of it knows what it must not wait for, and DLOCK_TOKEN, the fencing token: a number that grows with each exclusive holder, so that a resource can reject a stale one. TRACEPARENT is passed on as it is.",
 		"INT, TERM, HUP, QUIT, USR1, USR2, TSTP, CONT and WINCH go to the process group of COMMAND; what is typed on a terminal comes once. While dlock still waits they do what they always do, and its place in the queue is free.",
 		"When the lock is lost, or cannot be renewed, the process group is told to end before somebody else can have the lock: see --on-lost. Where dlock itself is killed, also by KILL, what is left of the process group is killed at once, unless --on-lost is ignore. Processes that have left the process group are on their own, and so are those that COMMAND leaves behind in the background when it ends, unless --wait-children is given. Nor can a dlock act that is itself stopped by STOP.",
 		"On Windows the process group is a job object. There is no way to ask it to end, so term does what kill does, and the console itself sends its events to COMMAND.",
@@ -113,17 +113,17 @@ var subcommands = []subcommand{{
 		},
 		{
 			short: "xe", long: "exclusive", idle: true,
-			text: "Change nothing. It is for those who know it from flock(1): without -s the lock is exclusive.",
+			text: "Change nothing. It is there for users of flock(1): without -s the lock is exclusive.",
 			set:  func(*job, string) error { return nil },
 		},
 		{
 			short: "o", long: "close", idle: true,
-			text: "Change nothing. It is for those who know it from flock(1): no command inherits the lock.",
+			text: "Change nothing. It is there for users of flock(1): no command inherits the lock.",
 			set:  func(*job, string) error { return nil },
 		},
 		{
 			long: "ttl", value: "DURATION",
-			text: "How long the store keeps the lock when it hears nothing of dlock. It matters in stores with leases, such as Redis; the default is 10s, the least 100ms.",
+			text: "How long the store keeps the lock when it does not hear from dlock. It matters in stores with leases, such as Redis; the default is 10s, the least 100ms.",
 			set:  (*job).setTTL,
 		},
 		{
@@ -148,17 +148,17 @@ var subcommands = []subcommand{{
 		},
 		{
 			long: "reason", value: "TEXT",
-			text: "What others are told of why the lock is held or awaited.",
+			text: "Why the lock is held or awaited, shown to others by status and inspect.",
 			set:  (*job).setReason,
 		},
 		{
 			short: "q", long: "quiet",
-			text: "Say nothing but errors. That the lock was not to be had, the exit code tells.",
+			text: "Print only errors. The exit code says whether the lock was acquired.",
 			set:  func(j *job, _ string) error { j.quiet = true; return nil },
 		},
 		{
 			short: "v", long: "verbose",
-			text: "Say what goes on. That is whom dlock waits for, which on a terminal it says anyway, and when it has the lock.",
+			text: "Print progress: whom dlock waits for, which it prints on a terminal anyway, and when it has the lock.",
 			set:  func(j *job, _ string) error { j.verbose = true; return nil },
 		},
 		helpOption,
@@ -235,9 +235,9 @@ var subcommands = []subcommand{{
 var statuses = []status{
 	{"that of the command", "it ran"},
 	{"1", "dlock failed in another way than these"},
-	{"64", "dlock was called wrongly, with -n and other --slots than those who hold some, or would wait for the dlock that runs it"},
+	{"64", "usage error, --slots with -n differs from the current holders' value, or dlock would wait for the dlock that runs it"},
 	{"69", "the store is out of reach, has not answered in time (-n), or refuses or cannot do what was asked"},
-	{"75", "the lock is held (-n) or was not to be had in time (-w), unless -E gives another code; of status: it is held or awaited"},
+	{"75", "the lock is held (-n) or was not acquired in time (-w), unless -E gives another code; of status: it is held or awaited"},
 	{"121", "the lock was lost while the command ran, or not renewed, so that the command had to end; also when only its release found that out"},
 	{"126", "the command cannot be executed"},
 	{"127", "the command was not found"},

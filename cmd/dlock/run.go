@@ -112,7 +112,7 @@ func (j *job) stay(lock *held, signals <-chan os.Signal, e exit) exit {
 	}
 }
 
-// part gives the lock back and ends with e, or with what the release finds out. A signal
+// part releases the lock and ends with e, or with what the release finds out. A signal
 // leaves it little time.
 func (j *job) part(lock *held, signals <-chan os.Signal, e exit) exit {
 	released := make(chan error, 1) // with room, so that its sender never waits
