@@ -16,7 +16,7 @@ type bent struct {
 	asked  atomic.Int64                           // Acquires
 }
 
-func (b *bent) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (b *bent) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s, err := b.Backend.Open(ctx, ttl, who)
 	if err != nil {
 		return nil, err

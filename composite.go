@@ -24,8 +24,8 @@ import (
 // processes put such locks together, they have to open those stores with the same
 // URLs.
 type Composite struct {
-	sides []*side // in the order in which they are taken
-	bad   error
+	refs []*lockRef // in the order in which they are taken
+	bad  error
 
 	mu    sync.Mutex
 	taken []*Hold // by Lock and its like, oldest first
@@ -40,30 +40,30 @@ func All(lockers ...sync.Locker) *Composite {
 	for _, l := range lockers {
 		switch l := l.(type) {
 		case *Mutex:
-			c.sides = append(c.sides, &l.side)
+			c.refs = append(c.refs, &l.lockRef)
 		case *RWMutex:
-			c.sides = append(c.sides, &l.side)
+			c.refs = append(c.refs, &l.lockRef)
 		case *rlocker:
-			c.sides = append(c.sides, &l.read.side)
+			c.refs = append(c.refs, &l.read.lockRef)
 		case *Semaphore:
-			c.sides = append(c.sides, &l.side)
+			c.refs = append(c.refs, &l.lockRef)
 		case *Composite:
-			c.sides = append(c.sides, l.sides...)
+			c.refs = append(c.refs, l.refs...)
 			c.bad = cmp.Or(c.bad, l.bad)
 		default:
 			c.bad = fmt.Errorf("%w: a %T in a composite", ErrUnsupported, l)
 		}
 	}
-	for _, s := range c.sides {
+	for _, s := range c.refs {
 		c.bad = cmp.Or(c.bad, s.check())
 	}
-	slices.SortStableFunc(c.sides, order)
-	for i := 1; i < len(c.sides); i++ {
-		if order(c.sides[i-1], c.sides[i]) == 0 {
-			c.bad = cmp.Or(c.bad, fmt.Errorf("%w: %s %s twice in a composite", ErrUnsupported, c.sides[i].class, quote(c.sides[i].name)))
+	slices.SortStableFunc(c.refs, order)
+	for i := 1; i < len(c.refs); i++ {
+		if order(c.refs[i-1], c.refs[i]) == 0 {
+			c.bad = cmp.Or(c.bad, fmt.Errorf("%w: %s %s twice in a composite", ErrUnsupported, c.refs[i].class, quote(c.refs[i].name)))
 		}
 	}
-	if len(c.sides) == 0 {
+	if len(c.refs) == 0 {
 		c.bad = cmp.Or(c.bad, fmt.Errorf("%w: a composite of nothing", ErrUnsupported))
 	}
 	return c
@@ -71,7 +71,7 @@ func All(lockers ...sync.Locker) *Composite {
 
 // order is the one global order of locks. The store comes last, for two processes may
 // have different URLs of one, and then it must not matter.
-func order(a, b *side) int {
+func order(a, b *lockRef) int {
 	return cmp.Or(
 		cmp.Compare(a.class, b.class),
 		cmp.Compare(a.client.key(a.name), b.client.key(b.name)),
@@ -81,7 +81,7 @@ func order(a, b *side) int {
 
 // check panics on a zero value and returns what is wrong with the composite.
 func (c *Composite) check() error {
-	if len(c.sides) == 0 && c.bad == nil {
+	if len(c.refs) == 0 && c.bad == nil {
 		panic("dlock: a zero Composite cannot be used: get one from All")
 	}
 	return c.bad
@@ -95,14 +95,14 @@ func (c *Composite) acquire(ctx, parent context.Context, p patience) (*Hold, err
 	}
 	wait, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	parts := make([]part, 0, len(c.sides))
+	parts := make([]part, 0, len(c.refs))
 	complete := false
 	defer func() {
 		if !complete { // A part has failed, or panicked.
 			releaseAll(ctx, parts)
 		}
 	}()
-	for _, s := range c.sides {
+	for _, s := range c.refs {
 		claim, err := s.acquire(wait, p)
 		if err == nil {
 			parts = append(parts, part{s, claim})
@@ -124,7 +124,7 @@ func (c *Composite) acquire(ctx, parent context.Context, p patience) (*Hold, err
 func lostOf(parts []part) error {
 	for _, p := range parts {
 		if err := p.claim.Ended(); err != nil {
-			return p.side.describe("hold", err)
+			return p.lockRef.describe("hold", err)
 		}
 	}
 	return nil
@@ -135,7 +135,7 @@ func lostOf(parts []part) error {
 func releaseAll(ctx context.Context, parts []part) {
 	if last := len(parts) - 1; last >= 0 {
 		defer releaseAll(ctx, parts[:last])
-		_ = parts[last].side.release(ctx, parts[last].claim)
+		_ = parts[last].lockRef.release(ctx, parts[last].claim)
 	}
 }
 
@@ -161,7 +161,7 @@ func (c *Composite) Lock() {
 		if !errors.Is(err, ErrLost) {
 			panic(c.describe("lock", err))
 		}
-		_ = r.wait(context.Background(), c.sides[0].client, slog.LevelWarn, "dlock: a part of a composite was lost before the others were taken", err)
+		_ = r.wait(context.Background(), c.refs[0].client, slog.LevelWarn, "dlock: a part of a composite was lost before the others were taken", err)
 	}
 }
 
@@ -173,7 +173,7 @@ func (c *Composite) TryLock() bool {
 		if c.bad != nil || permanent(err) {
 			panic(err)
 		}
-		c.sides[0].client.logger.Warn("dlock: try failed", "error", err)
+		c.refs[0].client.logger.Warn("dlock: try failed", "error", err)
 	}
 	return ok
 }
@@ -182,7 +182,7 @@ func (c *Composite) TryLock() bool {
 // panics if the composite is not locked. After a loss it frees the rest.
 func (c *Composite) Unlock() {
 	h := c.untake()
-	c.sides[0].client.unconfirmed(h.Release(context.Background()))
+	c.refs[0].client.unconfirmed(h.Release(context.Background()))
 }
 
 // LockContext takes all the locks and blocks until it has them or ctx ends. What

@@ -137,13 +137,13 @@ func New(b backend.Backend, opts ...Option) (*Client, error) {
 	c := &Client{store: b, backend: b.String(), options: o, logs: newLogQueue(o.logger.Handler()), closing: make(chan struct{})}
 	c.logger = slog.New(c.logs)
 	c.coordinator = coordinator.New(coordinator.Config{
-		Backend: b,
-		TTL:     o.ttl,
-		Party:   self(o.reason),
-		Handoff: o.handoff,
-		Logger:  c.logger,
-		OnLoss:  c.lost,
-		OnLate:  c.late,
+		Backend:    b,
+		TTL:        o.ttl,
+		ClientInfo: self(o.reason),
+		Handoff:    o.handoff,
+		Logger:     c.logger,
+		OnLoss:     c.lost,
+		OnLate:     c.late,
 	})
 	return c, nil
 }
@@ -192,15 +192,15 @@ func (c *Client) settle(ctx context.Context) error {
 // lock. A name is any string of 1 byte to 1 MiB; a bad one is reported by the
 // first call on the value.
 func (c *Client) Mutex(name string) *Mutex {
-	return &Mutex{locker{side: c.side(backend.Mutex, backend.Exclusive, name, 1)}}
+	return &Mutex{locker{lockRef: c.lockRef(backend.Mutex, backend.Exclusive, name, 1)}}
 }
 
 // RWMutex returns the reader-writer lock of a name. It is another lock than the
 // mutex of that name.
 func (c *Client) RWMutex(name string) *RWMutex {
 	return &RWMutex{
-		locker: locker{side: c.side(backend.RWMutex, backend.Exclusive, name, 1)},
-		read:   locker{side: c.side(backend.RWMutex, backend.Shared, name, 1)},
+		locker: locker{lockRef: c.lockRef(backend.RWMutex, backend.Exclusive, name, 1)},
+		read:   locker{lockRef: c.lockRef(backend.RWMutex, backend.Shared, name, 1)},
 	}
 }
 
@@ -209,12 +209,12 @@ func (c *Client) RWMutex(name string) *RWMutex {
 // the first call on the value. With one that is not that of the others, calls wait
 // until nobody uses theirs any longer, and a try fails with ErrLimit.
 func (c *Client) Semaphore(name string, limit int) *Semaphore {
-	s := c.side(backend.Semaphore, backend.Exclusive, name, 1)
+	s := c.lockRef(backend.Semaphore, backend.Exclusive, name, 1)
 	if limit < 1 || int64(limit) > maxLimit {
 		s.bad = fmt.Errorf("%w: %d is not in 1…%d", ErrLimit, limit, maxLimit)
 	}
 	s.limit = uint32(limit)
-	return &Semaphore{locker{side: s}}
+	return &Semaphore{locker{lockRef: s}}
 }
 
 const (
@@ -222,9 +222,9 @@ const (
 	maxName  = 1 << 20
 )
 
-// side returns one way to take one lock.
-func (c *Client) side(class backend.Class, mode backend.Mode, name string, limit uint32) side {
-	s := side{client: c, class: class, mode: mode, name: name, limit: limit}
+// lockRef returns one way to take one lock.
+func (c *Client) lockRef(class backend.Class, mode backend.Mode, name string, limit uint32) lockRef {
+	s := lockRef{client: c, class: class, mode: mode, name: name, limit: limit}
 	switch {
 	case name == "":
 		s.bad = fmt.Errorf("%w: it is empty", ErrName)

@@ -48,8 +48,8 @@ type holding struct {
 
 // A part is one lock of a hold.
 type part struct {
-	side  *side
-	claim *coordinator.Claim
+	lockRef *lockRef
+	claim   *coordinator.Claim
 }
 
 func newHold(parent context.Context, parts ...part) *Hold {
@@ -116,7 +116,7 @@ func (h *Hold) Lost() <-chan struct{} {
 func (h *Hold) Err() error {
 	for _, p := range h.parts {
 		if err := p.claim.Ended(); err != nil {
-			h.end(p.side.describe("hold", err))
+			h.end(p.lockRef.describe("hold", err))
 			break
 		}
 	}
@@ -180,7 +180,7 @@ func (h *Hold) do(f func(ctx context.Context) error) (err error) {
 	defer func() {
 		lost := h.Err()
 		released := h.Release(context.WithoutCancel(h.parent))
-		h.parts[0].side.client.unconfirmed(released)
+		h.parts[0].lockRef.client.unconfirmed(released)
 		if lost == nil {
 			lost = released
 		}
@@ -202,7 +202,7 @@ func (h *holding) watch() {
 		return
 	}
 	for _, p := range h.parts {
-		p.claim.Notify(func(err error) { h.hear(p.side.describe("hold", err)) })
+		p.claim.Notify(func(err error) { h.hear(p.lockRef.describe("hold", err)) })
 	}
 }
 
@@ -257,7 +257,7 @@ func (h *holding) endContext() {
 func (h *holding) trace() {
 	if h.span != nil && !h.traced {
 		h.traced = true
-		c := h.parts[0].side.client
+		c := h.parts[0].lockRef.client
 		c.spans.Go(func() { c.traceLoss(h.span) })
 	}
 }
@@ -275,8 +275,8 @@ func (h *holding) release(ctx context.Context) error {
 	var errs []error
 	for i := len(h.parts) - 1; i >= 0; i-- {
 		p := h.parts[i]
-		if err := p.side.release(ctx, p.claim); err != nil {
-			errs = append(errs, p.side.describe("release", err))
+		if err := p.lockRef.release(ctx, p.claim); err != nil {
+			errs = append(errs, p.lockRef.describe("release", err))
 		}
 	}
 	err := errors.Join(errs...)
@@ -300,7 +300,7 @@ func (h *holding) abandon() {
 	if over := lostOf(h.parts); over != nil {
 		h.hear(over) // The loss was told, or Close has given it back.
 	} else {
-		s := h.parts[0].side
+		s := h.parts[0].lockRef
 		s.client.logger.Warn("dlock: a hold became garbage without having been released",
 			"class", s.class.String(), "name", plain(s.name), "backend", s.client.backend)
 		h.hear(errAbandoned)
@@ -310,7 +310,7 @@ func (h *holding) abandon() {
 
 func (h *holding) discard() {
 	for _, p := range h.parts {
-		p.side.client.coordinator.Discard(p.claim)
+		p.lockRef.client.coordinator.ReleaseLater(p.claim)
 	}
 }
 

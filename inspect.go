@@ -12,14 +12,14 @@ import (
 // An Inspection is what the store knew at one moment of the three locks that have
 // a name: its mutex, its reader-writer lock and its semaphore.
 type Inspection struct {
-	Holders []Party // in the order of their grants, lock by lock
-	Waiters []Party // in the order in which they wait, lock by lock
+	Holders []Participant // in the order of their grants, lock by lock
+	Waiters []Participant // in the order in which they wait, lock by lock
 }
 
-// A Party is a client that holds a lock or waits for it. It stands for all its
+// A Participant is a client that holds a lock or waits for it. It stands for all its
 // goroutines that do so under one grant or in one place of the queue. What the
 // store does not know is left zero.
-type Party struct {
+type Participant struct {
 	Class  string // "mutex", "rwmutex" or "semaphore"
 	Shared bool   // it reads
 	Host   string
@@ -40,7 +40,7 @@ type Party struct {
 func (c *Client) Inspect(ctx context.Context, name string) (Inspection, error) {
 	var found Inspection
 	for class := backend.Mutex; class <= backend.Semaphore; class++ {
-		s := c.side(class, backend.Exclusive, name, 1)
+		s := c.lockRef(class, backend.Exclusive, name, 1)
 		if s.bad != nil {
 			return Inspection{}, s.describe("inspect", s.bad)
 		}
@@ -48,15 +48,15 @@ func (c *Client) Inspect(ctx context.Context, name string) (Inspection, error) {
 		if err != nil {
 			return Inspection{}, s.describe("inspect", err)
 		}
-		found.Holders = appendParties(found.Holders, class, holders)
-		found.Waiters = appendParties(found.Waiters, class, waiters)
+		found.Holders = appendParticipants(found.Holders, class, holders)
+		found.Waiters = appendParticipants(found.Waiters, class, waiters)
 	}
 	return found, nil
 }
 
-func appendParties(parties []Party, class backend.Class, standings []backend.Standing) []Party {
+func appendParticipants(participants []Participant, class backend.Class, standings []backend.Participant) []Participant {
 	for _, s := range standings {
-		parties = append(parties, Party{
+		participants = append(participants, Participant{
 			Class:  class.String(),
 			Shared: s.Mode == backend.Shared,
 			Host:   s.Host,
@@ -66,11 +66,11 @@ func appendParties(parties []Party, class backend.Class, standings []backend.Sta
 			Token:  coordinator.Token(s.Ordinal, 0),
 		})
 	}
-	return parties
+	return participants
 }
 
 // self is what this process tells others of itself.
-func self(reason string) backend.Party {
+func self(reason string) backend.ClientInfo {
 	host, _ := os.Hostname() // a machine without a name has none to tell
-	return backend.Party{Host: host, PID: os.Getpid(), Reason: reason}
+	return backend.ClientInfo{Host: host, PID: os.Getpid(), Reason: reason}
 }

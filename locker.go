@@ -10,8 +10,8 @@ import (
 	"github.com/dlock-go/dlock/coordinator"
 )
 
-// A side is one way to take one lock: its class, name and mode.
-type side struct {
+// A lockRef is one way to take one lock: its class, name and mode.
+type lockRef struct {
 	client *Client // nil in a zero value
 	class  backend.Class
 	mode   backend.Mode
@@ -21,7 +21,7 @@ type side struct {
 }
 
 // describe puts an error into the words of the API.
-func (s *side) describe(op string, err error) error {
+func (s *lockRef) describe(op string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -29,7 +29,7 @@ func (s *side) describe(op string, err error) error {
 }
 
 // check panics on a zero value and returns what is wrong with the name or limit.
-func (s *side) check() error {
+func (s *lockRef) check() error {
 	if s.client == nil {
 		panic("dlock: a zero lock cannot be used: get one from a Client")
 	}
@@ -37,14 +37,14 @@ func (s *side) check() error {
 }
 
 // acquire takes the lock for one holder.
-func (s *side) acquire(ctx context.Context, p patience) (*coordinator.Claim, error) {
+func (s *lockRef) acquire(ctx context.Context, p patience) (*coordinator.Claim, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
 	if s.client.options.tracer != nil {
 		return s.traceAcquire(ctx, p)
 	}
-	return s.obtain(ctx, p)
+	return s.acquireRetrying(ctx, p)
 }
 
 // A patience tells for how long a call tries to get a lock.
@@ -56,9 +56,9 @@ const (
 	stubborn                     // and though the store refuses
 )
 
-// obtain submits claims until one is granted, or the call is to wait no longer. With an
+// acquireRetrying submits claims until one is granted, or the call is to wait no longer. With an
 // error it returns the claim that failed last.
-func (s *side) obtain(ctx context.Context, p patience) (*coordinator.Claim, error) {
+func (s *lockRef) acquireRetrying(ctx context.Context, p patience) (*coordinator.Claim, error) {
 	var r retry
 	for lost := 0; ; {
 		c := coordinator.NewClaim(s.class, s.client.key(s.name), s.limit, s.mode, p == once)
@@ -69,7 +69,7 @@ func (s *side) obtain(ctx context.Context, p patience) (*coordinator.Claim, erro
 				return c, nil
 			}
 			// Lost before it got here: the process was stopped in between, say.
-			s.client.coordinator.Discard(c)
+			s.client.coordinator.ReleaseLater(c)
 			lost++
 		}
 		level, text := slog.LevelWarn, ""
@@ -96,14 +96,14 @@ func (s *side) obtain(ctx context.Context, p patience) (*coordinator.Claim, erro
 }
 
 // release gives a claim back.
-func (s *side) release(ctx context.Context, c *coordinator.Claim) error {
+func (s *lockRef) release(ctx context.Context, c *coordinator.Claim) error {
 	if s.client.options.tracer != nil {
 		return s.traceRelease(ctx, c)
 	}
-	return s.giveBack(ctx, c)
+	return s.releaseClaim(ctx, c)
 }
 
-func (s *side) giveBack(ctx context.Context, c *coordinator.Claim) error {
+func (s *lockRef) releaseClaim(ctx context.Context, c *coordinator.Claim) error {
 	err := s.client.coordinator.Release(ctx, c)
 	if errors.Is(err, ErrReleased) {
 		return nil // By Close, which is no loss.
@@ -113,7 +113,7 @@ func (s *side) giveBack(ctx context.Context, c *coordinator.Claim) error {
 
 // A locker has the methods that all locks have in common. It must not be copied.
 type locker struct {
-	side
+	lockRef
 
 	mu    sync.Mutex
 	taken []*coordinator.Claim // by Lock and its like, oldest first
@@ -201,7 +201,7 @@ func (l *locker) Acquire(ctx context.Context) (*Hold, error) {
 	if err != nil {
 		return nil, l.describe("acquire", err)
 	}
-	return newHold(context.WithoutCancel(ctx), part{&l.side, c}), nil
+	return newHold(context.WithoutCancel(ctx), part{&l.lockRef, c}), nil
 }
 
 // TryAcquire takes the lock for a Hold of its own if it is free and nobody waits
@@ -212,7 +212,7 @@ func (l *locker) TryAcquire(ctx context.Context) (*Hold, error) {
 	if err != nil {
 		return nil, l.describe("tryacquire", err)
 	}
-	return newHold(context.WithoutCancel(ctx), part{&l.side, c}), nil
+	return newHold(context.WithoutCancel(ctx), part{&l.lockRef, c}), nil
 }
 
 // Do takes the lock, calls f, and gives the lock back, also when f panics. The
@@ -223,7 +223,7 @@ func (l *locker) Do(ctx context.Context, f func(ctx context.Context) error) erro
 	if err != nil {
 		return l.describe("do", err)
 	}
-	return newHold(ctx, part{&l.side, c}).do(f)
+	return newHold(ctx, part{&l.lockRef, c}).do(f)
 }
 
 // take keeps a claim for Unlock. It also keeps it from being garbage: what Lock

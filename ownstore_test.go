@@ -27,7 +27,7 @@ type pooled struct {
 
 var errPool = errors.New("the pool is stuck")
 
-func (p *pooled) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (p *pooled) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s, err := p.FaultyBackend.Open(ctx, ttl, who)
 	if err != nil {
 		return nil, err

@@ -195,7 +195,7 @@ func TestProcessesInOrder(t *testing.T) {
 // in turns.
 func queued(t *testing.T, dir string, n int) {
 	t.Helper()
-	var waiters []backend.Standing
+	var waiters []backend.Participant
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		var err error
 		if _, waiters, err = file.New(dir).Inspect(t.Context(), backend.Mutex, processMutex); err != nil {

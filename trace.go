@@ -35,7 +35,7 @@ const (
 )
 
 // trace starts a span, which the caller ends.
-func (s *side) trace(ctx context.Context, span string, more ...attribute.KeyValue) (context.Context, trace.Span) {
+func (s *lockRef) trace(ctx context.Context, span string, more ...attribute.KeyValue) (context.Context, trace.Span) {
 	mode := "exclusive"
 	if s.mode == backend.Shared {
 		mode = "shared"
@@ -52,10 +52,10 @@ func (s *side) trace(ctx context.Context, span string, more ...attribute.KeyValu
 }
 
 // traceAcquire is acquire inside a span.
-func (s *side) traceAcquire(ctx context.Context, p patience) (*coordinator.Claim, error) {
+func (s *lockRef) traceAcquire(ctx context.Context, p patience) (*coordinator.Claim, error) {
 	ctx, span := s.trace(ctx, spanAcquire, attrTry.Bool(p == once))
 	defer span.End()
-	c, err := s.obtain(ctx, p)
+	c, err := s.acquireRetrying(ctx, p)
 	if c != nil {
 		span.SetAttributes(attrPosition.Int(c.Ahead()))
 	}
@@ -78,10 +78,10 @@ func (s *side) traceAcquire(ctx context.Context, p patience) (*coordinator.Claim
 var vias = [...]string{coordinator.Store: "store", coordinator.Queue: "queue", coordinator.Memory: "memory"}
 
 // traceRelease is release inside a span.
-func (s *side) traceRelease(ctx context.Context, c *coordinator.Claim) error {
+func (s *lockRef) traceRelease(ctx context.Context, c *coordinator.Claim) error {
 	ctx, span := s.trace(ctx, spanRelease)
 	defer span.End()
-	err := s.giveBack(ctx, c)
+	err := s.releaseClaim(ctx, c)
 	if err == nil {
 		span.SetAttributes(attrOutcome.String("released"))
 		return nil

@@ -39,7 +39,7 @@ type Backend interface {
 	// A session knows nothing of its predecessors. What one of them held that died
 	// without Close stays taken until its lease ends or the store sees its
 	// connection end, for its own process as for all others.
-	Open(ctx context.Context, ttl time.Duration, who Party) (Session, error)
+	Open(ctx context.Context, ttl time.Duration, who ClientInfo) (Session, error)
 
 	// Inspect returns those who hold the lock of that class and name, in the order
 	// of their grants, and those who wait for it: in the order of the queue, or
@@ -52,7 +52,7 @@ type Backend interface {
 	// a program that took the lock without dlock that may be everything but its
 	// being there. It returns promptly when ctx ends. Without Caps.Inspect it
 	// returns ErrUnsupported.
-	Inspect(ctx context.Context, class Class, name string) (holders, waiters []Standing, err error)
+	Inspect(ctx context.Context, class Class, name string) (holders, waiters []Participant, err error)
 }
 
 // A Closer is a Backend that owns something, such as a pool of connections. Whoever

@@ -50,7 +50,7 @@ func (m *Machine) settle(l *lock, ops []backend.Op) []backend.Op {
 		places := l.places(mode)
 		want := l.wanted(mode)
 		for places.len > want {
-			m.giveBack(places.last) // It has waited least.
+			m.releaseEntry(places.last) // It has waited least.
 		}
 		ops = m.flush(ops)
 		for places.len < want {

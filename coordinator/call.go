@@ -98,7 +98,7 @@ func (c *Coordinator) Release(ctx context.Context, claim *Claim) error {
 	if err != nil || claim.inherited() {
 		// It is over, or will be handed on here: there is no answer of the store
 		// to wait for.
-		c.Discard(claim)
+		c.ReleaseLater(claim)
 		c.part(claim)
 		return err
 	}
@@ -126,8 +126,8 @@ func (c *Coordinator) part(claim *Claim) {
 	}
 }
 
-// Discard gives back what the claim holds and does not wait.
-func (c *Coordinator) Discard(claim *Claim) {
+// ReleaseLater gives back what the claim holds and does not wait.
+func (c *Coordinator) ReleaseLater(claim *Claim) {
 	claim.quiet = true
 	c.send(message{kind: release, claim: claim})
 }
@@ -147,7 +147,7 @@ func (c *Coordinator) Close(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	c.send(message{kind: cut, ctx: ctx})
+	c.send(message{kind: closeExpired, ctx: ctx})
 	select {
 	case <-c.done:
 	case <-time.After(orderly):

@@ -42,12 +42,12 @@ type Claim struct {
 	// and may put another one in its place later.
 	lease atomic.Pointer[session.Lease]
 
-	// heir is who in this process waits for the lock next, so that it will stay
+	// successor is who in this process waits for the lock next, so that it will stay
 	// here. The machine sets it on the holder, as a hint. gaveUp is set by the
 	// claim's own goroutine before Acquire returns without a grant.
-	heir   atomic.Pointer[Claim]
-	ahead  atomic.Int32 // see Ahead; set by the machine
-	gaveUp atomic.Bool
+	successor atomic.Pointer[Claim]
+	ahead     atomic.Int32 // see Ahead; set by the machine
+	gaveUp    atomic.Bool
 
 	// Owned by the machine.
 	state      claimState
@@ -143,8 +143,8 @@ func (c *Claim) Notify(tell func(error)) {
 // inherited reports whether somebody of this process waits for the lock that c
 // holds.
 func (c *Claim) inherited() bool {
-	heir := c.heir.Load()
-	return heir != nil && !heir.gaveUp.Load()
+	successor := c.successor.Load()
+	return successor != nil && !successor.gaveUp.Load()
 }
 
 // end marks the hold as over, by the coordinator's decision or because somebody

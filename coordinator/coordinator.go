@@ -30,11 +30,11 @@ const (
 
 // Config is what a coordinator needs to know.
 type Config struct {
-	Backend backend.Backend
-	TTL     time.Duration
-	Party   backend.Party
-	Handoff time.Duration
-	Logger  *slog.Logger
+	Backend    backend.Backend
+	TTL        time.Duration
+	ClientInfo backend.ClientInfo
+	Handoff    time.Duration
+	Logger     *slog.Logger
 	// OnLoss is called for each claim that was lost. It must not block.
 	OnLoss func(c *Claim, err error)
 	// OnLate is called for each claim whose release the store has not confirmed
@@ -68,21 +68,21 @@ type Coordinator struct {
 	counters counters              // set by run
 
 	// Owned by run.
-	machine  *Machine
-	link     *session.Link
-	leases   leases
-	nudge    *time.Timer  // looks for those who are not to wait for ever
-	nudging  bool         // nudge is set
-	open     bool         // the link has a session
-	free     bool         // the link takes a batch
-	sent     int          // batches since the beginning
-	ops      []backend.Op // the next batch, and then the one on its way
-	openers  []opener     // those who wait for a session
-	outage   throttle.Throttle
-	notices  notices
-	told     chan<- struct{} // closed when the effects of a session's end are told, or nil
-	farewell context.Context // of Close, once it was called
-	cut      bool            // farewell has ended
+	machine      *Machine
+	link         *session.Link
+	leases       leases
+	nudge        *time.Timer  // looks for those who are not to wait for ever
+	nudging      bool         // nudge is set
+	open         bool         // the link has a session
+	free         bool         // the link takes a batch
+	sent         int          // batches since the beginning
+	ops          []backend.Op // the next batch, and then the one on its way
+	openers      []opener     // those who wait for a session
+	outage       throttle.Throttle
+	notices      notices
+	told         chan<- struct{} // closed when the effects of a session's end are told, or nil
+	closeCtx     context.Context // of Close, once it was called
+	closeExpired bool            // closeCtx has ended
 }
 
 // An opener waits for a session.
@@ -103,15 +103,15 @@ type message struct {
 type messageKind uint8
 
 const (
-	submit   messageKind = iota + 1 // a claim
-	cancel                          // a claim
-	release                         // a claim
-	reported                        // by the link
-	open                            // somebody waits for a session
-	lapse                           // a lease may have lapsed
-	nudge                           // somebody may have waited for too long
-	closing                         // Close was called
-	cut                             // its ctx has ended
+	submit       messageKind = iota + 1 // a claim
+	cancel                              // a claim
+	release                             // a claim
+	reported                            // by the link
+	open                                // somebody waits for a session
+	lapse                               // a lease may have lapsed
+	nudge                               // somebody may have waited for too long
+	closing                             // Close was called
+	closeExpired                        // its ctx has ended
 )
 
 // New returns a running coordinator. It does not connect before somebody wants
@@ -125,7 +125,7 @@ func New(config Config) *Coordinator {
 		machine:  NewMachine(config.Backend.Caps(), config.Handoff),
 		free:     true,
 	}
-	c.link = session.NewLink(config.Backend, config.TTL, config.Party, config.Logger, func(r *session.Report) {
+	c.link = session.NewLink(config.Backend, config.TTL, config.ClientInfo, config.Logger, func(r *session.Report) {
 		c.send(message{kind: reported, report: r})
 	})
 	c.leases.init(config.TTL, func() { c.send(message{kind: lapse}) })
@@ -173,7 +173,7 @@ func (c *Coordinator) drain() {
 
 func (c *Coordinator) run() {
 	defer close(c.done)
-	for c.farewell == nil || c.open && !c.cut && !c.machine.Empty() {
+	for c.closeCtx == nil || c.open && !c.closeExpired && !c.machine.Empty() {
 		m := <-c.inbox
 		now := time.Now()
 		c.handle(m, now)
@@ -192,7 +192,7 @@ func (c *Coordinator) run() {
 	c.nudge.Stop()
 	c.over.Store(true)
 	c.drain()
-	c.link.Close(c.farewell)
+	c.link.Close(c.closeCtx)
 	c.opened(ErrClosed)
 }
 
@@ -254,14 +254,14 @@ func (c *Coordinator) handle(m message, now time.Time) {
 		c.nudging = false
 		c.machine.Overdue(now.Add(-c.patience), c.silence())
 	case closing:
-		if c.farewell == nil {
-			c.farewell = m.ctx
+		if c.closeCtx == nil {
+			c.closeCtx = m.ctx
 			c.machine.Close()
 		}
-	case cut:
+	case closeExpired:
 		// A later Close may be less patient than the first, whose ctx counts.
-		if c.farewell != nil && c.farewell.Err() != nil {
-			c.cut = true
+		if c.closeCtx != nil && c.closeCtx.Err() != nil {
+			c.closeExpired = true
 		}
 	}
 }

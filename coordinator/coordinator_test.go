@@ -90,7 +90,7 @@ func (r *rig) release(c *coordinator.Claim) {
 func (r *rig) free(want bool) {
 	r.Helper()
 	synctest.Wait()
-	s, err := r.store.Open(context.Background(), ttl, backend.Party{})
+	s, err := r.store.Open(context.Background(), ttl, backend.ClientInfo{})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -384,7 +384,7 @@ func TestLeaseOfAGrant(t *testing.T) {
 // A terse store tells of leases only in grants.
 type terse struct{ backend.Backend }
 
-func (b *terse) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (b *terse) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s, err := b.Backend.Open(ctx, ttl, who)
 	return &terseSession{s}, err
 }
@@ -404,7 +404,7 @@ type closing struct {
 	close        func()
 }
 
-func (b *closing) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (b *closing) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s, err := b.Backend.Open(ctx, ttl, who)
 	return &closingSession{s, b}, err
 }

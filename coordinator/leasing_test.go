@@ -44,7 +44,7 @@ func newLeasing(of lessor) *leasing {
 	return &leasing{Store: memory.New(), of: of, sessions: make(map[*leasedSession]bool)}
 }
 
-func (l *leasing) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (l *leasing) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s, err := l.Store.Open(ctx, ttl, who)
 	if err != nil {
 		return nil, err

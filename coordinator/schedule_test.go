@@ -137,7 +137,7 @@ func (w *world) settle() {
 		}
 	}
 	// The store has nothing left either: every lock can be taken by a stranger.
-	s, err := w.store.Open(context.Background(), time.Second, backend.Party{})
+	s, err := w.store.Open(context.Background(), time.Second, backend.ClientInfo{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ const names = 2
 var limits = map[backend.Class]uint32{backend.Mutex: 1, backend.RWMutex: 1, backend.Semaphore: 2}
 
 func (n *node) open() {
-	s, err := n.w.store.Open(context.Background(), time.Second, backend.Party{})
+	s, err := n.w.store.Open(context.Background(), time.Second, backend.ClientInfo{})
 	if err != nil {
 		n.w.t.Fatal(err)
 	}

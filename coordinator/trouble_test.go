@@ -339,7 +339,7 @@ type closed struct {
 	why error
 }
 
-func (c *closed) Open(context.Context, time.Duration, backend.Party) (backend.Session, error) {
+func (c *closed) Open(context.Context, time.Duration, backend.ClientInfo) (backend.Session, error) {
 	return nil, c.why
 }
 

@@ -60,7 +60,7 @@ func (m *Machine) grant(e *entry, g backend.Grant, now time.Time) {
 		m.admitWriter(e)
 	}
 	if e.holders.len == 0 {
-		m.giveBack(e) // All whom it was asked for have given up.
+		m.releaseEntry(e) // All whom it was asked for have given up.
 	}
 }
 
@@ -110,8 +110,8 @@ func (m *Machine) announce(l *lock) {
 	if l.sole == nil || l.sole.holders.first == nil || m.handoff <= 0 || !l.contended.IsZero() {
 		return
 	}
-	if c := l.sole.holders.first; c.heir.Load() != l.exclusive.first {
-		c.heir.Store(l.exclusive.first)
+	if c := l.sole.holders.first; c.successor.Load() != l.exclusive.first {
+		c.successor.Store(l.exclusive.first)
 	}
 }
 
@@ -122,7 +122,7 @@ func (m *Machine) leave(c *Claim, now time.Time) *entry {
 	e.holders.remove(c)
 	m.holds--
 	c.entry = nil
-	c.heir.Store(nil) // Or each claim would keep all that came after it from being garbage.
+	c.successor.Store(nil) // Or each claim would keep all that came after it from being garbage.
 	if e.holders.len > 0 || e.mode == backend.Exclusive && m.handOver(e, now) {
 		return nil
 	}
@@ -130,7 +130,7 @@ func (m *Machine) leave(c *Claim, now time.Time) *entry {
 		// The store gives the lock to writers first, but only to those it knows.
 		m.releases = append(m.releases, m.ask(l, backend.Exclusive, nil).acquire())
 	}
-	m.giveBack(e)
+	m.releaseEntry(e)
 	return e
 }
 
@@ -181,8 +181,8 @@ func (m *Machine) contend(l *lock, now time.Time) {
 	l.contendedBy = m.owner
 }
 
-// giveBack has an entry released at the store, whatever its state.
-func (m *Machine) giveBack(e *entry) {
+// releaseEntry has an entry released at the store, whatever its state.
+func (m *Machine) releaseEntry(e *entry) {
 	l := e.lock
 	switch {
 	case e.state != granted:
@@ -236,10 +236,10 @@ func (m *Machine) drop(e *entry, holders, try error) {
 		}
 		m.holds--
 		c.state, c.entry = ended, nil
-		c.heir.Store(nil)
+		c.successor.Store(nil)
 		m.effect(Effect{Kind: End, Claim: c, Err: holders})
 	}
-	m.giveBack(e)
+	m.releaseEntry(e)
 }
 
 // queued takes the answer that an entry waits at the store.

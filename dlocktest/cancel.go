@@ -73,7 +73,7 @@ func checkDeadline(f *fixture) {
 func (f *fixture) nothingLeft(k kind, p *party) {
 	f.Helper()
 	f.until("the store has no place of one who gave up", func() bool {
-		a := p.ledger.account(k.class, f.name("a"))
+		a := p.recorder.account(k.class, f.name("a"))
 		return a.waiting == 0 && a.holding == 0
 	})
 }

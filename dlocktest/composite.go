@@ -89,10 +89,10 @@ func checkReverse(f *fixture) {
 		"Acquire": func() { f.release(f.take(all)) },
 		"Do":      func() { _ = all.Do(f.patient(), func(context.Context) error { return nil }) },
 	} {
-		p.ledger.keep()
+		p.recorder.keep()
 		use()
 		var taken, given []lockID
-		for _, op := range p.ledger.kept() {
+		for _, op := range p.recorder.kept() {
 			if id := (lockID{op.Class, op.Name}); op.Do == backend.Acquire {
 				taken = append(taken, id)
 			} else {

@@ -24,10 +24,10 @@ var costChecks = []check{
 func (p *party) cost(k kind, name string, want int) {
 	p.f.Helper()
 	p.f.until("what was taken is given back", func() bool {
-		a := p.ledger.account(k.class, p.f.name(name))
+		a := p.recorder.account(k.class, p.f.name(name))
 		return a.releases >= a.acquires
 	})
-	if a := p.ledger.account(k.class, p.f.name(name)); a.acquires != want || a.releases != want {
+	if a := p.recorder.account(k.class, p.f.name(name)); a.acquires != want || a.releases != want {
 		p.f.Errorf("%d acquires and %d releases; want %d of each", a.acquires, a.releases, want)
 	}
 }
@@ -81,10 +81,10 @@ func checkCostHandOver(f *fixture) {
 		}
 		// The other tickets are asked for as well, as long as somebody waits.
 		f.until("what was taken is given back", func() bool {
-			a := p.ledger.account(k.class, f.name("a"))
+			a := p.recorder.account(k.class, f.name("a"))
 			return a.releases >= a.acquires
 		})
-		if a := p.ledger.account(k.class, f.name("a")); a.acquires > 10 {
+		if a := p.recorder.account(k.class, f.name("a")); a.acquires > 10 {
 			f.Errorf("%d acquires for one who came first and 50 who waited behind it", a.acquires)
 		}
 	})
@@ -100,7 +100,7 @@ func checkCostReaders(f *fixture) {
 		defer f.release(h)
 	}
 	f.release(first)
-	if a := p.ledger.account(k.class, f.name("a")); a.acquires != 1 || a.releases != 0 {
+	if a := p.recorder.account(k.class, f.name("a")); a.acquires != 1 || a.releases != 0 {
 		f.Errorf("21 readers of one client: %+v", a)
 	}
 }
@@ -138,7 +138,7 @@ func checkCostCrowd(f *fixture) {
 			f.release(h)
 			began := time.Now()
 			f.wait(&all)
-			a := p.ledger.account(k.class, f.name("a"))
+			a := p.recorder.account(k.class, f.name("a"))
 			f.Logf("%d goroutines served in %v by %d acquires", inside, time.Since(began), a.acquires)
 			if inside != crowd || a.most != 1 {
 				f.Errorf("%d of %d were served, and at most %d waited at the store; want 1", inside, crowd, a.most)
@@ -159,7 +159,7 @@ func checkCostCrowd(f *fixture) {
 		for _, w := range waiters {
 			f.release(w.granted())
 		}
-		if a := p.ledger.account(backend.Semaphore, f.name("s")); a.most != 3 {
+		if a := p.recorder.account(backend.Semaphore, f.name("s")); a.most != 3 {
 			f.Errorf("at most %d waited at the store; want 3", a.most)
 		}
 	})

@@ -102,7 +102,7 @@ func checkNoToken(f *fixture) {
 	if token, ok := h.Token(); ok || token != 0 {
 		f.Errorf("Token is %d, %v", token, ok)
 	}
-	if a := p.ledger.account(backend.Mutex, f.name("b")); a.acquires != 1 {
+	if a := p.recorder.account(backend.Mutex, f.name("b")); a.acquires != 1 {
 		f.Errorf("the composite is not what it was taken for: %+v", a)
 	}
 }

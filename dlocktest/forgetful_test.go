@@ -39,7 +39,7 @@ type forgetfulSession struct {
 
 var errKilled = fmt.Errorf("%w: it was killed", backend.ErrSessionOver)
 
-func (b *forgetful) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (b *forgetful) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	inner, err := b.Store.Open(ctx, ttl, who)
 	if err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ func (f *fixture) collect(p *party) {
 	for _, name := range []string{"garbage 1", "garbage 2"} {
 		f.forget(p.Mutex(f.name(name)))
 		f.collected("a hold that was forgotten later is released", func() bool {
-			return p.ledger.account(backend.Mutex, f.name(name)).releases > 0
+			return p.recorder.account(backend.Mutex, f.name(name)).releases > 0
 		})
 	}
 }

@@ -39,7 +39,7 @@ func checkInspect(f *fixture) {
 	before := time.Now().Add(-time.Minute)
 	a, b, c := f.party(dlock.WithReason("export")), f.party(dlock.WithReason("import")), f.party()
 	// are reports whether parties are those of a lock, each with its reason.
-	are := func(parties []dlock.Party, class backend.Class, reasons ...string) bool {
+	are := func(parties []dlock.Participant, class backend.Class, reasons ...string) bool {
 		var got []string
 		for _, p := range parties {
 			since := p.Since.After(before) || f.Vague && p.Since.IsZero()

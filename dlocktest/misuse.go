@@ -67,7 +67,7 @@ func checkBadName(f *fixture) {
 			f.step(fmt.Sprintf("%s, %d bytes", k.name, len(name)), func(f *fixture) {
 				p := f.party()
 				f.refuses(k.value(p.Client, name), dlock.ErrName)
-				if a := p.ledger.account(k.class, name); a != (account{}) {
+				if a := p.recorder.account(k.class, name); a != (account{}) {
 					f.Errorf("the store was asked: %+v", a)
 				}
 			})

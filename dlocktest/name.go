@@ -103,7 +103,7 @@ func checkNamespaces(f *fixture) {
 		_, err := b.Mutex("a").TryAcquire(f.patient())
 		runtime.KeepAlive(h) // A hold that is garbage is released.
 		want := dlock.Error{Op: "tryacquire", Class: backend.Mutex.String(), Name: "a"}
-		if e, ok := errors.AsType[*dlock.Error](err); !ok || e.Op != want.Op || e.Class != want.Class || e.Name != want.Name || e.Backend != a.ledger.String() {
+		if e, ok := errors.AsType[*dlock.Error](err); !ok || e.Op != want.Op || e.Class != want.Class || e.Name != want.Name || e.Backend != a.recorder.String() {
 			f.Errorf("the error is %#v", err)
 		}
 	})

@@ -12,17 +12,17 @@ import (
 // logged.
 type party struct {
 	*dlock.Client
-	f       *fixture
-	ledger  *ledger
-	journal *journal
+	f        *fixture
+	recorder *recorder
+	journal  *journal
 }
 
 // party opens a client on a Backend of its own. It ends with the test.
 func (f *fixture) party(opts ...dlock.Option) *party {
 	f.Helper()
-	p := &party{f: f, ledger: newLedger(f.Backend(f.T)), journal: new(journal)}
+	p := &party{f: f, recorder: newLedger(f.Backend(f.T)), journal: new(journal)}
 	all := append([]dlock.Option{dlock.WithLogger(slog.New(slog.NewTextHandler(p.journal, nil)))}, f.Options...)
-	c, err := dlock.New(p.ledger, append(all, opts...)...)
+	c, err := dlock.New(p.recorder, append(all, opts...)...)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -61,5 +61,5 @@ func (p *party) close() {
 // lock.
 func (p *party) queued(class backend.Class, name string, places int) {
 	p.f.Helper()
-	p.f.until("the store lets the client wait", func() bool { return p.ledger.account(class, p.f.name(name)).waiting == places })
+	p.f.until("the store lets the client wait", func() bool { return p.recorder.account(class, p.f.name(name)).waiting == places })
 }

@@ -23,7 +23,7 @@ func (f *fixture) forChildren(kinds []kind, check func(f *fixture, k kind)) {
 func (p *party) contended(k kind, name string) {
 	p.f.Helper()
 	if p.f.caps.Contended {
-		p.f.until("the store tells of a child that waits", func() bool { return p.ledger.account(k.class, p.f.name(name)).contended })
+		p.f.until("the store tells of a child that waits", func() bool { return p.recorder.account(k.class, p.f.name(name)).contended })
 	}
 }
 

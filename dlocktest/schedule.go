@@ -84,7 +84,7 @@ func (f *fixture) schedule(random *rand.Rand) {
 	shared = append(shared, f.party())
 	var all sync.WaitGroup
 	for i := range 6 + random.IntN(6) {
-		w := &wanderer{f: f, targets: targets, seed: random.Uint64()}
+		w := &randomWorker{f: f, targets: targets, seed: random.Uint64()}
 		if i%4 > 0 {
 			w.party = shared[i%len(shared)]
 		}
@@ -97,7 +97,7 @@ func (f *fixture) schedule(random *rand.Rand) {
 
 	// Whatever happened, nothing is left of it.
 	for _, p := range shared {
-		f.until("what a client asked of the store is given back", p.ledger.balanced)
+		f.until("what a client asked of the store is given back", p.recorder.balanced)
 	}
 	last, grants := f.party(), 0
 	for _, t := range targets[:3] {

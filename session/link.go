@@ -25,8 +25,8 @@ const (
 	// repair is the longest time between heartbeats while something is awaited:
 	// a driver finds out in its heartbeat that a push was lost.
 	repair = time.Second
-	// parting is how long a dead session may take to close.
-	parting = time.Second
+	// closeTimeout is how long a dead session may take to close.
+	closeTimeout = time.Second
 	// opening is how long opening a session may take when nobody bounds it, at least.
 	// A store that never answers is then tried again, while a link so slow that one
 	// round trip takes seconds still gets there.
@@ -46,7 +46,7 @@ type Link struct {
 	// Immutable.
 	backend backend.Backend
 	ttl     time.Duration
-	party   backend.Party
+	client  backend.ClientInfo
 	logger  *slog.Logger
 	report  func(*Report)
 	ctx     context.Context // of all calls to the driver but Close
@@ -64,12 +64,12 @@ type Link struct {
 	awaiting atomic.Bool     // set by the coordinator, read by run
 	busy     atomic.Int64    // since when the store owes an answer, in nanoseconds since made and one, or 0; set by run
 	made     time.Time       // immutable
-	farewell context.Context // set by Close before it closes quit
+	closeCtx context.Context // set by Close before it closes quit
 
 	// asleep is how long the machine had slept before the last request, in
 	// nanoseconds. Set by run, read by receive.
-	asleep atomic.Int64
-	pulse  pulse
+	asleep    atomic.Int64
+	heartbeat heartbeat
 
 	// Owned by run.
 	unacked  unacked
@@ -107,11 +107,11 @@ const (
 // NewLink returns a closed link and starts its goroutine, which Close ends. The
 // link calls report from its goroutines, in order for each kind of report; it
 // must not block for long.
-func NewLink(b backend.Backend, ttl time.Duration, party backend.Party, logger *slog.Logger, report func(*Report)) *Link {
+func NewLink(b backend.Backend, ttl time.Duration, client backend.ClientInfo, logger *slog.Logger, report func(*Report)) *Link {
 	l := &Link{
 		backend: b,
 		ttl:     ttl,
-		party:   party,
+		client:  client,
 		logger:  logger,
 		report:  report,
 		in:      make(chan task, 8),
@@ -170,7 +170,7 @@ func (l *Link) ask(at time.Time) { l.busy.Store(max(int64(at.Sub(l.made)), 0) + 
 // Close ends the session and the link's goroutines, and returns when they are
 // gone. When ctx ends, calls to the driver are cut short. It is called once.
 func (l *Link) Close(ctx context.Context) {
-	l.farewell = ctx
+	l.closeCtx = ctx
 	close(l.quit)
 	l.in <- task{kind: stop}
 	l.leave()
@@ -204,16 +204,16 @@ func (l *Link) drive(s backend.Session) bool {
 	l.silent.Over()
 	l.refused.Over()
 	l.leased, l.overdue = false, nil
-	l.pulse.start(l, cancel)
+	l.heartbeat.start(l, cancel)
 	received := make(chan struct{}) // closed by receive
 	go l.receive(ctx, s, received)
 	l.report(&Report{Kind: Up})
 
 	err := l.serve(ctx, s)
-	l.pulse.stop()
+	l.heartbeat.stop()
 	cancel(err)
 	if err == nil {
-		l.close(l.farewell, s)
+		l.close(l.closeCtx, s)
 		<-received
 		return false
 	}
@@ -225,7 +225,7 @@ func (l *Link) drive(s backend.Session) bool {
 	told := make(chan struct{})
 	l.report(&Report{Kind: Down, Err: err, Unsure: l.unacked.unsure(), Taken: l.taken, Told: told})
 	<-told
-	parted, done := context.WithTimeout(context.Background(), min(parting, l.ttl))
+	parted, done := context.WithTimeout(context.Background(), min(closeTimeout, l.ttl))
 	defer done()
 	l.close(parted, s)
 	return true
@@ -247,17 +247,17 @@ func (l *Link) serve(ctx context.Context, s backend.Session) error {
 		case apply:
 			l.taken++
 			l.ask(t.at)
-			l.pulse.begin(t.at)
+			l.heartbeat.begin(t.at)
 			queued, err = l.apply(ctx, s, l.unacked.hold(t.ops, &l.batch), nil, true)
 		case tick:
-			if !l.unacked.ripe(time.Now()) && !l.pulse.due() {
+			if !l.unacked.ripe(time.Now()) && !l.heartbeat.due() {
 				continue
 			}
 			ops, sent := l.unacked.take()
 			tried = true
 			now := time.Now()
 			l.ask(now)
-			l.pulse.begin(now)
+			l.heartbeat.begin(now)
 			queued, err = l.apply(ctx, s, ops, sent, false)
 		case ended:
 			if t.of != s {
@@ -272,9 +272,9 @@ func (l *Link) serve(ctx context.Context, s backend.Session) error {
 		}
 		if l.unacked.len() == 0 {
 			l.unacked.reset()
-			l.pulse.end(l.interval(queued))
+			l.heartbeat.end(l.interval(queued))
 		} else {
-			l.pulse.endAt(l.unacked.due(time.Now(), tried))
+			l.heartbeat.endAt(l.unacked.due(time.Now(), tried))
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (l *Link) tryOpen(opener context.Context) (backend.Session, error) {
 		bound := max(opening, l.ttl)
 		ctx, cancel := context.WithTimeoutCause(l.leaving, bound, fmt.Errorf("no session within %v", bound))
 		defer cancel()
-		s, err := l.backend.Open(ctx, l.ttl, l.party)
+		s, err := l.backend.Open(ctx, l.ttl, l.client)
 		if err != nil && ctx.Err() != nil && l.leaving.Err() == nil {
 			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
@@ -55,5 +55,5 @@ func (l *Link) tryOpen(opener context.Context) (backend.Session, error) {
 	defer cancel()
 	stop := context.AfterFunc(l.leaving, cancel)
 	defer stop()
-	return l.backend.Open(ctx, l.ttl, l.party)
+	return l.backend.Open(ctx, l.ttl, l.client)
 }

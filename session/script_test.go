@@ -26,11 +26,11 @@ type script struct {
 func (s *script) String() string              { return "script:" }
 func (s *script) Caps() backend.Caps          { return backend.Caps{} }
 func (s *script) Close(context.Context) error { return nil }
-func (s *script) Inspect(context.Context, backend.Class, string) (holders, waiters []backend.Standing, err error) {
+func (s *script) Inspect(context.Context, backend.Class, string) (holders, waiters []backend.Participant, err error) {
 	return nil, nil, backend.ErrUnsupported
 }
 
-func (s *script) Open(ctx context.Context, _ time.Duration, _ backend.Party) (backend.Session, error) {
+func (s *script) Open(ctx context.Context, _ time.Duration, _ backend.ClientInfo) (backend.Session, error) {
 	if s.open != nil {
 		if err := s.open(ctx); err != nil {
 			return nil, err
@@ -83,7 +83,7 @@ const scriptTTL = 6 * time.Second
 func newLine(t *testing.T, s *script) *line {
 	l := &line{t: t, arrived: make(chan struct{}, 1)}
 	logger := slog.New(slog.NewTextHandler(l, nil))
-	l.Link = NewLink(s, scriptTTL, backend.Party{}, logger, l.take)
+	l.Link = NewLink(s, scriptTTL, backend.ClientInfo{}, logger, l.take)
 	return l
 }
 

@@ -19,7 +19,7 @@ type bent struct {
 	batch   func(s *bentSession, ops []backend.Op) []backend.Op         // before it is applied
 	open    func(ctx context.Context) context.Context
 	close   func(s *bentSession) (skip bool)
-	inspect func(holders, waiters []backend.Standing) ([]backend.Standing, []backend.Standing)
+	inspect func(holders, waiters []backend.Participant) ([]backend.Participant, []backend.Participant)
 	reverse bool // the order of a batch
 	recv    func(ctx context.Context) context.Context
 
@@ -39,7 +39,7 @@ type bentSession struct {
 	turns int
 }
 
-func (b *bent) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (b *bent) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	if b.open != nil {
 		ctx = b.open(ctx)
 	}
@@ -53,7 +53,7 @@ func (b *bent) Open(ctx context.Context, ttl time.Duration, who backend.Party) (
 	return &bentSession{Session: s, bent: b, first: b.sessions == 1, held: make(map[string]int), waits: make(map[uint64]bool), asked: make(map[uint64]backend.Op)}, nil
 }
 
-func (b *bent) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+func (b *bent) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Participant, err error) {
 	holders, waiters, err = b.Store.Inspect(ctx, class, name)
 	if b.inspect != nil {
 		holders, waiters = b.inspect(holders, waiters)

@@ -107,8 +107,8 @@ var broken = []struct {
 		}
 	}},
 	{"waiters are told in the order in which they came", "inspect", func(b *bent) {
-		b.inspect = func(holders, waiters []backend.Standing) ([]backend.Standing, []backend.Standing) {
-			slices.SortFunc(waiters, func(a, b backend.Standing) int { return a.Since.Compare(b.Since) })
+		b.inspect = func(holders, waiters []backend.Participant) ([]backend.Participant, []backend.Participant) {
+			slices.SortFunc(waiters, func(a, b backend.Participant) int { return a.Since.Compare(b.Since) })
 			return holders, waiters
 		}
 	}},
@@ -174,12 +174,12 @@ var broken = []struct {
 		b.event = func(_ *bentSession, e *backend.Event) bool { return e.Kind != backend.EventContended }
 	}},
 	{"holders are told as waiters", "inspect", func(b *bent) {
-		b.inspect = func(holders, waiters []backend.Standing) ([]backend.Standing, []backend.Standing) {
+		b.inspect = func(holders, waiters []backend.Participant) ([]backend.Participant, []backend.Participant) {
 			return nil, append(holders, waiters...)
 		}
 	}},
 	{"waiters are told in reverse", "inspect", func(b *bent) {
-		b.inspect = func(holders, waiters []backend.Standing) ([]backend.Standing, []backend.Standing) {
+		b.inspect = func(holders, waiters []backend.Participant) ([]backend.Participant, []backend.Participant) {
 			slices.Reverse(waiters)
 			return holders, waiters
 		}

@@ -55,7 +55,7 @@ type request struct {
 	Open, Close, Receive bool
 	After                int // events were received
 	TTL                  time.Duration
-	Who                  backend.Party
+	Who                  backend.ClientInfo
 	Ops                  []backend.Op
 	Inspect              *backend.Op
 }
@@ -65,7 +65,7 @@ type reply struct {
 	Gone             bool // the session is over, or never was
 	Results          []outcome
 	Events           []news
-	Holders, Waiters []backend.Standing
+	Holders, Waiters []backend.Participant
 }
 
 type outcome struct {

@@ -236,12 +236,12 @@ func (f *FaultyBackend) String() string { return f.inner.String() + " (faulty)" 
 func (f *FaultyBackend) Caps() backend.Caps { return f.inner.Caps() }
 
 // Inspect asks the other Backend.
-func (f *FaultyBackend) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+func (f *FaultyBackend) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Participant, err error) {
 	return f.inner.Inspect(ctx, class, name)
 }
 
 // Open starts a session, unless FailOpen strikes.
-func (f *FaultyBackend) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (f *FaultyBackend) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	if f.strikes(nil, FailOpen) != 0 {
 		return nil, ErrInjected
 	}

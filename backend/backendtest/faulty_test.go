@@ -68,7 +68,7 @@ func faulty(t *testing.T, plan backendtest.Plan, run func(*rig)) {
 
 func (r *rig) open(b backend.Backend) backend.Session {
 	r.Helper()
-	s, err := b.Open(context.Background(), time.Second, backend.Party{})
+	s, err := b.Open(context.Background(), time.Second, backend.ClientInfo{})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestFaultyOpen(t *testing.T) {
 	faulty(t, backendtest.Plan{}, func(r *rig) {
 		r.faulty.FailNext(backendtest.FailOpen, 2)
 		for range 2 {
-			if _, err := r.faulty.Open(context.Background(), time.Second, backend.Party{}); !errors.Is(err, backendtest.ErrInjected) {
+			if _, err := r.faulty.Open(context.Background(), time.Second, backend.ClientInfo{}); !errors.Is(err, backendtest.ErrInjected) {
 				r.Errorf("Open: %v", err)
 			}
 		}

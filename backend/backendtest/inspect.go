@@ -20,9 +20,9 @@ var inspectChecks = []check{
 
 // party is what the sessions of a fixture say of themselves: each has a reason of
 // its own.
-func (f *fixture) party() backend.Party {
+func (f *fixture) party() backend.ClientInfo {
 	f.parties++
-	return backend.Party{Host: "host.example", PID: 4000 + f.parties, Reason: fmt.Sprintf("für %d \"…\"", f.parties)}
+	return backend.ClientInfo{Host: "host.example", PID: 4000 + f.parties, Reason: fmt.Sprintf("für %d \"…\"", f.parties)}
 }
 
 // inspect asks who holds the lock of op and who waits for it, until that is what
@@ -55,7 +55,7 @@ func (f *fixture) inspect(b backend.Backend, op backend.Op, holders, waiters []*
 // told returns how standings differ from claims. Of a vague store each session is
 // to stand there, those that wait in order, and what it says of ordinals and times
 // is to be zero or right.
-func told(what string, standings []backend.Standing, claims []*claim, vague bool) error {
+func told(what string, standings []backend.Participant, claims []*claim, vague bool) error {
 	var got, want []string
 	for _, s := range standings {
 		if vague && s.Since.IsZero() {
@@ -64,11 +64,11 @@ func told(what string, standings []backend.Standing, claims []*claim, vague bool
 		if s.Since.IsZero() || time.Since(s.Since).Abs() > time.Hour {
 			return fmt.Errorf("inspect: one of the %s is there since %v", what, s.Since)
 		}
-		got = append(got, fmt.Sprint(s.Party, s.Mode, s.Ordinal))
+		got = append(got, fmt.Sprint(s.ClientInfo, s.Mode, s.Ordinal))
 	}
 	for _, c := range claims {
 		ordinal := c.terms().Ordinal
-		if vague && slices.ContainsFunc(standings, func(s backend.Standing) bool { return s.Party == c.peer.who && s.Ordinal == 0 }) {
+		if vague && slices.ContainsFunc(standings, func(s backend.Participant) bool { return s.ClientInfo == c.peer.who && s.Ordinal == 0 }) {
 			ordinal = 0
 		}
 		want = append(want, fmt.Sprint(c.peer.who, c.op.Mode, ordinal))

@@ -96,7 +96,7 @@ type mutatedBackend struct {
 	t       *testing.T
 }
 
-func (b *mutatedBackend) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (b *mutatedBackend) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s, err := b.Backend.Open(ctx, ttl, who)
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ type mutation struct {
 	t   *testing.T
 	b   backend.Backend // without the bug
 	ttl time.Duration
-	who backend.Party
+	who backend.ClientInfo
 }
 
 // A hopefulSession counts deadlines from when it hears of them, and without drift.

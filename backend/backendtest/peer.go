@@ -19,7 +19,7 @@ type peer struct {
 	// Immutable.
 	f       *fixture
 	session backend.Session
-	who     backend.Party
+	who     backend.ClientInfo
 	life    context.Context // of the calls of session; outlasts Close
 	kill    context.CancelFunc
 	batches chan batch    // sent by send, received by run; never closed
@@ -58,7 +58,7 @@ func (f *fixture) peer() *peer {
 
 // connect opens a session with b. Other than peer it may be called from any
 // goroutine.
-func (f *fixture) connect(b backend.Backend, who backend.Party) (*peer, error) {
+func (f *fixture) connect(b backend.Backend, who backend.ClientInfo) (*peer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.Patience)
 	defer cancel()
 	session, err := b.Open(ctx, f.TTL, who)

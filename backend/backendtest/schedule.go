@@ -42,7 +42,7 @@ func (f *fixture) schedule(random *rand.Rand) {
 	}
 	var all sync.WaitGroup
 	for range 2 + random.IntN(3) {
-		w := &wanderer{
+		w := &randomWorker{
 			f:      f,
 			random: rand.New(rand.NewPCG(random.Uint64(), 0)),
 			locks:  locks,

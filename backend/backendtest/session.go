@@ -64,7 +64,7 @@ func (f *fixture) bare(b backend.Backend) backend.Session {
 	f.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), f.Patience)
 	defer cancel()
-	s, err := b.Open(ctx, f.TTL, backend.Party{})
+	s, err := b.Open(ctx, f.TTL, backend.ClientInfo{})
 	if err != nil {
 		f.Fatalf("Open: %v", err)
 	}
@@ -196,7 +196,7 @@ func checkOpenCtx(f *fixture) {
 	b := f.open()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	s, err := b.Open(ctx, f.TTL, backend.Party{})
+	s, err := b.Open(ctx, f.TTL, backend.ClientInfo{})
 	if err != nil {
 		f.Fatalf("Open: %v", err)
 	}
@@ -205,7 +205,7 @@ func checkOpenCtx(f *fixture) {
 	if _, _, err := s.Apply(context.Background(), nil); err != nil {
 		f.Errorf("Apply after the end of the ctx of Open: %v", err)
 	}
-	if s, err := b.Open(ctx, f.TTL, backend.Party{}); err == nil {
+	if s, err := b.Open(ctx, f.TTL, backend.ClientInfo{}); err == nil {
 		f.close(s)
 		f.Error("Open with an ended ctx succeeded")
 	}

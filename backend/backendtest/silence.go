@@ -55,7 +55,7 @@ func checkSilentOpen(f *fixture) {
 	b.Pause()
 	defer b.Resume()
 	err := f.promptly("Open", func(ctx context.Context) error {
-		s, err := store.Open(ctx, f.TTL, backend.Party{})
+		s, err := store.Open(ctx, f.TTL, backend.ClientInfo{})
 		if err == nil {
 			_ = s.Close(ctx)
 		}

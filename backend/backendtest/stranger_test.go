@@ -38,14 +38,14 @@ var strangerCaps = backend.Caps{Queue: true, Notify: true, Fencing: true, Conten
 func (b *stranger) String() string     { return "stranger://" + b.addr }
 func (b *stranger) Caps() backend.Caps { return strangerCaps }
 
-func (b *stranger) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+func (b *stranger) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Participant, err error) {
 	w := &wire{addr: b.addr}
 	defer w.close()
 	a, err := w.call(ctx, request{Inspect: &backend.Op{Class: class, Name: name}})
 	return a.Holders, a.Waiters, err
 }
 
-func (b *stranger) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (b *stranger) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s := &guest{b: b, id: rand.Uint64(), ttl: ttl, who: who, stopped: make(chan struct{}),
 		granted: make(map[uint64]terms), doubtful: make(map[uint64]bool),
 		calls: &wire{addr: b.addr}, news: &wire{addr: b.addr}}
@@ -67,7 +67,7 @@ type guest struct {
 	b       *stranger
 	id      uint64
 	ttl     time.Duration
-	who     backend.Party
+	who     backend.ClientInfo
 	calls   *wire // of Apply
 	news    *wire // of Recv
 	stopped chan struct{}

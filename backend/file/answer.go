@@ -12,8 +12,8 @@ const (
 	// orderly is how long what has been asked for may go on when its ctx has ended: it
 	// may know what it was waiting for.
 	orderly = 10 * time.Millisecond
-	// parting is how long Close may: on a file system that works it gets to its end.
-	parting = 200 * time.Millisecond
+	// closeTimeout is how long Close may: on a file system that works it gets to its end.
+	closeTimeout = 200 * time.Millisecond
 )
 
 // answered returns what f does with the file system of dir. No call to one can be

@@ -24,7 +24,7 @@ func BenchmarkPair(b *testing.B) {
 		{"semaphore", backend.Semaphore, backend.Exclusive, 3},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
-			s, err := file.New(b.TempDir()).Open(b.Context(), time.Second, backend.Party{})
+			s, err := file.New(b.TempDir()).Open(b.Context(), time.Second, backend.ClientInfo{})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -149,7 +149,7 @@ func TestInspectKilled(t *testing.T) {
 	a, b := start(t, dir, "locker"), start(t, dir, "locker")
 	ordinal := a.lock()
 	b.queue()
-	inspect := func() (holders, waiters []backend.Standing) {
+	inspect := func() (holders, waiters []backend.Participant) {
 		t.Helper()
 		holders, waiters, err := file.New(dir).Inspect(t.Context(), backend.Mutex, "x")
 		must(t, err)

@@ -53,7 +53,7 @@ func TestDenied(t *testing.T) {
 	must(t, os.Chmod(path, 0))
 	p.lock(t, mutex("held")) // with an open queue
 	asNobody(t, func() {
-		q, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{})
+		q, err := file.New(dir).Open(t.Context(), time.Second, backend.ClientInfo{})
 		if err != nil {
 			t.Error(err)
 			return
@@ -103,7 +103,7 @@ func init() { roles["denied"] = openDenied }
 func openDenied() error {
 	dir := os.Getenv(dirVariable)
 	fmt.Println("ready")
-	_, err := file.New(dir).Open(context.Background(), time.Second, backend.Party{})
+	_, err := file.New(dir).Open(context.Background(), time.Second, backend.ClientInfo{})
 	if !errors.Is(err, backend.ErrDenied) || !errors.Is(err, unix.EACCES) || !strings.Contains(err.Error(), dir) {
 		return fmt.Errorf("Open: %w", err)
 	}

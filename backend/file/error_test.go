@@ -39,7 +39,7 @@ func TestOpenErrors(t *testing.T) {
 		{"empty", "", "directory", backend.ErrUnsupported},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, err := file.New(test.dir).Open(t.Context(), time.Second, backend.Party{})
+			s, err := file.New(test.dir).Open(t.Context(), time.Second, backend.ClientInfo{})
 			if err == nil {
 				s.Close(t.Context())
 				t.Fatal("no error")
@@ -63,7 +63,7 @@ func TestOpenPermissions(t *testing.T) {
 	}
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o555))
-	if _, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{}); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), dir) {
+	if _, err := file.New(dir).Open(t.Context(), time.Second, backend.ClientInfo{}); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), dir) {
 		t.Error(err)
 	}
 }
@@ -139,7 +139,7 @@ func TestTooManyOpenFiles(t *testing.T) {
 
 func TestClosed(t *testing.T) {
 	before := descriptors(t)
-	s, err := file.New(t.TempDir()).Open(t.Context(), time.Second, backend.Party{})
+	s, err := file.New(t.TempDir()).Open(t.Context(), time.Second, backend.ClientInfo{})
 	must(t, err)
 	received := make(chan error)
 	go func() {
@@ -172,7 +172,7 @@ func TestClosed(t *testing.T) {
 
 func TestRecvEndsWithContext(t *testing.T) {
 	for _, store := range []*file.Store{file.New(t.TempDir()), file.Remote(file.New(t.TempDir()))} {
-		s, err := store.Open(t.Context(), time.Second, backend.Party{})
+		s, err := store.Open(t.Context(), time.Second, backend.ClientInfo{})
 		must(t, err)
 		defer s.Close(t.Context())
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)

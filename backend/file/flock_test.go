@@ -151,8 +151,8 @@ func TestInspectFlock(t *testing.T) {
 		}
 		holders, waiters, err := file.New(dir).Inspect(t.Context(), test.class, "x")
 		must(t, err)
-		if len(holders) != 1 || len(waiters) > 0 || holders[0] != (backend.Standing{
-			Party: backend.Party{Host: host, PID: cmd.Process.Pid}, Mode: test.mode,
+		if len(holders) != 1 || len(waiters) > 0 || holders[0] != (backend.Participant{
+			ClientInfo: backend.ClientInfo{Host: host, PID: cmd.Process.Pid}, Mode: test.mode,
 		}) {
 			t.Errorf("%v: %+v, %+v", test.class, holders, waiters)
 		}

@@ -11,19 +11,19 @@ import (
 // foreignHolders returns the programs that hold the lock of the file at path without
 // dlock, as far as the system tells. Who has locked one of the presence files is none: he
 // has not yet said that he holds the file, or says so no more.
-func foreignHolders(path string, presences []flock.Identity) []backend.Standing {
+func foreignHolders(path string, presences []flock.Identity) []backend.Participant {
 	id, err := flock.IdentityAt(path)
 	if err != nil || id == (flock.Identity{}) {
 		return nil
 	}
 	known := make(map[int]bool)
-	var found []backend.Standing
+	var found []backend.Participant
 	for _, l := range flock.Locks() {
 		switch {
 		case slices.Contains(presences, l.File):
 			known[l.PID] = true
 		case l.File == id:
-			s := backend.Standing{Mode: backend.Exclusive}
+			s := backend.Participant{Mode: backend.Exclusive}
 			s.Host, _ = os.Hostname()
 			if s.PID = l.PID; l.Shared {
 				s.Mode = backend.Shared
@@ -31,7 +31,7 @@ func foreignHolders(path string, presences []flock.Identity) []backend.Standing 
 			found = append(found, s)
 		}
 	}
-	return slices.DeleteFunc(found, func(s backend.Standing) bool { return known[s.PID] })
+	return slices.DeleteFunc(found, func(s backend.Participant) bool { return known[s.PID] })
 }
 
 // lockedUnread reports whether somebody has locked a file that we may not open. Whom the

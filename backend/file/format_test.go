@@ -17,7 +17,7 @@ import (
 
 func tryOpen(t *testing.T, dir string) error {
 	t.Helper()
-	s, err := New(dir).Open(t.Context(), time.Second, backend.Party{})
+	s, err := New(dir).Open(t.Context(), time.Second, backend.ClientInfo{})
 	if err == nil {
 		s.Close(t.Context())
 	}
@@ -109,7 +109,7 @@ func TestOpenWaits(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
-			if s, err := New(dir).Open(ctx, time.Second, backend.Party{}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), path) {
+			if s, err := New(dir).Open(ctx, time.Second, backend.ClientInfo{}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), path) {
 				t.Error(s, err)
 			}
 			opened := make(chan error)
@@ -139,7 +139,7 @@ func TestClockLockedByReader(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), clockWait)
 	defer cancel()
-	s, err := New(dir).Open(ctx, time.Second, backend.Party{})
+	s, err := New(dir).Open(ctx, time.Second, backend.ClientInfo{})
 	must(t, err)
 	s.Close(t.Context())
 }

@@ -55,7 +55,7 @@ func TestFrozen(t *testing.T) {
 	must(t, err)
 	b, err := dlock.Open(t.Context(), url)
 	must(t, err)
-	s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{})
+	s, err := file.New(dir).Open(t.Context(), time.Second, backend.ClientInfo{})
 	must(t, err)
 	hold, err := a.Mutex("x").Acquire(t.Context())
 	must(t, err)
@@ -81,7 +81,7 @@ func TestFrozen(t *testing.T) {
 		what string
 		call func() error
 	}{
-		{"Open of the driver", func() error { _, err := file.New(dir).Open(short(), time.Second, backend.Party{}); return err }},
+		{"Open of the driver", func() error { _, err := file.New(dir).Open(short(), time.Second, backend.ClientInfo{}); return err }},
 		{"Close of the driver", func() error { return s.Close(short()) }},
 		{"Open", func() error { _, err := dlock.Open(short(), url); return err }},
 		{"TryAcquire", func() error { _, err := b.Mutex("y").TryAcquire(short()); return err }},

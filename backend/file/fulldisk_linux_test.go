@@ -21,7 +21,7 @@ func TestReadOnly(t *testing.T) {
 		t.Skipf("cannot mount a file system: %v", err)
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-	if s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{}); !errors.Is(err, unix.EROFS) || !errors.Is(err, backend.ErrDenied) || !strings.Contains(err.Error(), dir) {
+	if s, err := file.New(dir).Open(t.Context(), time.Second, backend.ClientInfo{}); !errors.Is(err, unix.EROFS) || !errors.Is(err, backend.ErrDenied) || !strings.Contains(err.Error(), dir) {
 		t.Error(s, err)
 	}
 }
@@ -44,7 +44,7 @@ func TestFullDisk(t *testing.T) {
 	}
 
 	ballast := fill()
-	s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{})
+	s, err := file.New(dir).Open(t.Context(), time.Second, backend.ClientInfo{})
 	if !errors.Is(err, unix.ENOSPC) || errors.Is(err, backend.ErrDenied) || !strings.Contains(err.Error(), dir) {
 		t.Fatal(s, err)
 	}

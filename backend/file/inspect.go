@@ -25,14 +25,14 @@ import (
 //
 // A program that holds the file of a mutex or of a reader-writer lock without
 // dlock is told on Linux: its process, if the system shows that to the caller.
-func (s *Store) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+func (s *Store) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Participant, err error) {
 	if s.err != nil {
 		return nil, nil, s.err
 	}
 	if class < backend.Mutex || class > backend.Semaphore {
 		return nil, nil, fmt.Errorf("%w: lock class %d", backend.ErrUnsupported, class)
 	}
-	type found struct{ holders, waiters []backend.Standing }
+	type found struct{ holders, waiters []backend.Participant }
 	f, err := answered(ctx, s.dir, orderly, func() (f found, err error) {
 		f.holders, f.waiters, err = s.inspect(ctx, class, name)
 		return f, err
@@ -40,7 +40,7 @@ func (s *Store) Inspect(ctx context.Context, class backend.Class, name string) (
 	return f.holders, f.waiters, err
 }
 
-func (s *Store) inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+func (s *Store) inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Participant, err error) {
 	k := keyOf(class, name)
 	base := fileName(k, name)
 	internal := filepath.Join(s.dir, internalDir)
@@ -96,11 +96,11 @@ func (s *Store) inspect(ctx context.Context, class backend.Class, name string) (
 // A standing is one record, and who says it.
 type standing struct {
 	record
-	who backend.Party
+	who backend.ClientInfo
 }
 
-func (s *standing) tell(ordinal uint64) backend.Standing {
-	return backend.Standing{Party: s.who, Mode: s.mode, Since: s.since, Ordinal: ordinal}
+func (s *standing) tell(ordinal uint64) backend.Participant {
+	return backend.Participant{ClientInfo: s.who, Mode: s.mode, Since: s.since, Ordinal: ordinal}
 }
 
 type standings []standing
@@ -143,7 +143,7 @@ func (f *standings) read(ctx context.Context, path string, k key) (flock.Identit
 		return flock.Identity{}, &fs.PathError{Op: "read", Path: path, Err: err}
 	}
 	head, _, ok := bytes.Cut(page[:n], []byte("\n"))
-	var who backend.Party
+	var who backend.ClientInfo
 	if !ok || json.Unmarshal(head, &who) != nil {
 		return flock.Identity{}, &fs.PathError{Op: "read", Path: path, Err: errNoPresence}
 	}
@@ -167,7 +167,7 @@ func (f *standings) read(ctx context.Context, path string, k key) (flock.Identit
 }
 
 // decode appends a record, which stands at off, if it is about the lock.
-func (f *standings) decode(h flock.Handle, b *[recordSize]byte, off int64, k key, who backend.Party) {
+func (f *standings) decode(h flock.Handle, b *[recordSize]byte, off int64, k key, who backend.ClientInfo) {
 	s := standing{who: who}
 	for n := 0; keyOfRecord(b) == k && n < patience; n++ {
 		if s.record.decode(b) {
@@ -181,7 +181,7 @@ func (f *standings) decode(h flock.Handle, b *[recordSize]byte, off int64, k key
 }
 
 // holders returns those who hold the lock, in the order of their grants.
-func (f standings) holders() []backend.Standing {
+func (f standings) holders() []backend.Participant {
 	var held standings
 	for _, s := range f {
 		if s.held {
@@ -196,7 +196,7 @@ func (f standings) holders() []backend.Standing {
 	for first > 0 && held[first-1].fits(held[first:]) {
 		first--
 	}
-	var told []backend.Standing
+	var told []backend.Participant
 	for _, s := range held[first:] {
 		told = append(told, s.tell(s.number))
 	}
@@ -216,7 +216,7 @@ func (s *standing) fits(later standings) bool {
 
 // waiters returns those who wait for the lock, in the order in which the queue is
 // to be served.
-func (f standings) waiters(q queue) []backend.Standing {
+func (f standings) waiters(q queue) []backend.Participant {
 	var waiting standings
 	var places []place
 	for _, s := range f {
@@ -238,7 +238,7 @@ func (f standings) waiters(q queue) []backend.Standing {
 	slices.SortFunc(waiting, func(a, b standing) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.number, b.number))
 	})
-	var told []backend.Standing
+	var told []backend.Participant
 	for _, s := range waiting {
 		told = append(told, s.tell(0))
 	}

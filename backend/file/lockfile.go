@@ -83,7 +83,7 @@ func (f *lockfile) try(mode backend.Mode) (hold, bool, error) {
 			continue
 		}
 		if !ok {
-			f.giveBack(h, id)
+			f.keepSpare(h, id)
 			return hold{}, false, nil
 		}
 		order.Add(1)
@@ -119,8 +119,8 @@ func (f *lockfile) borrow() (flock.Handle, error) {
 	return h, nil
 }
 
-// giveBack takes an unlocked handle of the file id as the spare one, or closes it.
-func (f *lockfile) giveBack(h flock.Handle, id flock.Identity) {
+// keepSpare takes an unlocked handle of the file id as the spare one, or closes it.
+func (f *lockfile) keepSpare(h flock.Handle, id flock.Identity) {
 	if f.spare != flock.None || id != f.id {
 		h.Close()
 		return
@@ -149,7 +149,7 @@ func (f *lockfile) listen() {
 	}
 	f.attend()
 	if id, err := flock.IdentityAt(f.path); err == nil && id == f.id {
-		f.giveBack(h, id)
+		f.keepSpare(h, id)
 		return
 	}
 	h.Close()
@@ -206,7 +206,7 @@ func (h hold) release() {
 		return
 	}
 	h.file.holds--
-	h.file.giveBack(h.h, h.id)
+	h.file.keepSpare(h.h, h.id)
 }
 
 // abandon unlocks a file without keeping it open.

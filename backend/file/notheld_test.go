@@ -49,7 +49,7 @@ func TestReleaseOfLost(t *testing.T) {
 					dir := filepath.Join(t.TempDir(), "locks")
 					store := New(dir)
 					store.isLocal = func() bool { return local }
-					b, err := store.Open(t.Context(), time.Second, backend.Party{})
+					b, err := store.Open(t.Context(), time.Second, backend.ClientInfo{})
 					must(t, err)
 					s := b.(*session)
 					defer s.Close(t.Context())

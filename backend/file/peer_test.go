@@ -46,7 +46,7 @@ func open(t testing.TB, dir string) *peer {
 }
 
 func connect(b backend.Backend) (*peer, error) {
-	s, err := b.Open(context.Background(), 10*time.Second, backend.Party{})
+	s, err := b.Open(context.Background(), 10*time.Second, backend.ClientInfo{})
 	if err != nil {
 		return nil, err
 	}

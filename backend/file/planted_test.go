@@ -99,7 +99,7 @@ func TestPlantedFiles(t *testing.T) {
 				}
 				must(t, plant(path))
 				inTime(t, "a session", func() {
-					s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{})
+					s, err := file.New(dir).Open(t.Context(), time.Second, backend.ClientInfo{})
 					if err == nil {
 						defer s.Close(context.Background())
 						op := mutex("x")
@@ -126,7 +126,7 @@ func TestPlantedFiles(t *testing.T) {
 func TestInternalLink(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	must(t, os.Symlink(other, filepath.Join(dir, ".dlock")))
-	s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{})
+	s, err := file.New(dir).Open(t.Context(), time.Second, backend.ClientInfo{})
 	if !errors.Is(err, backend.ErrDenied) {
 		t.Error(s, err)
 	}

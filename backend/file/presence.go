@@ -20,7 +20,7 @@ import (
 // holds and awaits; see [Store.Inspect]. No lock depends on it: what goes wrong
 // with it is left to the next heartbeat, which makes another one.
 //
-// Its first line is the [backend.Party], the rest are records, one for each claim
+// Its first line is the [backend.ClientInfo], the rest are records, one for each claim
 // in no order. The session keeps it locked, so that a crash takes back what it
 // says. It is locked before it gets its name, and nobody else locks it but to learn
 // whether its session is dead: so that disturbs nobody, and who can lock it may
@@ -57,7 +57,7 @@ func isPresence(name string) bool {
 // newPresence makes a presence file. That finds out at once what would otherwise fail with
 // the first lock, and is an error then: a directory in which no files can be made,
 // and a file system that has no locks.
-func newPresence(ctx context.Context, dir string, local bool, who backend.Party, c *clock, now time.Time) (*presence, error) {
+func newPresence(ctx context.Context, dir string, local bool, who backend.ClientInfo, c *clock, now time.Time) (*presence, error) {
 	if len(who.Reason) > maxReason {
 		who.Reason = strings.ToValidUTF8(who.Reason[:maxReason], "")
 	}

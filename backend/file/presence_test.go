@@ -17,7 +17,7 @@ import (
 
 // told fails unless Inspect tells of these holders of mutexes in dir, by the
 // ordinals of their grants, and of no waiters.
-func told(t *testing.T, dir, name string, ordinals ...uint64) []backend.Standing {
+func told(t *testing.T, dir, name string, ordinals ...uint64) []backend.Participant {
 	t.Helper()
 	holders, waiters, err := New(dir).Inspect(t.Context(), backend.Mutex, name)
 	if err != nil {
@@ -77,12 +77,12 @@ func TestReasonIsCut(t *testing.T) {
 		{strings.Repeat("\x01", maxReason), strings.Repeat("\x01", maxReason)}, // six times as long in the file
 	} {
 		dir := t.TempDir()
-		s, err := New(dir).Open(t.Context(), time.Second, backend.Party{Host: "h", PID: 7, Reason: test.reason})
+		s, err := New(dir).Open(t.Context(), time.Second, backend.ClientInfo{Host: "h", PID: 7, Reason: test.reason})
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := s.(*session).do1(t, acquire(1, "x"))
-		if h := told(t, dir, "x", r.Grant.Ordinal); h[0].Party != (backend.Party{Host: "h", PID: 7, Reason: test.want}) {
+		if h := told(t, dir, "x", r.Grant.Ordinal); h[0].ClientInfo != (backend.ClientInfo{Host: "h", PID: 7, Reason: test.want}) {
 			t.Errorf("%+v", h)
 		}
 		s.Close(context.Background())
@@ -97,7 +97,7 @@ func TestPresenceGrows(t *testing.T) {
 		if !local {
 			Remote(store)
 		}
-		b, err := store.Open(t.Context(), time.Second, backend.Party{})
+		b, err := store.Open(t.Context(), time.Second, backend.ClientInfo{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -112,7 +112,7 @@ func TestHeir(t *testing.T) {
 		c.want(t, waiting(2, "x"), backend.Queued)
 		l := a.lockOf(backend.Mutex, "x")
 		if l.next.path != b.claims[1].ticket.path {
-			t.Fatalf("the heir is %+v", l.next)
+			t.Fatalf("the next waiter is %+v", l.next)
 		}
 		next, owner := b, uint64(1)
 		if leaves {
@@ -126,7 +126,7 @@ func TestHeir(t *testing.T) {
 			t.Fatalf("%+v, %v", events, err)
 		}
 		if l.next.path != "" {
-			t.Errorf("the heir is still %+v", l.next)
+			t.Errorf("the next waiter is still %+v", l.next)
 		}
 	}
 }

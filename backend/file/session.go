@@ -293,7 +293,7 @@ func (s *session) disturbed(l *lock, kind notify.Kind) {
 // Close implements [backend.Session]. Once ctx has ended it wakes nobody, and they find
 // out as after a crash; and where the file system does not answer, it is left alone.
 func (s *session) Close(ctx context.Context) error {
-	_, err := answered(ctx, s.dir, parting, func() (struct{}, error) {
+	_, err := answered(ctx, s.dir, closeTimeout, func() (struct{}, error) {
 		s.close(ctx)
 		return struct{}{}, nil
 	}, nil)

@@ -18,7 +18,7 @@ import (
 
 func openSession(t *testing.T, dir string) *session {
 	t.Helper()
-	s, err := New(dir).Open(t.Context(), time.Second, backend.Party{})
+	s, err := New(dir).Open(t.Context(), time.Second, backend.ClientInfo{})
 	if err != nil {
 		t.Fatal(err)
 	}

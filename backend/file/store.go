@@ -140,7 +140,7 @@ func (s *Store) Caps() backend.Caps {
 // Open creates the directory if it is missing, makes sure that files in it can
 // be made and locked, and starts a session. Sessions have no leases: what they
 // hold lasts until it is released, its file is replaced, or the process ends.
-func (s *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (backend.Session, error) {
+func (s *Store) Open(ctx context.Context, _ time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -154,7 +154,7 @@ func (s *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (b
 	return session, nil
 }
 
-func (s *Store) open(ctx context.Context, who backend.Party) (*session, error) {
+func (s *Store) open(ctx context.Context, who backend.ClientInfo) (*session, error) {
 	internal := filepath.Join(s.dir, internalDir)
 	if err := makeInternal(s.dir); err != nil {
 		return nil, err

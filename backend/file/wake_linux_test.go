@@ -244,7 +244,7 @@ func TestDirectoryMovedAway(t *testing.T) {
 	t.Parallel()
 	for _, again := range []bool{false, true} {
 		dir := filepath.Join(t.TempDir(), "locks")
-		s, err := file.New(dir).Open(t.Context(), time.Second, backend.Party{})
+		s, err := file.New(dir).Open(t.Context(), time.Second, backend.ClientInfo{})
 		must(t, err)
 		defer s.Close(context.Background())
 		owner := uint64(0)

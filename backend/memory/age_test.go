@@ -49,7 +49,7 @@ var lives = map[string]func(l *couple){
 		release(l.b, second)
 	},
 	"sessions": func(l *couple) {
-		b, _ := l.st.Open(context.Background(), time.Second, backend.Party{})
+		b, _ := l.st.Open(context.Background(), time.Second, backend.ClientInfo{})
 		s := b.(*session)
 		l.do(s, backend.RWMutex, backend.Exclusive, 1, "x")
 		l.do(s, backend.RWMutex, backend.Shared, 1, "x")
@@ -105,7 +105,7 @@ func TestAge(t *testing.T) {
 		t.Run(event, func(t *testing.T) {
 			l := &couple{st: New()}
 			for _, s := range []**session{&l.a, &l.b} {
-				b, err := l.st.Open(t.Context(), time.Second, backend.Party{})
+				b, err := l.st.Open(t.Context(), time.Second, backend.ClientInfo{})
 				if err != nil {
 					t.Fatal(err)
 				}

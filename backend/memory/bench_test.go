@@ -67,7 +67,7 @@ func BenchmarkHandover(b *testing.B) {
 
 func open(tb testing.TB, st *memory.Store) backend.Session {
 	tb.Helper()
-	s, err := st.Open(tb.Context(), time.Second, backend.Party{})
+	s, err := st.Open(tb.Context(), time.Second, backend.ClientInfo{})
 	if err != nil {
 		tb.Fatal(err)
 	}

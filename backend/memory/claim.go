@@ -28,8 +28,8 @@ func (c *claim) terms() backend.Grant {
 }
 
 // standing is what Inspect says of c.
-func (c *claim) standing() backend.Standing {
-	return backend.Standing{Party: c.session.who, Mode: c.mode, Since: c.since, Ordinal: c.ordinal}
+func (c *claim) standing() backend.Participant {
+	return backend.Participant{ClientInfo: c.session.who, Mode: c.mode, Since: c.since, Ordinal: c.ordinal}
 }
 
 // A claimList is a doubly linked list of claims, in the order of their arrival.

@@ -66,7 +66,7 @@ func (st *Store) Caps() backend.Caps {
 }
 
 // Open starts a session. There are no leases, so ttl has no meaning here.
-func (st *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (backend.Session, error) {
+func (st *Store) Open(ctx context.Context, _ time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (st *Store) Open(ctx context.Context, _ time.Duration, who backend.Party) (
 }
 
 // Inspect tells who holds a lock and who waits for it. It never waits.
-func (st *Store) Inspect(_ context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+func (st *Store) Inspect(_ context.Context, class backend.Class, name string) (holders, waiters []backend.Participant, err error) {
 	if class < backend.Mutex || class > backend.Semaphore {
 		return nil, nil, fmt.Errorf("%w: class %d", backend.ErrUnsupported, class)
 	}

@@ -13,7 +13,7 @@ import (
 type session struct {
 	// Immutable.
 	store *Store
-	who   backend.Party
+	who   backend.ClientInfo
 	mail  *mailbox.Mailbox
 
 	// Guarded by store.mu.

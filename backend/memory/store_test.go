@@ -17,7 +17,7 @@ func TestNothingRemains(t *testing.T) {
 	st := New()
 	var sessions []backend.Session
 	for range 3 {
-		s, err := st.Open(t.Context(), time.Second, backend.Party{})
+		s, err := st.Open(t.Context(), time.Second, backend.ClientInfo{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,8 +73,8 @@ func TestNothingRemains(t *testing.T) {
 // another for those who come after it was received.
 func TestContendedOncePending(t *testing.T) {
 	st := New()
-	holder, _ := st.Open(t.Context(), time.Second, backend.Party{})
-	waiter, _ := st.Open(t.Context(), time.Second, backend.Party{})
+	holder, _ := st.Open(t.Context(), time.Second, backend.ClientInfo{})
+	waiter, _ := st.Open(t.Context(), time.Second, backend.ClientInfo{})
 	op := backend.Op{Do: backend.Acquire, Class: backend.Mutex, Mode: backend.Exclusive, Limit: 1, Wait: true, Owner: 1, Name: "a"}
 	holder.Apply(t.Context(), []backend.Op{op})
 	for range 2 {
@@ -103,7 +103,7 @@ func TestBadOps(t *testing.T) {
 		"size of a mutex":   func(op *backend.Op) { op.Limit = 2 },
 	} {
 		st := New()
-		s, _ := st.Open(t.Context(), time.Second, backend.Party{})
+		s, _ := st.Open(t.Context(), time.Second, backend.ClientInfo{})
 		op := good
 		bend(&op)
 		results, _, err := s.Apply(t.Context(), []backend.Op{op, good})

@@ -21,7 +21,7 @@ import (
 // An old is a client whose cost is looked at as it ages. It implements backend.Backend.
 type old struct {
 	*Store
-	*rig
+	*fixture
 	client *dlock.Client
 
 	mu      sync.Mutex
@@ -33,7 +33,7 @@ type old struct {
 // Name the methods that both have.
 func (o *old) String() string { return o.Store.String() }
 
-func (o *old) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (o *old) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s, err := o.Store.Open(ctx, ttl, who)
 	if err != nil {
 		return nil, err
@@ -64,9 +64,9 @@ func (c *counted) Close() error {
 }
 
 // old opens a client that is watched.
-func (r *rig) old(ttl time.Duration, options ...Option) *old {
+func (r *fixture) old(ttl time.Duration, options ...Option) *old {
 	r.Helper()
-	o := &old{rig: r}
+	o := &old{fixture: r}
 	config, err := pgx.ParseConfig(r.url())
 	r.must(err)
 	dial := config.DialFunc
@@ -190,8 +190,8 @@ func TestAge(t *testing.T) {
 		cycles = 10_000
 	}
 	r := newServer(t, "max_connections", "200")
-	for name, run := range map[string]func(r *rig){
-		"names that come once": func(r *rig) {
+	for name, run := range map[string]func(r *fixture){
+		"names that come once": func(r *fixture) {
 			o := r.old(10 * time.Second)
 			o.ages(cycles, func(i int) {
 				name := fmt.Sprint("name ", i)
@@ -200,7 +200,7 @@ func TestAge(t *testing.T) {
 				}
 			})
 		},
-		"contention": func(r *rig) {
+		"contention": func(r *fixture) {
 			o, other := r.old(10*time.Second), r.old(10*time.Second)
 			other.Store.config.keys = o.Store.config.keys
 			o.ages(cycles, func(i int) {
@@ -217,7 +217,7 @@ func TestAge(t *testing.T) {
 				r.must(comes(r, "grant", done))
 			})
 		},
-		"waits that are cancelled": func(r *rig) {
+		"waits that are cancelled": func(r *fixture) {
 			o, other := r.old(10*time.Second), r.old(10*time.Second)
 			other.Store.config.keys = o.Store.config.keys
 			held := []*dlock.Hold{r.acquire(other.client.Mutex("x")), r.acquire(other.client.RWMutex("x")), r.acquire(other.client.Semaphore("x", 1))}
@@ -237,13 +237,13 @@ func TestAge(t *testing.T) {
 				r.must(h.Release(r.ctx))
 			}
 		},
-		"limits that change": func(r *rig) {
+		"limits that change": func(r *fixture) {
 			o := r.old(10 * time.Second)
 			o.ages(cycles, func(i int) {
 				r.must(r.acquire(o.client.Semaphore("x", 1+i%7)).Release(r.ctx))
 			})
 		},
-		"sessions that are killed": func(r *rig) {
+		"sessions that are killed": func(r *fixture) {
 			o := r.old(10 * time.Second)
 			watch := r.connect(r.url())
 			o.ages(cycles/10, func(int) {
@@ -255,7 +255,7 @@ func TestAge(t *testing.T) {
 				r.loses(h)
 			})
 		},
-		"idleness": func(r *rig) {
+		"idleness": func(r *fixture) {
 			o := r.old(idleTTL)
 			o.ages(cycles/20, func(i int) {
 				time.Sleep(idleTTL + time.Duration(rand.IntN(int(idleTTL/2))))
@@ -271,7 +271,7 @@ func TestAge(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 			t.Cleanup(cancel)
-			run(&rig{T: t, server: r.server, ctx: ctx})
+			run(&fixture{T: t, server: r.server, ctx: ctx})
 		})
 	}
 }

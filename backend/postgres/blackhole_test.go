@@ -54,7 +54,7 @@ func (h *hole) refuse() {
 }
 
 // lead has the connections that come lead to another server.
-func (h *hole) lead(to *rig) {
+func (h *hole) lead(to *fixture) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.server = fmt.Sprintf("127.0.0.1:%d", to.server.Port())
@@ -62,7 +62,7 @@ func (h *hole) lead(to *rig) {
 
 // hide keeps from the server that the client of the nth connection has ended it, until
 // the function that it returns is called.
-func (h *hole) hide(r *rig, n int) (show func()) {
+func (h *hole) hide(r *fixture, n int) (show func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c := make(chan struct{})
@@ -84,7 +84,7 @@ func (p *pipe) shown() <-chan struct{} {
 
 func (p *pipe) swallow() { p.once.Do(func() { close(p.swallowed) }) }
 
-func newHole(r *rig) *hole {
+func newHole(r *fixture) *hole {
 	r.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	r.must(err)
@@ -213,7 +213,7 @@ func (h *hole) close() {
 }
 
 // url returns the address of a server through the hole.
-func (h *hole) url(r *rig) string {
+func (h *hole) url(r *fixture) string {
 	return at(r.T, r.url(), h.listener.Addr().String())
 }
 
@@ -301,7 +301,7 @@ func TestNobodyQueuesBehindAPing(t *testing.T) {
 	r := newRig(t)
 	hole := newHole(r)
 	const ttl = 2 * time.Second
-	s, err := open(t, hole.url(r), WithConnections(2)).Open(r.ctx, ttl, backend.Party{})
+	s, err := open(t, hole.url(r), WithConnections(2)).Open(r.ctx, ttl, backend.ClientInfo{})
 	r.must(err)
 	defer s.Close(r.ctx)
 	apply := func(do backend.Do, owner uint64) backend.State {

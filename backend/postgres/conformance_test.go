@@ -78,7 +78,7 @@ func lose(t *testing.T, b backend.Backend, class backend.Class, name string) {
 }
 
 // harness returns that of a store with options.
-func (r *rig) harness(caps backend.Caps, options ...Option) backendtest.Harness {
+func (r *fixture) harness(caps backend.Caps, options ...Option) backendtest.Harness {
 	return backendtest.Harness{
 		New: func(t *testing.T) func() backend.Backend {
 			all := append([]Option{apart()}, options...)

@@ -37,7 +37,7 @@ const gateSlice = 5 * time.Minute
 
 // settings returns what a connection sets for itself, whatever the role and the
 // database have set. Those of a later version than the server's are left out.
-func settings(ttl time.Duration, who backend.Party) [][2]string {
+func settings(ttl time.Duration, who backend.ClientInfo) [][2]string {
 	return [][2]string{
 		{"application_name", applicationName(who)},
 		{"client_encoding", "UTF8"},
@@ -98,7 +98,7 @@ func seconds(d time.Duration) string { return strconv.Itoa(max(1, int(math.Ceil(
 
 // furnishing returns the stages that make a connection what it is for, whatever it was
 // before. A pooler may have had it from a client that was killed.
-func furnishing(r role, ttl time.Duration, who backend.Party) []stage {
+func furnishing(r role, ttl time.Duration, who backend.ClientInfo) []stage {
 	const doing = "setting the connection up"
 	stages := []stage{
 		{doing: doing, sql: "select pg_advisory_unlock_all()"},
@@ -183,7 +183,7 @@ var errStandby = errors.New("the server is a standby, whose locks exclude nobody
 func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // wire takes a connection over.
-func (st *Store) wire(c *pgx.Conn, s server, r role, ttl time.Duration, who backend.Party) (*pgwire.Conn, error) {
+func (st *Store) wire(c *pgx.Conn, s server, r role, ttl time.Duration, who backend.ClientInfo) (*pgwire.Conn, error) {
 	return pgwire.New(c, s.pid, s.pooled(c), ttl, card(who, s.activity), statements(st.token(), r))
 }
 
@@ -216,7 +216,7 @@ func hangUp(c *pgx.Conn) {
 }
 
 // applicationName is what pg_stat_activity shows everybody of a client.
-func applicationName(who backend.Party) string {
+func applicationName(who backend.ClientInfo) string {
 	const most = 63
 	host, pid := printable(who.Host), " "+strconv.Itoa(who.PID)
 	const prefix = "dlock "
@@ -251,7 +251,7 @@ const (
 
 // card returns the comment. The reason is cut where the server would not show it
 // whole.
-func card(who backend.Party, most int) string {
+func card(who backend.ClientInfo, most int) string {
 	const statement = 32 // Bytes of the statement that should be seen behind it.
 	b := businessCard{Host: who.Host, PID: who.PID, Reason: strings.ToValidUTF8(who.Reason, "\ufffd")}
 	for {
@@ -290,7 +290,7 @@ func ascii(b businessCard) string {
 }
 
 // parseCard finds the card in a statement.
-func parseCard(statement string) (who backend.Party, ok bool) {
+func parseCard(statement string) (who backend.ClientInfo, ok bool) {
 	text, found := strings.CutPrefix(statement, cardPrefix)
 	if !found {
 		return who, false
@@ -300,7 +300,7 @@ func parseCard(statement string) (who backend.Party, ok bool) {
 	if !found || json.Unmarshal([]byte(text), &b) != nil {
 		return who, false
 	}
-	return backend.Party{Host: b.Host, PID: b.PID, Reason: b.Reason}, true
+	return backend.ClientInfo{Host: b.Host, PID: b.PID, Reason: b.Reason}, true
 }
 
 // sqlState returns the code of an error of the server, or "".

@@ -16,7 +16,7 @@ import (
 )
 
 // kill ends the backends of dlock's clients, and returns when they are gone.
-func (r *rig) kill() {
+func (r *fixture) kill() {
 	r.Helper()
 	r.exec(r.watch, "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name LIKE 'dlock %'")
 }

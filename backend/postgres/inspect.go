@@ -30,7 +30,7 @@ where l.objsubid = $1 and l.key = $2 or l.objsubid = 1 and (l.key = $6 or l.key 
 // what token, and for how many readers of a client; nor of those who wait without
 // a wait session. Others than the role of a client and its superiors see of
 // it what fits into application_name, and that is not the reason.
-func (st *Store) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+func (st *Store) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Participant, err error) {
 	if class < backend.Mutex || class > backend.Semaphore {
 		return nil, nil, fmt.Errorf("%w: class %d", backend.ErrUnsupported, class)
 	}
@@ -53,7 +53,7 @@ type sighting struct {
 	granted, shared bool
 	gate            bool // it is the gate's, or else the lock's
 	since           *time.Time
-	who             backend.Party
+	who             backend.ClientInfo
 	ours            bool // it is a client's
 }
 
@@ -75,13 +75,13 @@ func (st *Store) sightings(ctx context.Context, c *pgx.Conn, class backend.Class
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (g sighting, err error) {
 		var application, statement string
 		err = row.Scan(&g.pid, &g.granted, &g.shared, &g.gate, &g.since, &application, &statement)
-		g.who, g.ours = party(application, statement)
+		g.who, g.ours = clientOf(application, statement)
 		return g, err
 	})
 }
 
 // standings tells holders from waiters.
-func standings(all []sighting) (holders, waiters []backend.Standing) {
+func standings(all []sighting) (holders, waiters []backend.Participant) {
 	// Some wait sessions have the lock, or are alone at the gate, on behalf of
 	// their client, who waits until it is the holder session's.
 	inGate := make(map[int32]bool)
@@ -136,17 +136,17 @@ func (g *sighting) start() time.Time {
 	return *g.since
 }
 
-func (g *sighting) standing() backend.Standing {
+func (g *sighting) standing() backend.Participant {
 	mode := backend.Exclusive
 	if g.shared {
 		mode = backend.Shared
 	}
-	return backend.Standing{Party: g.who, Mode: mode, Since: g.start()}
+	return backend.Participant{ClientInfo: g.who, Mode: mode, Since: g.start()}
 }
 
-// party returns who has a connection, as far as it tells, and whether it is that
+// clientOf returns who has a connection, as far as it tells, and whether it is that
 // of a client.
-func party(application, statement string) (who backend.Party, ours bool) {
+func clientOf(application, statement string) (who backend.ClientInfo, ours bool) {
 	if who, ok := parseCard(statement); ok {
 		return who, true
 	}
@@ -155,5 +155,5 @@ func party(application, statement string) (who backend.Party, ours bool) {
 		return who, false
 	}
 	pid, err := strconv.Atoi(words[2])
-	return backend.Party{Host: words[1], PID: pid}, err == nil
+	return backend.ClientInfo{Host: words[1], PID: pid}, err == nil
 }

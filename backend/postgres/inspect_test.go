@@ -11,14 +11,14 @@ import (
 )
 
 func TestCardSurvives(t *testing.T) {
-	for _, who := range []backend.Party{
+	for _, who := range []backend.ClientInfo{
 		{},
 		{Host: "db.example", PID: 1, Reason: "nightly export"},
 		{Host: "db.example", PID: 1 << 30, Reason: `*/ drop table "x"; /* 'für' \ 漢 🔒` + "\n\x00"},
 		{Host: "häst */", PID: 7, Reason: "/*/*/**/"},
 	} {
 		text := card(who, 1024)
-		got, ours := party("", text+"select 1")
+		got, ours := clientOf("", text+"select 1")
 		if !ours || got != who {
 			t.Errorf("%+v is told as %+v by %s", who, got, text)
 		}
@@ -26,10 +26,10 @@ func TestCardSurvives(t *testing.T) {
 			t.Errorf("the comment %s", text)
 		}
 	}
-	long := backend.Party{Host: "db.example", PID: 1, Reason: strings.Repeat("🔒", 300)}
+	long := backend.ClientInfo{Host: "db.example", PID: 1, Reason: strings.Repeat("🔒", 300)}
 	for _, most := range []int{1024, 300, 100} {
 		text := card(long, most)
-		got, _ := party("", text[:min(len(text), most)])
+		got, _ := clientOf("", text[:min(len(text), most)])
 		if got.Host != long.Host || got.PID != 1 || !strings.HasPrefix(long.Reason, got.Reason) || !utf8.ValidString(got.Reason) || len(text) > most {
 			t.Errorf("of at most %d bytes: %s", most, text)
 		}
@@ -39,18 +39,18 @@ func TestCardSurvives(t *testing.T) {
 func TestApplicationName(t *testing.T) {
 	long := strings.Repeat("h", 100)
 	for _, c := range []struct {
-		who  backend.Party
+		who  backend.ClientInfo
 		want string
 	}{
-		{backend.Party{Host: "db.example", PID: 12}, "dlock db.example 12"},
-		{backend.Party{Host: "my host\n", PID: 12}, "dlock my?host? 12"},
-		{backend.Party{Host: long, PID: 4194304}, "dlock " + long[:49] + " 4194304"},
+		{backend.ClientInfo{Host: "db.example", PID: 12}, "dlock db.example 12"},
+		{backend.ClientInfo{Host: "my host\n", PID: 12}, "dlock my?host? 12"},
+		{backend.ClientInfo{Host: long, PID: 4194304}, "dlock " + long[:49] + " 4194304"},
 	} {
 		got := applicationName(c.who)
 		if got != c.want || len(got) > 63 {
 			t.Errorf("%+v: %q", c.who, got)
 		}
-		if who, ours := party(got, ""); !ours || who.PID != c.who.PID {
+		if who, ours := clientOf(got, ""); !ours || who.PID != c.who.PID {
 			t.Errorf("%q is told as %+v", got, who)
 		}
 	}

@@ -63,7 +63,7 @@ func TestClientsAreServedInTheOrderOfTheirArrival(t *testing.T) {
 // in the queue before he does, or it has taken so long that nobody can tell.
 func TestWriterAtTheFlagStandsInNoQueue(t *testing.T) {
 	t.Parallel()
-	muted(t, func(r *rig, st *Store) {
+	muted(t, func(r *fixture, st *Store) {
 		for i, url := range []string{"", r.url()} {
 			of := st
 			if url != "" {
@@ -73,7 +73,7 @@ func TestWriterAtTheFlagStandsInNoQueue(t *testing.T) {
 			h := r.acquire(r.client(r.url()).RWMutex(name))
 			hand := r.connect(r.url())
 			r.exec(hand, "SELECT pg_advisory_lock($1)", nameKey(backend.RWMutex, name).derive("writers"))
-			s, err := of.Open(r.ctx, time.Minute, backend.Party{})
+			s, err := of.Open(r.ctx, time.Minute, backend.ClientInfo{})
 			r.must(err)
 			b := &bare{r, s, 0, make(map[uint64]backend.Op)}
 			x := b.acquire(backend.RWMutex, name)
@@ -104,7 +104,7 @@ func TestIndexIsBuiltBesideWaiters(t *testing.T) {
 // Nor does it take longer where the server shows nobody what others do.
 func TestIndexIsBuiltWhereActivityIsHidden(t *testing.T) {
 	t.Parallel()
-	muted(t, func(r *rig, st *Store) {
+	muted(t, func(r *fixture, st *Store) {
 		r.buildsIndex(r.over(st), r.over(st), r.over(st))
 	})
 	t.Run("track_activities=off", func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestIndexIsBuiltWhereActivityIsHidden(t *testing.T) {
 }
 
 // buildsIndex builds an index while b and c wait for what a holds.
-func (r *rig) buildsIndex(a, b, c *dlock.Client) {
+func (r *fixture) buildsIndex(a, b, c *dlock.Client) {
 	r.Helper()
 	r.exec(r.watch, "CREATE TABLE public.things AS SELECT generate_series(1, 1000) AS n")
 	var held []*dlock.Hold

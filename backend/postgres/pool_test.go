@@ -47,7 +47,7 @@ func TestPoolWithShortLifetimeKeepsLocks(t *testing.T) {
 }
 
 // pidOf returns the backend of the pool's connection.
-func pidOf(r *rig, pool *pgxpool.Pool) (pid int) {
+func pidOf(r *fixture, pool *pgxpool.Pool) (pid int) {
 	r.Helper()
 	r.must(pool.QueryRow(r.ctx, "SELECT pg_backend_pid()").Scan(&pid))
 	return pid

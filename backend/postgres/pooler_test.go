@@ -93,7 +93,7 @@ func TestPoolerInOtherModesIsRefused(t *testing.T) {
 }
 
 // untouched checks that the connections of a pooler are as they were at first.
-func (r *rig) untouched(pooler *pgtest.Pooler) {
+func (r *fixture) untouched(pooler *pgtest.Pooler) {
 	r.Helper()
 	for range 3 {
 		conn := r.connect(pooler.DatabaseURL(r.database), func(c *pgx.ConnConfig) { c.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol })
@@ -147,7 +147,7 @@ func TestPoolerWithTooSmallAPool(t *testing.T) {
 	pooler := pgtest.NewPooler(t, r.server, pgtest.SessionPooling, map[string]string{"default_pool_size": "1"})
 	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
 	defer cancel()
-	_, err := open(t, pooler.DatabaseURL(r.database)).Open(ctx, 10*time.Second, backend.Party{})
+	_, err := open(t, pooler.DatabaseURL(r.database)).Open(ctx, 10*time.Second, backend.ClientInfo{})
 	if err == nil || !strings.Contains(err.Error(), "default_pool_size") {
 		t.Error(err)
 	}

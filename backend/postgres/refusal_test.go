@@ -16,16 +16,16 @@ import (
 
 // A bare is a session without a client.
 type bare struct {
-	*rig
+	*fixture
 	backend.Session
 	owner uint64
 	ops   map[uint64]backend.Op // the Acquires by their owners
 }
 
 // bare opens a session.
-func (r *rig) bare(url string, ttl time.Duration, options ...Option) *bare {
+func (r *fixture) bare(url string, ttl time.Duration, options ...Option) *bare {
 	r.Helper()
-	s, err := open(r.T, url, options...).Open(r.ctx, ttl, backend.Party{})
+	s, err := open(r.T, url, options...).Open(r.ctx, ttl, backend.ClientInfo{})
 	r.must(err)
 	r.Cleanup(func() { _ = s.Close(context.Background()) })
 	return &bare{r, s, 0, make(map[uint64]backend.Op)}
@@ -59,14 +59,14 @@ func (b *bare) apply(ops []backend.Op, want ...backend.State) []backend.Result {
 }
 
 // held returns how many advisory locks there are.
-func (r *rig) held() int {
+func (r *fixture) held() int {
 	r.Helper()
 	return ask[int](r, r.watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
 }
 
 // appRole makes a role without privileges that may use the sequence, and returns the
 // address of the server for it.
-func (r *rig) appRole() string {
+func (r *fixture) appRole() string {
 	r.Helper()
 	url := r.app()
 	r.client(r.url()) // The superuser makes the sequence.
@@ -215,13 +215,13 @@ func TestRefusedOpening(t *testing.T) {
 		{strings.Replace(r.url(), pgtest.Password, "a-guess", 1), "28P01", false},
 		{url, "42501", true}, // to make the sequence
 	} {
-		_, err := open(t, c.url).Open(r.ctx, 10*time.Second, backend.Party{})
+		_, err := open(t, c.url).Open(r.ctx, 10*time.Second, backend.ClientInfo{})
 		if sqlState(err) != c.code || errors.Is(err, backend.ErrDenied) != c.denied {
 			t.Errorf("want %s, got %v", c.code, err)
 		}
 	}
 	r.client(r.url())
-	if _, err := open(t, url).Open(r.ctx, 10*time.Second, backend.Party{}); !errors.Is(err, backend.ErrDenied) { // to use it
+	if _, err := open(t, url).Open(r.ctx, 10*time.Second, backend.ClientInfo{}); !errors.Is(err, backend.ErrDenied) { // to use it
 		t.Error(err)
 	}
 }
@@ -237,13 +237,13 @@ func TestOpenTakesAsLongAsItsContext(t *testing.T) {
 	st := open(t, r.url())
 	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
 	defer cancel()
-	_, err = st.Open(ctx, ttl, backend.Party{})
+	_, err = st.Open(ctx, ttl, backend.ClientInfo{})
 	if ctx.Err() == nil || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "creating the sequence") {
 		t.Errorf("within %v: %v", ttl, err)
 	}
 	opened := make(chan error, 1)
 	go func() {
-		s, err := st.Open(r.ctx, ttl, backend.Party{})
+		s, err := st.Open(r.ctx, ttl, backend.ClientInfo{})
 		if err == nil {
 			err = s.Close(r.ctx)
 		}

@@ -14,14 +14,14 @@ import (
 )
 
 // app returns the address of the server for a role without privileges.
-func (r *rig) app(parameters ...string) string {
+func (r *fixture) app(parameters ...string) string {
 	r.Helper()
 	r.exec(r.watch, "CREATE ROLE "+r.role+" LOGIN PASSWORD '"+pgtest.Password+"'")
 	return strings.Replace(r.url(parameters...), "//"+pgtest.User+":", "//"+r.role+":", 1)
 }
 
 // refused checks that a client cannot be opened, and returns why.
-func (r *rig) refused(url string, options ...dlock.Option) error {
+func (r *fixture) refused(url string, options ...dlock.Option) error {
 	r.Helper()
 	c, err := dlock.Open(r.ctx, url, options...)
 	if err == nil {

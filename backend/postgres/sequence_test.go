@@ -76,7 +76,7 @@ func TestSequenceIsMadeAgain(t *testing.T) {
 }
 
 // token takes a lock and returns its token.
-func (r *rig) token(c *dlock.Client) uint64 {
+func (r *fixture) token(c *dlock.Client) uint64 {
 	r.Helper()
 	h := r.acquire(c.Mutex("x"))
 	token, ok := h.Token()
@@ -88,7 +88,7 @@ func (r *rig) token(c *dlock.Client) uint64 {
 }
 
 // opening opens a client, takes a token, and closes it.
-func (r *rig) opening(url string) uint64 {
+func (r *fixture) opening(url string) uint64 {
 	r.Helper()
 	c := r.client(url)
 	defer func() { r.must(c.Close(r.ctx)) }()
@@ -209,7 +209,7 @@ func TestLiftsGoOneByOne(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
 	defer cancel()
-	if _, err := open(t, r.url()).Open(ctx, 10*time.Second, backend.Party{}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lifting the sequence") {
+	if _, err := open(t, r.url()).Open(ctx, 10*time.Second, backend.ClientInfo{}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lifting the sequence") {
 		t.Error(err)
 	}
 	r.must(tx.Rollback(r.ctx))
@@ -275,7 +275,7 @@ func TestHolderDoesNotWaitForTheSequence(t *testing.T) {
 func TestKeepalivesLastForTheTTL(t *testing.T) {
 	for ttl := 100 * time.Millisecond; ttl < 2*time.Minute; ttl += 130 * time.Millisecond {
 		of := make(map[string]int64)
-		for _, s := range settings(ttl, backend.Party{}) {
+		for _, s := range settings(ttl, backend.ClientInfo{}) {
 			n, _ := strconv.ParseInt(s[1], 10, 64)
 			of[s[0]] = n
 		}

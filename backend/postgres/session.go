@@ -23,7 +23,7 @@ type session struct {
 	// Immutable.
 	store *Store
 	ttl   time.Duration
-	who   backend.Party
+	who   backend.ClientInfo
 	marker
 	opens time.Duration   // how long opening another connection may take
 	life  context.Context // ends with the session
@@ -63,7 +63,7 @@ var (
 	errPID    = errors.New("another backend answers than the one that held the locks: there is a pooler that shares backends between sessions")
 )
 
-func newSession(st *Store, ttl time.Duration, who backend.Party, w *pgwire.Conn, m marker, opening time.Duration) *session {
+func newSession(st *Store, ttl time.Duration, who backend.ClientInfo, w *pgwire.Conn, m marker, opening time.Duration) *session {
 	s := &session{
 		store:  st,
 		ttl:    ttl,

@@ -18,8 +18,8 @@ import (
 // muted calls run with stores whose sessions may not signal each other, nor see what the
 // others do. As Vault and managed services have it, sessions are another role than
 // they have logged in as.
-func muted(t *testing.T, run func(r *rig, st *Store)) {
-	roles := func(r *rig) (url string) {
+func muted(t *testing.T, run func(r *fixture, st *Store)) {
+	roles := func(r *fixture) (url string) {
 		url = r.app()
 		other := r.role + "_other"
 		r.exec(r.watch, "CREATE ROLE "+other+"; GRANT "+other+" TO "+r.role)
@@ -27,13 +27,13 @@ func muted(t *testing.T, run func(r *rig, st *Store)) {
 		r.exec(r.watch, "GRANT USAGE ON SCHEMA dlock TO "+other+"; GRANT ALL ON SEQUENCE dlock.token TO "+other)
 		return url
 	}
-	for name, store := range map[string]func(r *rig) *Store{
-		"role of the role": func(r *rig) *Store {
+	for name, store := range map[string]func(r *fixture) *Store{
+		"role of the role": func(r *fixture) *Store {
 			url := roles(r)
 			r.exec(r.watch, "ALTER ROLE "+r.role+" SET role = "+r.role+"_other")
 			return open(r.T, url)
 		},
-		"role by the pool": func(r *rig) *Store {
+		"role by the pool": func(r *fixture) *Store {
 			config, err := pgxpool.ParseConfig(roles(r))
 			r.must(err)
 			config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
@@ -47,7 +47,7 @@ func muted(t *testing.T, run func(r *rig, st *Store)) {
 			r.must(err)
 			return st
 		},
-		"functions revoked": func(r *rig) *Store {
+		"functions revoked": func(r *fixture) *Store {
 			url := r.appRole()
 			r.exec(r.watch, "REVOKE EXECUTE ON FUNCTION pg_cancel_backend(int), pg_terminate_backend(int, int8) FROM PUBLIC")
 			return open(r.T, url)
@@ -65,7 +65,7 @@ func muted(t *testing.T, run func(r *rig, st *Store)) {
 // notice.
 func TestWaitsEndForWhoMaySignalNobody(t *testing.T) {
 	t.Parallel()
-	muted(t, func(r *rig, st *Store) {
+	muted(t, func(r *fixture, st *Store) {
 		c, other := r.over(st), r.client(r.url())
 		for _, of := range []func(*dlock.Client) acquirer{
 			func(c *dlock.Client) acquirer { return c.Mutex("x") },

@@ -107,7 +107,7 @@ func (st *Store) Caps() backend.Caps {
 
 // Open connects the session that is to hold locks, and makes the sequence of the
 // fencing tokens if it is missing.
-func (st *Store) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (st *Store) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s, err := st.open(ctx, ttl, who)
 	if err != nil {
 		return nil, unopened(err)
@@ -115,7 +115,7 @@ func (st *Store) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 	return s, nil
 }
 
-func (st *Store) open(ctx context.Context, ttl time.Duration, who backend.Party) (*session, error) {
+func (st *Store) open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (*session, error) {
 	begun := time.Now()
 	c, server, err := st.dial(ctx)
 	if err != nil {
@@ -141,7 +141,7 @@ func (st *Store) open(ctx context.Context, ttl time.Duration, who backend.Party)
 
 // prepare makes a holder session of a connection, and returns its marker. When all is
 // as it should be that takes one round trip.
-func (st *Store) prepare(ctx context.Context, c *pgx.Conn, s server, ttl time.Duration, who backend.Party) (marker, error) {
+func (st *Store) prepare(ctx context.Context, c *pgx.Conn, s server, ttl time.Duration, who backend.ClientInfo) (marker, error) {
 	if s.pooled(c) {
 		if err := st.checkPooler(ctx, c); err != nil {
 			return 0, err

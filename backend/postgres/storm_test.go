@@ -68,7 +68,7 @@ func TestStormOfCancellations(t *testing.T) {
 		mutexes = append(mutexes, k.value, k.derive("gate"))
 	}
 	t.Run("all", func(t *testing.T) {
-		storm(t, func(r *rig, rnd *rand.Rand, holders []int32) {
+		storm(t, func(r *fixture, rnd *rand.Rand, holders []int32) {
 			if rnd.IntN(4) > 0 {
 				pids := r.backends()
 				r.exec(r.watch, "SELECT pg_cancel_backend($1)", pids[rnd.IntN(len(pids))])
@@ -81,13 +81,13 @@ func TestStormOfCancellations(t *testing.T) {
 		})
 	})
 	t.Run("holders", func(t *testing.T) {
-		storm(t, func(r *rig, rnd *rand.Rand, holders []int32) {
+		storm(t, func(r *fixture, rnd *rand.Rand, holders []int32) {
 			r.exec(r.watch, "SELECT pg_cancel_backend($1)", holders[rnd.IntN(len(holders))])
 		})
 	})
 }
 
-func storm(t *testing.T, strike func(r *rig, rnd *rand.Rand, holders []int32)) {
+func storm(t *testing.T, strike func(r *fixture, rnd *rand.Rand, holders []int32)) {
 	rnd := backendtest.Rand(t)
 	r := newRig(t)
 	r.ctx = t.Context() // a long one outlasts patience

@@ -33,7 +33,7 @@ var txWays = []txWay{
 }
 
 // free checks whether a lock could be had exclusively.
-func (r *rig) free(tx pgx.Tx, class backend.Class, name string, want bool, options ...Option) {
+func (r *fixture) free(tx pgx.Tx, class backend.Class, name string, want bool, options ...Option) {
 	r.Helper()
 	try := TryLockTx
 	if class == backend.RWMutex {
@@ -152,7 +152,7 @@ func TestKeysOfLocksInTransactions(t *testing.T) {
 
 // session takes and gives back a lock as a session that waits for it does. held
 // is called while it has it.
-func (r *rig) session(conn *pgx.Conn, key Key, shared string, held func()) error {
+func (r *fixture) session(conn *pgx.Conn, key Key, shared string, held func()) error {
 	gate := key.derive("gate")
 	for _, step := range []struct {
 		sql  string
@@ -268,7 +268,7 @@ type turner struct {
 }
 
 // transactions takes a mutex in one transaction after the other.
-func (r *rig) transactions(name string) turner {
+func (r *fixture) transactions(name string) turner {
 	r.Helper()
 	conn := r.connect(r.url())
 	return turner{"transaction", func(held func()) error {
@@ -284,7 +284,7 @@ func (r *rig) transactions(name string) turner {
 
 // turns has a crowd take its turns. Whoever has the lock waits until all others
 // wait for it, so that their shares tell of the order and not of the machine.
-func (r *rig) turns(crowd []turner) {
+func (r *fixture) turns(crowd []turner) {
 	r.Helper()
 	const rounds = 20
 	most := rounds * len(crowd)
@@ -332,7 +332,7 @@ func (r *rig) turns(crowd []turner) {
 
 // crowded returns when n wait for advisory locks, or when it has become clear
 // that they never will. It may be called from any goroutine, by one at a time.
-func (r *rig) crowded(n int) {
+func (r *fixture) crowded(n int) {
 	for deadline := time.Now().Add(patience / 4); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		var waiting int
 		if err := r.watch.QueryRow(r.ctx, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").Scan(&waiting); err != nil || waiting >= n {

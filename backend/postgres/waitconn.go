@@ -51,7 +51,7 @@ const (
 	acquiring // it waits for the gate, and for the lock
 	counting  // it has both, and the holder session looks how many writers wait
 	landing   // it has the gate, and the holder session tries the lock
-	parting   // it gives the gate back
+	releasing // it gives the gate back
 	keeping   // it has gate and lock, and keeps the lock
 	keeper    // it holds
 	clearing  // it frees all that it may have
@@ -322,9 +322,9 @@ func (s *session) standDown(wt *waitConn) {
 	w := wt.wait
 	switch {
 	case w.mode == backend.Shared:
-		s.run(wt, parting, []order{giveLock, giveGate})
+		s.run(wt, releasing, []order{giveLock, giveGate})
 	case len(w.claims) == 0 || w.strange || w.lock.tickets != nil || time.Now().Before(w.pause):
-		s.run(wt, parting, releaseScript(w))
+		s.run(wt, releasing, releaseScript(w))
 	default:
 		w.cover = len(w.claims)
 		s.run(wt, acquiring, append([]order{giveGate, takeGate}, lockScript(w)...))

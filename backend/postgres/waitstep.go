@@ -97,7 +97,7 @@ func (s *session) answered(wt *waitConn, r *pgwire.Reply) {
 		default:
 			s.keep(wt)
 		}
-	case parting, clearing:
+	case releasing, clearing:
 		switch {
 		case failed && wt.step == clearing && !cutShort(r.Err):
 			_ = wt.wire.Conn.Close() // That frees all, too. Its reader does the rest.

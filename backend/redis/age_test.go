@@ -121,7 +121,7 @@ func (e *elder) open() backend.Session {
 	e.Helper()
 	ctx, cancel := context.WithTimeout(e.Context(), patience)
 	defer cancel()
-	s, err := e.store.Open(ctx, e.ttl, backend.Party{Host: "host", PID: 1})
+	s, err := e.store.Open(ctx, e.ttl, backend.ClientInfo{Host: "host", PID: 1})
 	if err != nil {
 		e.Fatal(err)
 	}

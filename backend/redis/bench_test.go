@@ -89,7 +89,7 @@ func BenchmarkHandover(b *testing.B) {
 	var sessions [2]backend.Session
 	for i := range sessions {
 		var err error
-		if sessions[i], err = redis.New(c).Open(b.Context(), 10*time.Second, backend.Party{}); err != nil {
+		if sessions[i], err = redis.New(c).Open(b.Context(), 10*time.Second, backend.ClientInfo{}); err != nil {
 			b.Fatal(err)
 		}
 		defer sessions[i].Close(context.Background())

@@ -110,7 +110,7 @@ func waiters(t *testing.T, c *dlock.Client, name string) int {
 // session opens a bare session on a store.
 func session(t *testing.T, b backend.Backend, ttl time.Duration) backend.Session {
 	t.Helper()
-	s, err := b.Open(patient(t), ttl, backend.Party{Host: "host", PID: 1})
+	s, err := b.Open(patient(t), ttl, backend.ClientInfo{Host: "host", PID: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

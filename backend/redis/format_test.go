@@ -28,7 +28,7 @@ func TestNewerFormat(t *testing.T) {
 		for _, s := range d.servers {
 			raiseFormat(t, s, known)
 		}
-		_, err := st.Open(patient(t), 5*time.Second, backend.Party{})
+		_, err := st.Open(patient(t), 5*time.Second, backend.ClientInfo{})
 		if !errors.Is(err, backend.ErrUnsupported) {
 			t.Fatalf("%v", err)
 		}

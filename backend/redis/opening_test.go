@@ -52,7 +52,7 @@ func TestOpenIsBoundedByItsContext(t *testing.T) {
 	onAll(t, func(t *testing.T, d deployment) {
 		const ttl = 50 * time.Millisecond
 		link := slowLink{3 * ttl}
-		s, err := d.store(t, client.UniversalOptions{Dialer: link.dial}).Open(patient(t), ttl, backend.Party{})
+		s, err := d.store(t, client.UniversalOptions{Dialer: link.dial}).Open(patient(t), ttl, backend.ClientInfo{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestOpenTellsWhatItWaitsFor(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		_, err := st.Open(ctx, 50*time.Millisecond, backend.Party{})
+		_, err := st.Open(ctx, 50*time.Millisecond, backend.ClientInfo{})
 		if took := time.Since(began); took < time.Second || took > 5*time.Second {
 			t.Errorf("it took %v", took)
 		}
@@ -112,7 +112,7 @@ func TestOpenEndsWhileItConnects(t *testing.T) {
 		opened := make(chan error, 1)
 		st := d.store(t, client.UniversalOptions{Dialer: dial})
 		go func() {
-			_, err := st.Open(ctx, time.Minute, backend.Party{})
+			_, err := st.Open(ctx, time.Minute, backend.ClientInfo{})
 			opened <- err
 		}()
 		select {

@@ -49,7 +49,7 @@ func TestOrdinalsCountFrom2020(t *testing.T) {
 				t.Fatalf("Inspect: %v, %v, %v", holders, waiters, err)
 			}
 			counted(t, "a holder", holders[0].Ordinal)
-			for _, s := range []backend.Standing{holders[0], waiters[0]} {
+			for _, s := range []backend.Participant{holders[0], waiters[0]} {
 				if d := time.Since(s.Since).Abs(); d > time.Minute {
 					t.Errorf("since is %v away from now", d)
 				}

@@ -93,7 +93,7 @@ func BenchmarkQuorumPair(b *testing.B) {
 	for _, n := range []int{3, 5} {
 		for _, batch := range []int{1, 256} {
 			b.Run(fmt.Sprintf("%d nodes, %d names", n, batch), func(b *testing.B) {
-				s, err := storeOn(b, startNodes(b, n), "t:").Open(b.Context(), 10*time.Second, backend.Party{})
+				s, err := storeOn(b, startNodes(b, n), "t:").Open(b.Context(), 10*time.Second, backend.ClientInfo{})
 				if err != nil {
 					b.Fatal(err)
 				}

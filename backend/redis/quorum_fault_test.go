@@ -285,7 +285,7 @@ func TestQuorumMisuse(t *testing.T) {
 	servers := startNodes(t, 3)
 	fails := func(what string, b backend.Backend, ttl time.Duration, words ...string) {
 		t.Helper()
-		s, err := b.Open(patient(t), ttl, backend.Party{})
+		s, err := b.Open(patient(t), ttl, backend.ClientInfo{})
 		if err == nil {
 			s.Close(t.Context())
 			t.Errorf("%s: no error", what)
@@ -327,7 +327,7 @@ func TestQuorumMisuse(t *testing.T) {
 	fails("a server that evicts", storeOn(t, []*redistest.Server{servers[0], servers[1], evicting}, "t:"), time.Second, evicting.Addr(), "noeviction")
 	member := redistest.New(t, "cluster-enabled yes")
 	fails("a member of a cluster", storeOn(t, []*redistest.Server{servers[0], servers[1], member}, "t:"), time.Second, member.Addr(), "Cluster")
-	s, err := storeOn(t, []*redistest.Server{servers[0]}, "t:").Open(t.Context(), time.Second, backend.Party{})
+	s, err := storeOn(t, []*redistest.Server{servers[0]}, "t:").Open(t.Context(), time.Second, backend.ClientInfo{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +335,7 @@ func TestQuorumMisuse(t *testing.T) {
 	for _, s := range servers[1:] {
 		s.Kill()
 	}
-	if s, err := storeOn(t, servers, "t:").Open(patient(t), time.Second, backend.Party{}); err == nil {
+	if s, err := storeOn(t, servers, "t:").Open(patient(t), time.Second, backend.ClientInfo{}); err == nil {
 		s.Close(t.Context())
 		t.Error("opened without a majority")
 	} else if errors.Is(err, backend.ErrUnsupported) || !strings.Contains(err.Error(), servers[1].Addr()) {

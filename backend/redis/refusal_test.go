@@ -230,7 +230,7 @@ func TestOpenIsDenied(t *testing.T) {
 			"no keys":        {d.user(t, "nokeys", "resetkeys", "~other:*"), backend.ErrDenied},
 			"wrong password": {client.UniversalOptions{Username: "u", Password: "wrong"}, nil},
 		} {
-			s, err := d.store(t, c.options).Open(patient(t), 5*time.Second, backend.Party{})
+			s, err := d.store(t, c.options).Open(patient(t), 5*time.Second, backend.ClientInfo{})
 			if err == nil {
 				s.Close(patient(t))
 				t.Errorf("%s: opened", what)
@@ -255,7 +255,7 @@ func TestQuorumOpenNamesARight(t *testing.T) {
 	}
 	for _, command := range ofQuorums {
 		st := d.store(t, d.user(t, "u", "-"+command))
-		s, err := st.Open(patient(t), 5*time.Second, backend.Party{})
+		s, err := st.Open(patient(t), 5*time.Second, backend.ClientInfo{})
 		if err == nil {
 			s.Close(patient(t))
 			t.Errorf("%s: opened", command)
@@ -301,7 +301,7 @@ func TestClusterMemberByItself(t *testing.T) {
 	s := redistest.New(t, "cluster-enabled yes")
 	c := client.NewClient(&client.Options{Addr: s.Addr()})
 	defer c.Close()
-	_, err := redis.New(c).Open(patient(t), time.Second, backend.Party{})
+	_, err := redis.New(c).Open(patient(t), time.Second, backend.ClientInfo{})
 	if !errors.Is(err, backend.ErrUnsupported) || !strings.Contains(err.Error(), "redis+cluster://") {
 		t.Errorf("%v", err)
 	}

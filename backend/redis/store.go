@@ -36,8 +36,8 @@ type Store struct {
 // An engine is how locks are kept: on one node or cluster, or by a quorum.
 type engine interface {
 	Caps() backend.Caps
-	Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error)
-	Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error)
+	Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error)
+	Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Participant, err error)
 }
 
 var _ backend.Backend = (*Store)(nil)
@@ -119,7 +119,7 @@ func (st *Store) Caps() backend.Caps {
 
 // Open connects and starts a session. It returns an error that wraps
 // backend.ErrUnsupported when the server is not fit for locks.
-func (st *Store) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (st *Store) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	if st.err != nil {
 		return nil, st.err
 	}
@@ -127,7 +127,7 @@ func (st *Store) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 }
 
 // Inspect tells who holds a lock and who waits for it.
-func (st *Store) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+func (st *Store) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Participant, err error) {
 	if st.err != nil {
 		return nil, nil, st.err
 	}

@@ -108,7 +108,7 @@ func TestClientsOfOnesOwn(t *testing.T) {
 		"braces":     redis.New(cluster).WithPrefix("{a}"),
 		"a ring too": redis.New(c, ring),
 	} {
-		if _, err := st.Open(t.Context(), patience, backend.Party{}); !errors.Is(err, backend.ErrUnsupported) {
+		if _, err := st.Open(t.Context(), patience, backend.ClientInfo{}); !errors.Is(err, backend.ErrUnsupported) {
 			t.Errorf("%s: %v, want ErrUnsupported", what, err)
 		}
 		_ = st.String()

@@ -195,7 +195,7 @@ func TestKeysExpire(t *testing.T) {
 		st := d.store(t, client.UniversalOptions{})
 		var all []backend.Session
 		for range 3 {
-			s, err := st.Open(patient(t), 30*time.Second, backend.Party{Host: "host", PID: 1})
+			s, err := st.Open(patient(t), 30*time.Second, backend.ClientInfo{Host: "host", PID: 1})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -73,7 +73,7 @@ func (t *tap) termsOf(name string, token uint64) *terms {
 }
 
 // Open implements [backend.Backend].
-func (t *tap) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (t *tap) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s, err := t.Backend.Open(ctx, ttl, who)
 	if err != nil {
 		t.journal.Put(journal.Now(), journal.Unopened, err.Error(), t.client)

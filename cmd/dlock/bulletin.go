@@ -97,7 +97,7 @@ func (j *job) standing(ctx context.Context, client *dlock.Client) string {
 }
 
 // before returns how many of waiters stand before this process.
-func before(waiters []dlock.Party) int {
+func before(waiters []dlock.Participant) int {
 	host, _ := os.Hostname()
 	for i, p := range waiters {
 		if p.PID == os.Getpid() && p.Host == host {

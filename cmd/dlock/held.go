@@ -193,13 +193,13 @@ func (j *job) blame(client *dlock.Client) string {
 // giveBack frees the lock. It returns ErrLost if that was lost; any other error
 // is said here.
 func (h *held) giveBack() error {
-	ctx, cancel := context.WithTimeout(context.Background(), parting)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	err := h.hold.Release(ctx)
 	if err != nil && !errors.Is(err, dlock.ErrLost) {
 		say(err)
 	}
-	closeInTime(h.client, parting)
+	closeInTime(h.client, closeTimeout)
 	return err
 }
 

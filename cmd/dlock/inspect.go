@@ -21,7 +21,7 @@ type listing struct {
 	Waiters []party `json:"waiters"`
 }
 
-// A party is a dlock.Party in JSON.
+// A party is a dlock.Participant in JSON.
 type party struct {
 	Class  string     `json:"class"`
 	Shared bool       `json:"shared"`
@@ -59,7 +59,7 @@ func (j *job) inspect(store backend.Backend) exit {
 	return printText(b.String(), e)
 }
 
-func row(table io.Writer, label, state string, p dlock.Party) {
+func row(table io.Writer, label, state string, p dlock.Participant) {
 	if p.Shared {
 		state += " shared"
 	}
@@ -77,7 +77,7 @@ func row(table io.Writer, label, state string, p dlock.Party) {
 	fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", label, state, cmp.Or(plain(p.Host), unknown), pid, since, token, cmp.Or(plain(p.Reason), unknown))
 }
 
-func list(parties []dlock.Party) []party {
+func list(parties []dlock.Participant) []party {
 	out := make([]party, 0, len(parties)) // not null in JSON
 	for _, p := range parties {
 		q := party{Class: p.Class, Shared: p.Shared, Host: p.Host, PID: p.PID, Reason: p.Reason}

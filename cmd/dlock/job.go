@@ -126,7 +126,7 @@ func (j *job) resolve() (backend.Backend, exit) {
 	return store, exit{}
 }
 
-// class returns the class of the lock, as it stands in a dlock.Party.
+// class returns the class of the lock, as it stands in a dlock.Participant.
 func (j *job) class() string {
 	switch {
 	case j.slots > 0:

@@ -11,7 +11,7 @@ import (
 
 // describe tells of one who holds a lock or waits for it, as in "host-a, process
 // 1234, for 3m12s (nightly export)".
-func describe(p dlock.Party) string {
+func describe(p dlock.Participant) string {
 	var parts []string
 	if p.Host != "" {
 		parts = append(parts, plain(p.Host))
@@ -33,7 +33,7 @@ func describe(p dlock.Party) string {
 }
 
 // describeHolders tells of all holders of one lock, or is "" when there is none.
-func describeHolders(holders []dlock.Party) string {
+func describeHolders(holders []dlock.Participant) string {
 	if len(holders) == 0 {
 		return ""
 	}
@@ -52,8 +52,8 @@ func describeHolders(holders []dlock.Party) string {
 }
 
 // of returns those of parties who are there for a lock of that class.
-func of(class string, parties []dlock.Party) []dlock.Party {
-	var those []dlock.Party
+func of(class string, parties []dlock.Participant) []dlock.Participant {
+	var those []dlock.Participant
 	for _, p := range parties {
 		if p.Class == class {
 			those = append(those, p)

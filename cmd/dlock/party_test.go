@@ -9,8 +9,8 @@ import (
 
 func TestDescribe(t *testing.T) {
 	now := time.Now()
-	full := dlock.Party{Host: "host-a", PID: 1234, Since: now.Add(-192 * time.Second), Reason: "nightly export"}
-	for want, parties := range map[string][]dlock.Party{
+	full := dlock.Participant{Host: "host-a", PID: 1234, Since: now.Add(-192 * time.Second), Reason: "nightly export"}
+	for want, parties := range map[string][]dlock.Participant{
 		"": nil,
 		"held by host-a, process 1234, for 3m12s (nightly export)":               {full},
 		"held by host-a, process 1234, for 3m12s (nightly export), and 1 other":  {full, {}},

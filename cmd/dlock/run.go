@@ -10,9 +10,9 @@ import (
 	"github.com/dlock-go/dlock"
 )
 
-// parting is how long dlock goes on for the sake of an orderly end: a store that
+// closeTimeout is how long dlock goes on for the sake of an orderly end: a store that
 // does not answer by then frees by itself what a dead process held.
-const parting = 5 * time.Second
+const closeTimeout = 5 * time.Second
 
 // waitParting is the same where a signal has ended a wait.
 const waitParting = 2 * time.Second

@@ -57,7 +57,7 @@ func (j *job) status(store backend.Backend) exit {
 }
 
 // summarize tells of one lock in a line, or "" if nobody is there.
-func summarize(holders, waiters []dlock.Party) string {
+func summarize(holders, waiters []dlock.Participant) string {
 	line := describeHolders(holders)
 	if len(waiters) == 0 {
 		return line

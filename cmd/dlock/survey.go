@@ -15,7 +15,7 @@ func (j *job) survey(store backend.Backend) (dlock.Inspection, exit) {
 	if err != nil {
 		return dlock.Inspection{}, failed(err)
 	}
-	defer closeInTime(client, parting)
+	defer closeInTime(client, closeTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), reach)
 	defer cancel()
 	found, err := client.Inspect(ctx, j.name)

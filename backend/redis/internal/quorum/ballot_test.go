@@ -203,7 +203,7 @@ func TestSlotsAreExact(t *testing.T) {
 	op := backend.Op{Do: backend.Acquire, Class: backend.Semaphore, Mode: backend.Exclusive, Limit: 2, Owner: 1, Name: "a"}
 	var states []string
 	for away := range 3 {
-		s, err := q.Open(t.Context(), 6*time.Second, backend.Party{})
+		s, err := q.Open(t.Context(), 6*time.Second, backend.ClientInfo{})
 		if err != nil {
 			t.Fatal(err)
 		}

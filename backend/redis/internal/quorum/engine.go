@@ -62,7 +62,7 @@ func (q *Engine) names() []string {
 }
 
 // Open starts a session, and returns when a majority of the nodes knows the session.
-func (q *Engine) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (q *Engine) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	switch {
 	case ttl > q.most:
 		return nil, fmt.Errorf("%w: a time to live of %v; the longest that this quorum allows is %v", backend.ErrUnsupported, ttl, q.most)

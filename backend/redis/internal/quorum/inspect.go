@@ -21,14 +21,14 @@ type seat struct {
 
 // A sighting is what nodes tell of a seat.
 type sighting struct {
-	standing backend.Standing
+	standing backend.Participant
 	number   uint64 // the token, or the ticket of one who waits
 	nodes    int
 }
 
 // Inspect tells who holds a lock and who waits for it. It asks all nodes over connections of its own, and puts
 // together what they know: who has votes that may be a majority holds.
-func (q *Engine) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+func (q *Engine) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Participant, err error) {
 	if class < backend.Mutex || class > backend.Semaphore {
 		return nil, nil, fmt.Errorf("%w: class %d", backend.ErrUnsupported, class)
 	}
@@ -116,7 +116,7 @@ func see(seats map[seat]*sighting, rows any) {
 		g := seats[s]
 		if g == nil || g.number < number {
 			g = &sighting{number: number}
-			g.standing = backend.Standing{Party: backend.Party{Host: f[6], Reason: f[8]}, Mode: backend.Exclusive}
+			g.standing = backend.Participant{ClientInfo: backend.ClientInfo{Host: f[6], Reason: f[8]}, Mode: backend.Exclusive}
 			g.standing.PID, _ = strconv.Atoi(f[7])
 			if f[3] == "s" {
 				g.standing.Mode = backend.Shared
@@ -134,7 +134,7 @@ func see(seats map[seat]*sighting, rows any) {
 }
 
 // list returns those who hold, or those who wait and do not, in order.
-func list(seats map[seat]*sighting, hold bool) []backend.Standing {
+func list(seats map[seat]*sighting, hold bool) []backend.Participant {
 	var found []*sighting
 	for s, g := range seats {
 		if s.holds == hold && (hold || seats[seat{s.session, s.owner, true}] == nil) {
@@ -142,7 +142,7 @@ func list(seats map[seat]*sighting, hold bool) []backend.Standing {
 		}
 	}
 	slices.SortFunc(found, func(a, b *sighting) int { return cmp.Compare(a.number, b.number) })
-	var all []backend.Standing
+	var all []backend.Participant
 	for _, g := range found {
 		all = append(all, g.standing)
 	}

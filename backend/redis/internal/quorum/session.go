@@ -19,7 +19,7 @@ type session struct {
 	quorum   *Engine
 	id       string
 	ttl      time.Duration
-	who      backend.Party
+	who      backend.ClientInfo
 	majority int
 	replicas []*replica
 	life     context.Context // of all requests; ends when the session is abandoned
@@ -42,7 +42,7 @@ type session struct {
 
 var _ backend.Session = (*session)(nil)
 
-func newSession(q *Engine, ttl time.Duration, who backend.Party) *session {
+func newSession(q *Engine, ttl time.Duration, who backend.ClientInfo) *session {
 	who.Reason = redislock.Brief(who.Reason)
 	s := &session{
 		quorum:   q,

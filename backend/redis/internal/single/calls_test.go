@@ -12,7 +12,7 @@ import (
 )
 
 // The context of an Apply ends the calls of that Apply, and connections only while it
-// is under way: what it has left is for the farewell of the session. An Apply that
+// is under way: what it has left is for the goodbye of the session. An Apply that
 // begins after that returns as promptly.
 func TestCallsEnd(t *testing.T) {
 	for _, c := range []struct{ underway, again, cut bool }{

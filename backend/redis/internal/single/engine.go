@@ -64,7 +64,7 @@ const conns = 2
 const least = 10 * time.Minute
 
 // Open starts a session.
-func (e *Engine) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (e *Engine) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	if ttl < 10*time.Millisecond {
 		return nil, fmt.Errorf("%w: a time to live of %v", backend.ErrUnsupported, ttl)
 	}
@@ -93,7 +93,7 @@ func (e *Engine) Open(ctx context.Context, ttl time.Duration, who backend.Party)
 }
 
 // Inspect tells who holds a lock and who waits for it. It uses a connection of its own.
-func (e *Engine) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Standing, err error) {
+func (e *Engine) Inspect(ctx context.Context, class backend.Class, name string) (holders, waiters []backend.Participant, err error) {
 	if class < backend.Mutex || class > backend.Semaphore {
 		return nil, nil, fmt.Errorf("%w: class %d", backend.ErrUnsupported, class)
 	}
@@ -114,7 +114,7 @@ func (e *Engine) Inspect(ctx context.Context, class backend.Class, name string) 
 }
 
 // standings reads the answer of inspect.lua.
-func standings(class backend.Class, answer any) (holders, waiters []backend.Standing, err error) {
+func standings(class backend.Class, answer any) (holders, waiters []backend.Participant, err error) {
 	malformed := fmt.Errorf("malformed answer of Inspect: %.100q", fmt.Sprint(answer))
 	parts, _ := answer.([]any)
 	if len(parts) != 2 {
@@ -134,7 +134,7 @@ func standings(class backend.Class, answer any) (holders, waiters []backend.Stan
 		if err != nil {
 			return nil, nil, malformed
 		}
-		s := backend.Standing{Mode: backend.Exclusive, Since: backend.OrdinalTime(ordinal), Party: backend.Party{Host: f[2], Reason: f[4]}}
+		s := backend.Participant{Mode: backend.Exclusive, Since: backend.OrdinalTime(ordinal), ClientInfo: backend.ClientInfo{Host: f[2], Reason: f[4]}}
 		s.PID, _ = strconv.Atoi(f[3])
 		if f[0] == "p" || f[0] == "h" && parts[0] == "r" && class == backend.RWMutex {
 			s.Mode = backend.Shared
@@ -146,6 +146,6 @@ func standings(class backend.Class, answer any) (holders, waiters []backend.Stan
 			waiters = append(waiters, s)
 		}
 	}
-	slices.SortFunc(holders, func(a, b backend.Standing) int { return a.Since.Compare(b.Since) })
+	slices.SortFunc(holders, func(a, b backend.Participant) int { return a.Since.Compare(b.Since) })
 	return holders, waiters, nil
 }

@@ -42,7 +42,7 @@ const (
 	gone       = int64(4) // there was nothing to release or to touch
 	lapsed     = int64(-1)
 	late       = int64(-2)
-	ruptured   = int64(-3)
+	rolledBack = int64(-3)
 	wrongLimit = "LIMIT"
 	leftBehind = "LEFT " // before why an Acquire failed that could not be undone
 	unchanged  = "KEPT " // likewise, and it has done nothing that was not done before
@@ -127,7 +127,7 @@ func (b *shard) exchange(ctx context.Context, requests []request, beat bool) (fe
 		case lapsed:
 			b.unsend(requests)
 			return true, errLapsed
-		case ruptured:
+		case rolledBack:
 			b.unsend(requests)
 			return true, errRuptured
 		case late:
@@ -145,7 +145,7 @@ func (b *shard) exchange(ctx context.Context, requests []request, beat bool) (fe
 	}
 	b.lease.Until = before.Add(s.ttl - redislock.Drift(s.ttl))
 	if beat {
-		b.beat, b.buried = before, received
+		b.beat, b.acked = before, received
 		b.news(answers[0])
 	}
 	for i := range requests {
@@ -212,7 +212,7 @@ func (b *shard) arguments(requests []request, beat bool, received uint64) []any 
 	}
 	args = append(args, b.base, b.sid, b.batch, b.answered, s.ttl.Milliseconds(), b.horizon.Milliseconds(), channels)
 	if beat {
-		args = append(args, "h", b.buried, received)
+		args = append(args, "h", b.acked, received)
 	} else {
 		args = append(args, "")
 	}

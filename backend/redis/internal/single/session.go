@@ -27,7 +27,7 @@ type session struct {
 	horizon   time.Duration // of keys, after the last touch
 	patience  time.Duration // for an answer
 	id        string        // of 16 characters
-	who       backend.Party
+	who       backend.ClientInfo
 	life      context.Context // ends with the session
 	end       context.CancelFunc
 	mail      *mailbox.Mailbox

@@ -24,7 +24,7 @@ type shard struct {
 	// Owned by the sender.
 	batch    uint64    // number of the last batch sent
 	answered uint64    // number of the last batch that was answered
-	buried   uint64    // messages that the server was told were received
+	acked    uint64    // messages that the server was told were received
 	deaths   int64     // that the server has counted
 	look     bool      // somebody died, who may have held what is awaited here
 	beat     time.Time // when the last heartbeat was sent
@@ -57,7 +57,7 @@ func newShard(s *session, number int) *shard {
 func (b *shard) rename(lease uint32) {
 	b.lease = backend.Lease{ID: lease}
 	b.sid = b.session.id + strconv.FormatUint(uint64(lease), 10)
-	b.batch, b.answered, b.buried, b.received, b.begun = 0, 0, 0, 0, false
+	b.batch, b.answered, b.acked, b.received, b.begun = 0, 0, 0, 0, false
 }
 
 // begin makes the session known to the server.

@@ -120,7 +120,7 @@ func (m *Machine) release(a *acquisition, now time.Time) (*acquisition, backend.
 		a.state, a.due = releasing, time.Time{}
 		m.rota.remove(a)
 	}
-	m.giveBack(a)
+	m.releaseVotes(a)
 	return a, backend.Result{}
 }
 

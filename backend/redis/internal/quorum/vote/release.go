@@ -92,8 +92,8 @@ func (m *Machine) freed(a *acquisition, now time.Time, late bool) (backend.Resul
 	return backend.Result{State: backend.Unknown, Err: NodesError(m.Nodes, why)}, true
 }
 
-// giveBack has all nodes release what they have given a, or still may.
-func (m *Machine) giveBack(a *acquisition) {
+// releaseVotes has all nodes release what they have given a, or still may.
+func (m *Machine) releaseVotes(a *acquisition) {
 	held := a.state == releasing && a.lease != nil
 	for i, n := range m.nodes {
 		v := &a.votes[i]

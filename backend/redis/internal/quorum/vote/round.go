@@ -233,7 +233,7 @@ func (m *Machine) contend(a *acquisition) {
 func (m *Machine) end(a *acquisition, r backend.Result) {
 	a.state, a.result, a.due = refused, r, time.Time{}
 	m.rota.remove(a)
-	m.giveBack(a)
+	m.releaseVotes(a)
 	m.recall(a)
 }
 
@@ -243,7 +243,7 @@ func (m *Machine) shelve(a *acquisition, why error) {
 	m.recall(a)
 	a.state, a.due = waiting, time.Time{}
 	a.stuck, a.refusal, a.enlisted = true, why, false
-	m.giveBack(a)
+	m.releaseVotes(a)
 }
 
 // recall has a caller that was told to wait ask again: it hears the reason then.
@@ -330,7 +330,7 @@ func (m *Machine) yield(a *acquisition, others bool) {
 	a.state, a.due = waiting, time.Time{}
 	m.leaveSlot(a)
 	if !a.op.Wait {
-		m.giveBack(a) // It is not to be found among those who wait.
+		m.releaseVotes(a) // It is not to be found among those who wait.
 		return
 	}
 	for i, n := range m.nodes {

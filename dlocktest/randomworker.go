@@ -11,9 +11,9 @@ import (
 	"github.com/dlock-go/dlock"
 )
 
-// A wanderer is one goroutine of a schedule. It never waits for a lock while it
+// A randomWorker is one goroutine of a schedule. It never waits for a lock while it
 // holds another one, so there is no deadlock.
-type wanderer struct {
+type randomWorker struct {
 	f       *fixture
 	targets []*target
 	seed    uint64
@@ -22,7 +22,7 @@ type wanderer struct {
 	own *dlock.Client
 }
 
-func (w *wanderer) wander(steps int) {
+func (w *randomWorker) wander(steps int) {
 	for i := range steps {
 		// Each step has numbers of its own: what it does depends on the seed and
 		// not on what came of the steps before.
@@ -42,7 +42,7 @@ func (w *wanderer) wander(steps int) {
 }
 
 // client returns the client to use.
-func (w *wanderer) client() *dlock.Client {
+func (w *randomWorker) client() *dlock.Client {
 	if w.party != nil {
 		return w.party.Client
 	}
@@ -58,7 +58,7 @@ func (w *wanderer) client() *dlock.Client {
 }
 
 // visit takes a lock in some way, holds it for a moment and gives it back.
-func (w *wanderer) visit(c *dlock.Client, t *target, random *rand.Rand) {
+func (w *randomWorker) visit(c *dlock.Client, t *target, random *rand.Rand) {
 	l := t.value(c)
 	short := time.Duration(random.IntN(3000)) * time.Microsecond
 	switch random.IntN(8) {
@@ -104,7 +104,7 @@ func (w *wanderer) visit(c *dlock.Client, t *target, random *rand.Rand) {
 
 // got reports whether there is no error, and fails the test for any other than
 // the one that may be.
-func (w *wanderer) got(err, may error) bool {
+func (w *randomWorker) got(err, may error) bool {
 	if err != nil && (may == nil || !errors.Is(err, may)) {
 		w.f.Error(err)
 	}
@@ -112,7 +112,7 @@ func (w *wanderer) got(err, may error) bool {
 }
 
 // hold holds for a moment and releases in some way.
-func (w *wanderer) hold(c *dlock.Client, t *target, h *dlock.Hold, random *rand.Rand) {
+func (w *randomWorker) hold(c *dlock.Client, t *target, h *dlock.Hold, random *rand.Rand) {
 	token, _ := h.Token()
 	w.inside(c, t, token, random)
 	if err := h.Err(); err != nil {
@@ -134,7 +134,7 @@ func (w *wanderer) hold(c *dlock.Client, t *target, h *dlock.Hold, random *rand.
 }
 
 // inside is what is done while a target is held. It may try for another one.
-func (w *wanderer) inside(c *dlock.Client, t *target, token uint64, random *rand.Rand) {
+func (w *randomWorker) inside(c *dlock.Client, t *target, token uint64, random *rand.Rand) {
 	t.enter(w.f, token)
 	if another := w.targets[random.IntN(len(w.targets))]; random.IntN(3) == 0 {
 		if h, err := another.value(c).TryAcquire(context.Background()); w.got(err, dlock.ErrBusy) {
@@ -149,7 +149,7 @@ func (w *wanderer) inside(c *dlock.Client, t *target, token uint64, random *rand
 }
 
 // quit closes a client of its own while that holds something.
-func (w *wanderer) quit(random *rand.Rand) {
+func (w *randomWorker) quit(random *rand.Rand) {
 	t := w.targets[random.IntN(len(w.targets))]
 	t.value(w.own).Lock()
 	t.enter(w.f, 0)
@@ -157,7 +157,7 @@ func (w *wanderer) quit(random *rand.Rand) {
 	w.close()
 }
 
-func (w *wanderer) close() {
+func (w *randomWorker) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), w.f.Patience)
 	defer cancel()
 	if err := w.own.Close(ctx); err != nil {

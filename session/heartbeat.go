@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A pulse watches the time for a link: it has it look whether a heartbeat is due,
+// A heartbeat watches the time for a link: it has it look whether a heartbeat is due,
 // and cuts the session short when a batch gets no answer. A batch only notes down
 // when it was; no timer is touched for it.
-type pulse struct {
+type heartbeat struct {
 	link *Link
 	cut  context.CancelCauseFunc
 
@@ -23,7 +23,7 @@ type pulse struct {
 }
 
 // start begins with a session, which cut ends.
-func (p *pulse) start(l *Link, cut context.CancelCauseFunc) {
+func (p *heartbeat) start(l *Link, cut context.CancelCauseFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.link, p.cut, p.stopped = l, cut, false
@@ -36,7 +36,7 @@ func (p *pulse) start(l *Link, cut context.CancelCauseFunc) {
 }
 
 // stop ends the watch over a session.
-func (p *pulse) stop() {
+func (p *heartbeat) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stopped = true
@@ -44,7 +44,7 @@ func (p *pulse) stop() {
 }
 
 // begin notes that a batch begins.
-func (p *pulse) begin(now time.Time) {
+func (p *heartbeat) begin(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.begun = now
@@ -55,20 +55,20 @@ func (p *pulse) begin(now time.Time) {
 
 // end notes that the batch was answered, and sets the next heartbeat that long
 // after its beginning.
-func (p *pulse) end(after time.Duration) {
+func (p *heartbeat) end(after time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.set(p.begun.Add(after))
 }
 
 // endAt notes that the batch was answered, and sets the time of the next heartbeat.
-func (p *pulse) endAt(beat time.Time) {
+func (p *heartbeat) endAt(beat time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.set(beat)
 }
 
-func (p *pulse) set(beat time.Time) {
+func (p *heartbeat) set(beat time.Time) {
 	p.beat = beat
 	p.begun = time.Time{}
 	// A timer that fires too early only looks again; one that fires too late has
@@ -79,7 +79,7 @@ func (p *pulse) set(beat time.Time) {
 }
 
 // due reports whether it is time for a heartbeat. If not, it will look again.
-func (p *pulse) due() bool {
+func (p *heartbeat) due() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if time.Now().Before(p.beat) {
@@ -89,13 +89,13 @@ func (p *pulse) due() bool {
 	return true
 }
 
-func (p *pulse) arm(at time.Time) {
+func (p *heartbeat) arm(at time.Time) {
 	p.armed = at
 	p.timer.Reset(time.Until(at))
 }
 
 // fire is called by the timer.
-func (p *pulse) fire() {
+func (p *heartbeat) fire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped || p.armed.IsZero() {

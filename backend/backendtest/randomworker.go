@@ -9,9 +9,9 @@ import (
 	"github.com/dlock-go/dlock/backend"
 )
 
-// A wanderer is one process of a schedule. It never waits for a lock for long
+// A randomWorker is one process of a schedule. It never waits for a lock for long
 // while it holds one, so there is no deadlock.
-type wanderer struct {
+type randomWorker struct {
 	f      *fixture
 	random *rand.Rand
 	locks  []*history
@@ -20,7 +20,7 @@ type wanderer struct {
 	visits []*visit // that are not over
 }
 
-// A visit is a claim of a wanderer on its way through a lock.
+// A visit is a claim of a randomWorker on its way through a lock.
 type visit struct {
 	claim  *claim
 	lock   *history
@@ -28,10 +28,10 @@ type visit struct {
 	inside bool
 }
 
-func (w *wanderer) wander(steps int) (err error) {
+func (w *randomWorker) wander(steps int) (err error) {
 	for range steps {
 		if w.peer == nil {
-			if w.peer, err = w.f.connect(w.f.open(), backend.Party{}); err != nil {
+			if w.peer, err = w.f.connect(w.f.open(), backend.ClientInfo{}); err != nil {
 				return err
 			}
 		}
@@ -59,7 +59,7 @@ func (w *wanderer) wander(steps int) (err error) {
 }
 
 // ask sends a batch of acquires and tries.
-func (w *wanderer) ask() error {
+func (w *randomWorker) ask() error {
 	var ops []backend.Op
 	known := len(w.visits)
 	for range 1 + w.random.IntN(3) {
@@ -90,7 +90,7 @@ func (w *wanderer) ask() error {
 }
 
 // part releases some of what is held and withdraws some of what is awaited.
-func (w *wanderer) part() error {
+func (w *randomWorker) part() error {
 	var ops []backend.Op
 	w.visits = slices.DeleteFunc(w.visits, func(v *visit) bool {
 		over := w.random.IntN(2) == 0
@@ -105,7 +105,7 @@ func (w *wanderer) part() error {
 }
 
 // rest waits a little for a grant.
-func (w *wanderer) rest() error {
+func (w *randomWorker) rest() error {
 	select {
 	case c := <-w.turn:
 		return w.enter(c)
@@ -115,7 +115,7 @@ func (w *wanderer) rest() error {
 }
 
 // quit closes the session with all that it has.
-func (w *wanderer) quit() {
+func (w *randomWorker) quit() {
 	for _, v := range w.visits {
 		v.leave()
 	}
@@ -127,7 +127,7 @@ func (w *wanderer) quit() {
 }
 
 // enter begins the hold of a claim that was granted.
-func (w *wanderer) enter(c *claim) error {
+func (w *randomWorker) enter(c *claim) error {
 	for _, v := range w.visits {
 		if v.claim == c {
 			v.inside = true

@@ -22,8 +22,8 @@ import (
 // patience bounds what has to happen some time.
 const patience = time.Minute
 
-// A rig is a database for a test, with connections that use and watch it.
-type rig struct {
+// A fixture is a database for a test, with connections that use and watch it.
+type fixture struct {
 	*testing.T
 	server   *pgtest.Server
 	database string
@@ -58,7 +58,7 @@ CREATE VIEW watching.pg_locks AS SELECT * FROM pg_catalog.pg_locks WHERE pid IN 
 var databases atomic.Int64
 
 // newRig makes a database on the shared server.
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *fixture {
 	t.Helper()
 	server, err := shared()
 	if errors.Is(err, pgtest.ErrMissing) {
@@ -76,7 +76,7 @@ func newRig(t *testing.T) *rig {
 
 // newServer starts a server that a test stops, or that has settings of its own, name
 // by name and value by value.
-func newServer(t *testing.T, settings ...string) *rig {
+func newServer(t *testing.T, settings ...string) *fixture {
 	t.Helper()
 	server := pgtest.New(t, quick(settings...))
 	if !slices.Contains(settings, "max_locks_per_transaction") { // Then there is no room for much.
@@ -97,29 +97,29 @@ func quick(settings ...string) pgtest.Config {
 	return c
 }
 
-func rigOn(t *testing.T, server *pgtest.Server, database string) *rig {
+func rigOn(t *testing.T, server *pgtest.Server, database string) *fixture {
 	t.Helper()
 	// A test waits for one thing after another, beside others that do.
 	ctx, cancel := context.WithTimeout(context.Background(), 5*patience)
 	t.Cleanup(cancel)
-	r := &rig{T: t, server: server, database: database, role: "app_" + database, ctx: ctx}
+	r := &fixture{T: t, server: server, database: database, role: "app_" + database, ctx: ctx}
 	r.watch = r.connect(r.url(), func(c *pgx.ConnConfig) { c.RuntimeParams["search_path"] = "watching, pg_catalog" })
 	return r
 }
 
 // url returns the address of the database.
-func (r *rig) url(parameters ...string) string {
+func (r *fixture) url(parameters ...string) string {
 	return r.server.DatabaseURL(r.database, parameters...)
 }
 
-func (r *rig) must(err error) {
+func (r *fixture) must(err error) {
 	r.Helper()
 	if err != nil {
 		r.Fatal(err)
 	}
 }
 
-func (r *rig) connect(url string, change ...func(*pgx.ConnConfig)) *pgx.Conn {
+func (r *fixture) connect(url string, change ...func(*pgx.ConnConfig)) *pgx.Conn {
 	r.Helper()
 	config, err := pgx.ParseConfig(url)
 	r.must(err)
@@ -132,7 +132,7 @@ func (r *rig) connect(url string, change ...func(*pgx.ConnConfig)) *pgx.Conn {
 	return conn
 }
 
-func (r *rig) begin(conn *pgx.Conn) pgx.Tx {
+func (r *fixture) begin(conn *pgx.Conn) pgx.Tx {
 	r.Helper()
 	tx, err := conn.Begin(r.ctx)
 	r.must(err)
@@ -140,19 +140,19 @@ func (r *rig) begin(conn *pgx.Conn) pgx.Tx {
 }
 
 // tx begins a transaction on a connection of its own.
-func (r *rig) tx() pgx.Tx {
+func (r *fixture) tx() pgx.Tx {
 	r.Helper()
 	return r.begin(r.connect(r.url()))
 }
 
-func (r *rig) exec(conn *pgx.Conn, sql string, args ...any) {
+func (r *fixture) exec(conn *pgx.Conn, sql string, args ...any) {
 	r.Helper()
 	if _, err := conn.Exec(r.ctx, sql, args...); err != nil {
 		r.Fatalf("%s: %v", sql, err)
 	}
 }
 
-func ask[T any](r *rig, conn *pgx.Conn, sql string, args ...any) (answer T) {
+func ask[T any](r *fixture, conn *pgx.Conn, sql string, args ...any) (answer T) {
 	r.Helper()
 	if err := conn.QueryRow(r.ctx, sql, args...).Scan(&answer); err != nil {
 		r.Fatalf("%s: %v", sql, err)
@@ -161,7 +161,7 @@ func ask[T any](r *rig, conn *pgx.Conn, sql string, args ...any) (answer T) {
 }
 
 // client opens a client, which is closed with the test.
-func (r *rig) client(url string, options ...dlock.Option) *dlock.Client {
+func (r *fixture) client(url string, options ...dlock.Option) *dlock.Client {
 	r.Helper()
 	c, err := dlock.Open(r.ctx, url, append([]dlock.Option{dlock.WithLogger(slog.New(slog.DiscardHandler))}, options...)...)
 	r.must(err)
@@ -170,7 +170,7 @@ func (r *rig) client(url string, options ...dlock.Option) *dlock.Client {
 }
 
 // over returns a client of a store, which is closed with the test.
-func (r *rig) over(b backend.Backend, options ...dlock.Option) *dlock.Client {
+func (r *fixture) over(b backend.Backend, options ...dlock.Option) *dlock.Client {
 	r.Helper()
 	c, err := dlock.New(b, append([]dlock.Option{dlock.WithLogger(slog.New(slog.DiscardHandler))}, options...)...)
 	r.must(err)
@@ -178,7 +178,7 @@ func (r *rig) over(b backend.Backend, options ...dlock.Option) *dlock.Client {
 	return c
 }
 
-func (r *rig) end(c *dlock.Client) {
+func (r *fixture) end(c *dlock.Client) {
 	r.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -201,7 +201,7 @@ func (l reader) TryLockContext(ctx context.Context) (bool, error) { return l.Try
 func (l reader) UnlockContext(ctx context.Context) error          { return l.RUnlockContext(ctx) }
 
 // acquire takes a lock.
-func (r *rig) acquire(l acquirer) *dlock.Hold {
+func (r *fixture) acquire(l acquirer) *dlock.Hold {
 	r.Helper()
 	h, err := l.Acquire(r.ctx)
 	r.must(err)
@@ -209,7 +209,7 @@ func (r *rig) acquire(l acquirer) *dlock.Hold {
 }
 
 // acquiring takes a lock in a goroutine. The channel is closed when that fails.
-func (r *rig) acquiring(l acquirer) <-chan *dlock.Hold {
+func (r *fixture) acquiring(l acquirer) <-chan *dlock.Hold {
 	granted := make(chan *dlock.Hold, 1)
 	go func() {
 		defer close(granted)
@@ -224,7 +224,7 @@ func (r *rig) acquiring(l acquirer) <-chan *dlock.Hold {
 }
 
 // available checks whether a lock is to be had.
-func (r *rig) available(l acquirer, want bool) {
+func (r *fixture) available(l acquirer, want bool) {
 	r.Helper()
 	ok, err := l.TryLockContext(r.ctx)
 	r.must(err)
@@ -237,7 +237,7 @@ func (r *rig) available(l acquirer, want bool) {
 }
 
 // comes waits for something that a channel tells.
-func comes[T any](r *rig, what string, c <-chan T) T {
+func comes[T any](r *fixture, what string, c <-chan T) T {
 	r.Helper()
 	select {
 	case v, ok := <-c:
@@ -252,7 +252,7 @@ func comes[T any](r *rig, what string, c <-chan T) T {
 }
 
 // loses waits for the loss of a hold.
-func (r *rig) loses(h *dlock.Hold) {
+func (r *fixture) loses(h *dlock.Hold) {
 	r.Helper()
 	select {
 	case <-h.Lost():
@@ -263,36 +263,36 @@ func (r *rig) loses(h *dlock.Hold) {
 }
 
 // backends returns the backends that serve clients of dlock.
-func (r *rig) backends() []int32 {
+func (r *fixture) backends() []int32 {
 	r.Helper()
 	return ask[[]int32](r, r.watch, "SELECT coalesce(array_agg(pid ORDER BY pid), '{}') FROM pg_stat_activity WHERE application_name LIKE 'dlock %'")
 }
 
 // locks returns how many advisory locks a connection holds, or waits for.
-func (r *rig) locks(conn *pgx.Conn, granted bool) int {
+func (r *fixture) locks(conn *pgx.Conn, granted bool) int {
 	r.Helper()
 	return ask[int](r, r.watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1 AND granted = $2", conn.PgConn().PID(), granted)
 }
 
 // waits returns when a connection waits for a lock.
-func (r *rig) waits(conn *pgx.Conn) {
+func (r *fixture) waits(conn *pgx.Conn) {
 	r.Helper()
 	r.until("a connection waits", func() bool { return r.locks(conn, false) == 1 })
 }
 
 // waiters returns when n wait for advisory locks.
-func (r *rig) waiters(n int) {
+func (r *fixture) waiters(n int) {
 	r.Helper()
 	r.until(fmt.Sprintf("%d wait", n), func() bool { return r.waiting() == n })
 }
 
 // waiting returns how many connections wait for an advisory lock.
-func (r *rig) waiting() int {
+func (r *fixture) waiting() int {
 	r.Helper()
 	return ask[int](r, r.watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 }
 
-func (r *rig) until(what string, met func() bool) {
+func (r *fixture) until(what string, met func() bool) {
 	r.Helper()
 	for deadline := time.Now().Add(patience); !met(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

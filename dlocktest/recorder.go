@@ -9,9 +9,9 @@ import (
 	"github.com/dlock-go/dlock/backend"
 )
 
-// A ledger is a Backend that keeps account of what is asked of the one below it.
+// A recorder is a Backend that keeps account of what is asked of the one below it.
 // It changes nothing.
-type ledger struct {
+type recorder struct {
 	backend.Backend
 
 	mu       sync.Mutex
@@ -43,21 +43,21 @@ const (
 	holds
 )
 
-func newLedger(b backend.Backend) *ledger {
-	return &ledger{Backend: b, accounts: make(map[lockID]*account), standing: make(map[uint64]standing)}
+func newLedger(b backend.Backend) *recorder {
+	return &recorder{Backend: b, accounts: make(map[lockID]*account), standing: make(map[uint64]standing)}
 }
 
 // Open opens a session and keeps account of it.
-func (l *ledger) Open(ctx context.Context, ttl time.Duration, who backend.Party) (backend.Session, error) {
+func (l *recorder) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s, err := l.Backend.Open(ctx, ttl, who)
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerSession{Session: s, ledger: l, locks: make(map[uint64]lockID)}, nil
+	return &ledgerSession{Session: s, recorder: l, locks: make(map[uint64]lockID)}, nil
 }
 
 // account returns a copy of the account of a lock.
-func (l *ledger) account(class backend.Class, name string) account {
+func (l *recorder) account(class backend.Class, name string) account {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if a := l.accounts[lockID{class, name}]; a != nil {
@@ -66,29 +66,29 @@ func (l *ledger) account(class backend.Class, name string) account {
 	return account{}
 }
 
-// keep has the ledger keep the ops themselves from now on.
-func (l *ledger) keep() {
+// keep has the recorder keep the ops themselves from now on.
+func (l *recorder) keep() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ops, l.keeping = nil, true
 }
 
 // kept returns the ops since keep.
-func (l *ledger) kept() []backend.Op {
+func (l *recorder) kept() []backend.Op {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.ops)
 }
 
 // balanced reports whether nothing is held and nobody waits.
-func (l *ledger) balanced() bool {
+func (l *recorder) balanced() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.standing) == 0
 }
 
 // of returns the account of a lock. l.mu is held.
-func (l *ledger) of(id lockID) *account {
+func (l *recorder) of(id lockID) *account {
 	a := l.accounts[id]
 	if a == nil {
 		a = new(account)
@@ -98,7 +98,7 @@ func (l *ledger) of(id lockID) *account {
 }
 
 // stand notes where an owner stands; 0 is nowhere. l.mu is held.
-func (l *ledger) stand(owner uint64, id lockID, now standing) {
+func (l *recorder) stand(owner uint64, id lockID, now standing) {
 	a, before := l.of(id), l.standing[owner]
 	if before == holds && now == waits {
 		return // The grant has overtaken the answer.
@@ -123,7 +123,7 @@ func (a *account) count(s standing, n int) {
 }
 
 // contend notes whether another session waits. l.mu is held.
-func (l *ledger) contend(id lockID, contended bool) {
+func (l *recorder) contend(id lockID, contended bool) {
 	if contended {
 		l.of(id).contended = true
 	}
@@ -132,8 +132,8 @@ func (l *ledger) contend(id lockID, contended bool) {
 // A ledgerSession is a session under account.
 type ledgerSession struct {
 	backend.Session
-	ledger *ledger
-	locks  map[uint64]lockID // of its owners; guarded by ledger.mu
+	recorder *recorder
+	locks    map[uint64]lockID // of its owners; guarded by recorder.mu
 }
 
 // Apply counts ops before the store sees them, and notes the answers.
@@ -145,28 +145,28 @@ func (s *ledgerSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.
 }
 
 func (s *ledgerSession) begin(ops []backend.Op) {
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
 	for i := range ops {
 		id := lockID{ops[i].Class, ops[i].Name}
 		s.locks[ops[i].Owner] = id
 		if ops[i].Do == backend.Acquire {
-			s.ledger.of(id).acquires++
+			s.recorder.of(id).acquires++
 		} else {
-			s.ledger.of(id).releases++
+			s.recorder.of(id).releases++
 		}
 	}
-	if s.ledger.keeping {
-		s.ledger.ops = append(s.ledger.ops, ops...)
+	if s.recorder.keeping {
+		s.recorder.ops = append(s.recorder.ops, ops...)
 	}
 }
 
 func (s *ledgerSession) answered(ops []backend.Op, results []backend.Result, err error) {
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
 	if err != nil {
 		for owner, id := range s.locks {
-			s.ledger.stand(owner, id, 0)
+			s.recorder.stand(owner, id, 0)
 		}
 		clear(s.locks)
 		return
@@ -175,13 +175,13 @@ func (s *ledgerSession) answered(ops []backend.Op, results []backend.Result, err
 		owner, id := ops[i].Owner, lockID{ops[i].Class, ops[i].Name}
 		switch results[i].State {
 		case backend.Granted:
-			s.ledger.stand(owner, id, holds)
-			s.ledger.contend(id, results[i].Grant.Contended)
+			s.recorder.stand(owner, id, holds)
+			s.recorder.contend(id, results[i].Grant.Contended)
 		case backend.Queued:
-			s.ledger.stand(owner, id, waits)
+			s.recorder.stand(owner, id, waits)
 		case backend.Unknown, backend.Refused: // It is sent again.
 		default:
-			s.ledger.stand(owner, id, 0)
+			s.recorder.stand(owner, id, 0)
 			delete(s.locks, owner)
 		}
 	}
@@ -190,17 +190,17 @@ func (s *ledgerSession) answered(ops []backend.Op, results []backend.Result, err
 // Recv notes the grants.
 func (s *ledgerSession) Recv(ctx context.Context) ([]backend.Event, error) {
 	events, err := s.Session.Recv(ctx)
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
 	for _, e := range events {
 		if e.Kind == backend.EventNotice {
 			continue
 		}
 		id, known := s.locks[e.Owner]
 		if known && e.Kind == backend.EventGranted {
-			s.ledger.stand(e.Owner, id, holds)
+			s.recorder.stand(e.Owner, id, holds)
 		}
-		s.ledger.contend(id, known && (e.Kind == backend.EventContended || e.Grant.Contended))
+		s.recorder.contend(id, known && (e.Kind == backend.EventContended || e.Grant.Contended))
 	}
 	return events, err
 }

@@ -20,7 +20,7 @@ func TestPulseOfAStoppedProcess(t *testing.T) {
 		{"was stopped", ttl / 2, false},
 	} {
 		ctx, cut := context.WithCancelCause(t.Context())
-		var p pulse
+		var p heartbeat
 		p.start(&Link{ttl: ttl}, cut)
 		defer p.stop()
 		p.begin(time.Now().Add(-2 * ttl))
