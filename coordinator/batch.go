@@ -27,8 +27,8 @@ func (m *Machine) Batch(ops []backend.Op, now time.Time) []backend.Op {
 	}
 	clear(m.dirty)
 	m.dirty, m.crowd = m.dirty[:0], 0
-	for m.tries.len > 0 {
-		ops = m.askTry(m.tries.pop(), ops, now)
+	for m.tries.Len() > 0 {
+		ops = m.askTry(m.tries.Pop(), ops, now)
 	}
 	return ops
 }
@@ -49,11 +49,11 @@ func (m *Machine) settle(l *lock, ops []backend.Op) []backend.Op {
 	for _, mode := range modes {
 		places := l.places(mode)
 		want := l.wanted(mode)
-		for places.len > want {
-			m.releaseEntry(places.last) // It has waited least.
+		for places.Len() > want {
+			m.releaseEntry(places.Last()) // It has waited least.
 		}
 		ops = m.flush(ops)
-		for places.len < want {
+		for places.Len() < want {
 			ops = append(ops, m.ask(l, mode, nil).acquire())
 		}
 	}
@@ -80,17 +80,17 @@ func (m *Machine) ask(l *lock, mode backend.Mode, try *Claim) *entry {
 	l.all++
 	if try != nil {
 		e.try, try.entry = try, e
-		m.asking.push(try)
+		m.asking.Push(try, &try.link)
 		return e
 	}
 	e.place = true
 	m.places++
-	l.places(mode).push(e)
+	l.places(mode).Push(e, &e.link)
 	if mode == backend.Shared {
 		// A writer who came after the first reader waits behind that one at the
 		// store, and readers who came after the writer wait behind the writer.
 		e.cover = m.seq + 1
-		if w := l.exclusive.first; w != nil && l.passed < backend.MaxWriters && w.seq > l.shared.first.seq {
+		if w := l.exclusive.First(); w != nil && l.passed < backend.MaxWriters && w.seq > l.shared.First().seq {
 			e.cover = w.seq
 		}
 	}

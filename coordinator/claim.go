@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/internal/chain"
 	"github.com/dlock-go/dlock/session"
 )
 
@@ -50,13 +51,12 @@ type Claim struct {
 	gaveUp    atomic.Bool
 
 	// Owned by the machine.
-	state      claimState
-	seq        uint64    // order of arrival
-	since      time.Time // when it was submitted, or its release called
-	lock       *lock     // while waiting
-	entry      *entry    // while held, and while a try is under way
-	prev, next *Claim    // neighbours in the queue it stands in
-	queue      *queue    // that queue, or nil
+	state claimState
+	seq   uint64            // order of arrival
+	since time.Time         // when it was submitted, or its release called
+	lock  *lock             // while waiting
+	entry *entry            // while held, and while a try is under way
+	link  chain.Link[Claim] // in the queue it stands in
 
 	loss loss
 }

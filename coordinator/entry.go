@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/internal/chain"
 )
 
 // tokenBits of a fencing token count the holders under one grant.
@@ -21,12 +22,11 @@ type entry struct {
 	lock  *lock  // nil when releasing
 	mode  backend.Mode
 	state entryState
-	place bool   // asked for with Wait, for whoever is first when it is granted
-	prev  *entry // neighbours among the places of its lock, while it waits
-	next  *entry
-	try   *Claim // the claim that it was asked for without Wait; nil when that one has given up
-	again bool   // its Acquire is to be applied again
-	waits bool   // the store has let it wait
+	place bool              // asked for with Wait, for whoever is first when it is granted
+	link  chain.Link[entry] // among the places of its lock, while it waits
+	try   *Claim            // the claim that it was asked for without Wait; nil when that one has given up
+	again bool              // its Acquire is to be applied again
+	waits bool              // the store has let it wait
 
 	// cover is the first arrival that a shared grant does not admit as a matter
 	// of course: who came later has to get past the writers.

@@ -113,7 +113,7 @@ func (m *Machine) Told() {
 
 // Pending reports whether Batch may have something to ask.
 func (m *Machine) Pending() bool {
-	return len(m.dirty) > 0 || m.tries.len > 0 || len(m.releases) > 0 || len(m.repeats) > 0
+	return len(m.dirty) > 0 || m.tries.Len() > 0 || len(m.releases) > 0 || len(m.repeats) > 0
 }
 
 // Waiting returns how many claims wait.
@@ -140,7 +140,7 @@ func (m *Machine) Submit(c *Claim, now time.Time) {
 		m.wait(c, &m.tries)
 	default:
 		c.lock = l
-		c.ahead.Store(int32(l.waiters(c.Mode).len))
+		c.ahead.Store(int32(l.waiters(c.Mode).Len()))
 		m.wait(c, l.waiters(c.Mode))
 		m.announce(l)
 		m.touch(l)
@@ -153,7 +153,7 @@ func (m *Machine) decided(c *Claim, l *lock, now time.Time) bool {
 	switch {
 	case l.limit != c.Limit:
 		m.refuse(c, ErrLimit)
-	case c.Mode == backend.Shared && l.exclusive.len == 0 && m.joinable(l, now):
+	case c.Mode == backend.Shared && l.exclusive.Len() == 0 && m.joinable(l, now):
 		m.admit(c, l.open)
 	case c.Try && l.full(c.Mode):
 		m.refuse(c, ErrBusy)
@@ -171,8 +171,8 @@ func (m *Machine) Cancel(c *Claim, now time.Time) {
 	switch {
 	case c.state == held:
 		m.leave(c, now)
-	case c.queue != nil:
-		c.queue.remove(c)
+	case c.link.List() != nil:
+		c.link.Remove()
 		if l := c.lock; l != nil {
 			m.announce(l)
 			m.touch(l)
@@ -195,7 +195,7 @@ func (m *Machine) Release(c *Claim, now time.Time) {
 	}
 	if e := m.leave(c, now); e != nil {
 		c.state, c.since, c.entry, e.leaver = leaving, now, e, c
-		m.leaving.push(c)
+		m.leaving.Push(c, &c.link)
 		return
 	}
 	c.state = ended
@@ -206,8 +206,8 @@ func (m *Machine) Release(c *Claim, now time.Time) {
 func (m *Machine) Close() {
 	m.seq++
 	m.closed = true
-	for m.tries.len > 0 {
-		m.refuse(m.tries.pop(), ErrClosed)
+	for m.tries.Len() > 0 {
+		m.refuse(m.tries.Pop(), ErrClosed)
 	}
 	m.refuseWaiters(ErrClosed)
 	for _, e := range m.ordered(nil) {
@@ -273,22 +273,22 @@ func (m *Machine) Heard(events []backend.Event, now time.Time) {
 func (m *Machine) Overdue(since time.Time, why error) bool {
 	m.seq++
 	for _, q := range []*queue{&m.tries, &m.asking} {
-		for q.len > 0 && q.first.since.Before(since) {
-			c := q.pop()
+		for q.Len() > 0 && q.First().since.Before(since) {
+			c := q.Pop()
 			if c.entry != nil {
 				c.entry.try, c.entry = nil, nil
 			}
 			m.refuse(c, why)
 		}
 	}
-	for m.leaving.len > 0 && m.leaving.first.since.Before(since) {
-		m.freed(m.leaving.first.entry, Effect{Late: true})
+	for m.leaving.Len() > 0 && m.leaving.First().since.Before(since) {
+		m.freed(m.leaving.First().entry, Effect{Late: true})
 	}
 	return m.Impatient()
 }
 
 // Impatient reports whether somebody waits who is not to wait for ever.
-func (m *Machine) Impatient() bool { return m.tries.len+m.asking.len+m.leaving.len > 0 }
+func (m *Machine) Impatient() bool { return m.tries.Len()+m.asking.Len()+m.leaving.Len() > 0 }
 
 // freed answers the claim that waits for an entry's release, if there is one.
 func (m *Machine) freed(e *entry, answer Effect) {
@@ -297,7 +297,7 @@ func (m *Machine) freed(e *entry, answer Effect) {
 		return
 	}
 	e.leaver, c.entry = nil, nil
-	m.leaving.remove(c)
+	c.link.Remove()
 	c.state = ended
 	answer.Kind, answer.Claim = Freed, c
 	m.effect(answer)
@@ -377,7 +377,7 @@ func (m *Machine) effect(e Effect) { m.effects = append(m.effects, e) }
 // wait has a claim wait in a queue.
 func (m *Machine) wait(c *Claim, q *queue) {
 	c.state = waiting
-	q.push(c)
+	q.Push(c, &c.link)
 	m.waiting++
 }
 

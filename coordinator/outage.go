@@ -35,7 +35,7 @@ func (m *Machine) HoldsOn(lease uint32) int {
 	}
 	n := 0
 	for _, e := range m.on(lease) {
-		n += e.holders.len
+		n += e.holders.Len()
 	}
 	return n
 }
@@ -88,8 +88,8 @@ func (m *Machine) refuseWaiters(why error) {
 	var waiters []*Claim
 	for _, l := range m.locks {
 		for _, q := range []*queue{&l.exclusive, &l.shared} {
-			for q.len > 0 {
-				waiters = append(waiters, q.pop())
+			for q.Len() > 0 {
+				waiters = append(waiters, q.Pop())
 			}
 		}
 		m.touch(l)
@@ -103,8 +103,8 @@ func (m *Machine) refuseWaiters(why error) {
 }
 
 func (m *Machine) unreachable(why error) {
-	for m.tries.len > 0 {
-		c := m.tries.pop()
+	for m.tries.Len() > 0 {
+		c := m.tries.Pop()
 		m.refuse(c, why)
 	}
 }

@@ -50,16 +50,16 @@ func (m *Machine) grant(e *entry, g backend.Grant, now time.Time) {
 			m.admit(c, e)
 		}
 	case e.mode == backend.Shared:
-		for c := l.shared.first; c != nil && c.seq < e.cover && e.served < maxHolders; c = l.shared.first {
+		for c := l.shared.First(); c != nil && c.seq < e.cover && e.served < maxHolders; c = l.shared.First() {
 			m.admit(c, e)
 		}
-		for l.shared.len > 0 && l.exclusive.len == 0 && m.joinable(l, now) {
-			m.admit(l.shared.first, e)
+		for l.shared.Len() > 0 && l.exclusive.Len() == 0 && m.joinable(l, now) {
+			m.admit(l.shared.First(), e)
 		}
-	case l.exclusive.len > 0:
+	case l.exclusive.Len() > 0:
 		m.admitWriter(e)
 	}
-	if e.holders.len == 0 {
+	if e.holders.Len() == 0 {
 		m.releaseEntry(e) // All whom it was asked for have given up.
 	}
 }
@@ -72,21 +72,21 @@ func (m *Machine) move(e *entry, to backend.Lease) {
 	m.unlease(e)
 	e.grant.Lease = to
 	m.lease(e)
-	for c := e.holders.first; c != nil; c = c.next {
+	for c := e.holders.First(); c != nil; c = c.link.Next() {
 		m.effect(Effect{Kind: Move, Claim: c, Lease: to})
 	}
 }
 
 // admit makes a claim a holder of a granted entry.
 func (m *Machine) admit(c *Claim, e *entry) {
-	if c.queue != nil {
-		c.queue.remove(c)
+	if c.link.List() != nil {
+		c.link.Remove()
 	}
 	m.moveOn(c)
 	c.state, c.lock, c.entry = held, nil, e
 	m.effect(Effect{Kind: Grant, Claim: c, Lease: e.grant.Lease, Token: e.token(), Via: e.via()})
 	e.served++
-	e.holders.push(c)
+	e.holders.Push(c, &c.link)
 	m.holds++
 }
 
@@ -94,12 +94,12 @@ func (m *Machine) admit(c *Claim, e *entry) {
 // passes by.
 func (m *Machine) admitWriter(e *entry) {
 	l := e.lock
-	if l.shared.len > 0 {
+	if l.shared.Len() > 0 {
 		l.passed++
 	} else {
 		l.passed = 0
 	}
-	c := l.exclusive.first
+	c := l.exclusive.First()
 	m.admit(c, e)
 	m.announce(l)
 }
@@ -107,11 +107,11 @@ func (m *Machine) admitWriter(e *entry) {
 // announce tells the holder of a lock who of this process is next, if somebody
 // waits and nobody elsewhere is known to.
 func (m *Machine) announce(l *lock) {
-	if l.sole == nil || l.sole.holders.first == nil || m.handoff <= 0 || !l.contended.IsZero() {
+	if l.sole == nil || l.sole.holders.First() == nil || m.handoff <= 0 || !l.contended.IsZero() {
 		return
 	}
-	if c := l.sole.holders.first; c.successor.Load() != l.exclusive.first {
-		c.successor.Store(l.exclusive.first)
+	if c := l.sole.holders.First(); c.successor.Load() != l.exclusive.First() {
+		c.successor.Store(l.exclusive.First())
 	}
 }
 
@@ -119,11 +119,11 @@ func (m *Machine) announce(l *lock) {
 // store, and nil when somebody here goes on holding it.
 func (m *Machine) leave(c *Claim, now time.Time) *entry {
 	e := c.entry
-	e.holders.remove(c)
+	c.link.Remove()
 	m.holds--
 	c.entry = nil
 	c.successor.Store(nil) // Or each claim would keep all that came after it from being garbage.
-	if e.holders.len > 0 || e.mode == backend.Exclusive && m.handOver(e, now) {
+	if e.holders.Len() > 0 || e.mode == backend.Exclusive && m.handOver(e, now) {
 		return nil
 	}
 	if l := e.lock; e.mode == backend.Exclusive && l.writerGoesFirst() {
@@ -138,11 +138,11 @@ func (m *Machine) leave(c *Claim, now time.Time) *entry {
 // there is one and nobody has a better right to the lock.
 func (m *Machine) handOver(e *entry, now time.Time) bool {
 	l := e.lock
-	if l.exclusive.len == 0 || !m.mayPass(e, now) || l.shared.len > 0 && l.passed >= backend.MaxWriters {
+	if l.exclusive.Len() == 0 || !m.mayPass(e, now) || l.shared.Len() > 0 && l.passed >= backend.MaxWriters {
 		return false
 	}
 	m.admitWriter(e)
-	if l.placesExclusive.len > l.wanted(backend.Exclusive) {
+	if l.placesExclusive.Len() > l.wanted(backend.Exclusive) {
 		m.touch(l)
 	}
 	return true
@@ -226,11 +226,11 @@ func (m *Machine) drop(e *entry, holders, try error) {
 	}
 	if c := e.try; c != nil {
 		e.try, c.entry = nil, nil
-		m.asking.remove(c)
+		c.link.Remove()
 		m.refuse(c, try)
 	}
-	for e.holders.len > 0 {
-		c := e.holders.pop()
+	for e.holders.Len() > 0 {
+		c := e.holders.Pop()
 		if m.closed {
 			e.last = c
 		}
@@ -264,12 +264,12 @@ func (m *Machine) refused(e *entry, why error) {
 	l := e.lock
 	c := e.try
 	if c != nil {
-		m.asking.remove(c)
+		c.link.Remove()
 	}
 	if e.place {
 		m.unplace(e)
-		if q := l.waiters(e.mode); q.len > 0 {
-			c = q.pop()
+		if q := l.waiters(e.mode); q.Len() > 0 {
+			c = q.Pop()
 		}
 	}
 	if c != nil {
@@ -312,7 +312,7 @@ func (m *Machine) unlease(e *entry) {
 
 // unplace takes an entry out of the places that wait at the store.
 func (m *Machine) unplace(e *entry) {
-	e.lock.places(e.mode).remove(e)
+	e.link.Remove()
 	m.places--
 }
 

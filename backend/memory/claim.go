@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/internal/chain"
 )
 
 // A claim is what one owner has of one lock: it holds it or waits for it. It is
@@ -17,7 +18,7 @@ type claim struct {
 	since   time.Time // when it was granted or began to wait
 	told    bool      // an EventContended is on its way to the owner
 
-	prev, next *claim
+	link chain.Link[claim]
 }
 
 func (c *claim) held() bool { return c.ordinal != 0 }
@@ -32,35 +33,5 @@ func (c *claim) standing() backend.Participant {
 	return backend.Participant{ClientInfo: c.session.who, Mode: c.mode, Since: c.since, Ordinal: c.ordinal}
 }
 
-// A claimList is a doubly linked list of claims, in the order of their arrival.
-// The zero value is empty.
-type claimList struct {
-	first, last *claim
-	len         int
-}
-
-func (q *claimList) push(c *claim) {
-	c.prev, c.next = q.last, nil
-	if q.last == nil {
-		q.first = c
-	} else {
-		q.last.next = c
-	}
-	q.last = c
-	q.len++
-}
-
-func (q *claimList) remove(c *claim) {
-	if c.prev == nil {
-		q.first = c.next
-	} else {
-		c.prev.next = c.next
-	}
-	if c.next == nil {
-		q.last = c.prev
-	} else {
-		c.next.prev = c.prev
-	}
-	c.prev, c.next = nil, nil
-	q.len--
-}
+// A claimList is claims in the order of their arrival.
+type claimList = chain.List[claim]

@@ -23,24 +23,24 @@ type lock struct {
 func (l *lock) admits(mode backend.Mode) bool {
 	// Whoever waits goes before a newcomer; but no reader waits that could
 	// have got in beside the holders, so readers are not asked for.
-	return l.writers.first == nil && l.fits(mode)
+	return l.writers.First() == nil && l.fits(mode)
 }
 
 // fits reports whether one more holder of mode is compatible with the holders.
 func (l *lock) fits(mode backend.Mode) bool {
-	holder := l.holders.first
+	holder := l.holders.First()
 	switch {
 	case holder == nil:
 		return true
 	case holder.mode != mode:
 		return false
 	}
-	return mode == backend.Shared || uint64(l.holders.len) < uint64(l.limit)
+	return mode == backend.Shared || uint64(l.holders.Len()) < uint64(l.limit)
 }
 
 // next returns the waiting claim that is to be granted now, or nil.
 func (l *lock) next() *claim {
-	writer, reader := l.writers.first, l.readers.first
+	writer, reader := l.writers.First(), l.readers.First()
 	if writer != nil && (reader == nil || l.passed < backend.MaxWriters) {
 		if l.fits(backend.Exclusive) {
 			return writer
@@ -60,18 +60,18 @@ func (l *lock) hold(c *claim, ordinal uint64, now time.Time) {
 	if l.waits(c) {
 		l.remove(c)
 	}
-	if c.mode == backend.Exclusive && l.readers.first != nil {
+	if c.mode == backend.Exclusive && l.readers.First() != nil {
 		l.passed++
 	}
 	c.ordinal, c.since = ordinal, now
-	l.holders.push(c)
+	l.holders.Push(c, &c.link)
 }
 
 // enqueue makes c wait, and tells the holders of other sessions.
 func (l *lock) enqueue(c *claim, now time.Time) {
 	c.since = now
-	l.queue(c.mode).push(c)
-	for h := l.holders.first; h != nil; h = h.next {
+	l.queue(c.mode).Push(c, &c.link)
+	for h := l.holders.First(); h != nil; h = h.link.Next() {
 		if h.session != c.session && !h.told {
 			h.told = true
 			h.session.mail.Send(backend.Event{Kind: backend.EventContended, Owner: h.owner})
@@ -81,19 +81,15 @@ func (l *lock) enqueue(c *claim, now time.Time) {
 
 // remove takes c out of the holders or out of its queue.
 func (l *lock) remove(c *claim) {
-	if c.held() {
-		l.holders.remove(c)
-		return
-	}
-	l.queue(c.mode).remove(c)
-	if l.readers.first == nil {
+	c.link.Remove()
+	if !c.held() && l.readers.First() == nil {
 		l.passed = 0 // nobody is left who was passed
 	}
 }
 
 // waits reports whether c stands in its queue.
 func (l *lock) waits(c *claim) bool {
-	return c.prev != nil || l.queue(c.mode).first == c
+	return c.link.List() == l.queue(c.mode)
 }
 
 func (l *lock) queue(mode backend.Mode) *claimList {
@@ -106,7 +102,7 @@ func (l *lock) queue(mode backend.Mode) *claimList {
 // awaitedBesides reports whether a session other than s waits for the lock.
 func (l *lock) awaitedBesides(s *session) bool {
 	for _, q := range [...]*claimList{&l.writers, &l.readers} {
-		for c := q.first; c != nil; c = c.next {
+		for c := q.First(); c != nil; c = c.link.Next() {
 			if c.session != s {
 				return true
 			}
@@ -116,5 +112,5 @@ func (l *lock) awaitedBesides(s *session) bool {
 }
 
 func (l *lock) idle() bool {
-	return l.holders.first == nil && l.writers.first == nil && l.readers.first == nil
+	return l.holders.First() == nil && l.writers.First() == nil && l.readers.First() == nil
 }

@@ -89,11 +89,11 @@ func (st *Store) Inspect(_ context.Context, class backend.Class, name string) (h
 	if l == nil {
 		return nil, nil, nil
 	}
-	for c := l.holders.first; c != nil; c = c.next {
+	for c := l.holders.First(); c != nil; c = c.link.Next() {
 		holders = append(holders, c.standing())
 	}
-	for _, q := range []claimList{l.writers, l.readers} { // Writers go first.
-		for c := q.first; c != nil; c = c.next {
+	for _, q := range []*claimList{&l.writers, &l.readers} { // Writers go first.
+		for c := q.First(); c != nil; c = c.link.Next() {
 			waiters = append(waiters, c.standing())
 		}
 	}
@@ -161,7 +161,7 @@ func (st *Store) settle(l *lock) {
 	}
 	// They are told when all are in, so that none counts as waiting any more.
 	// Holders stand in the order of their grants.
-	for c := first; c != nil; c = c.next {
+	for c := first; c != nil; c = c.link.Next() {
 		c.session.mail.Send(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: c.terms()})
 	}
 	if l.idle() {

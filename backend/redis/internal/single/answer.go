@@ -35,7 +35,7 @@ func (b *shard) answer(r *request, v any, before time.Time) {
 			break
 		}
 		c.due = b.half(before)
-		b.held.move(c)
+		c.move(&b.held)
 	case !ok && text == wrongLimit:
 		result = backend.Result{State: backend.Failed, Err: backend.ErrLimit}
 		b.failed(r, backend.ErrLimit)
@@ -56,14 +56,14 @@ func (b *shard) answer(r *request, v any, before time.Time) {
 		c.asking = false
 		if c.state != held {
 			c.state, c.due = queued, b.half(before)
-			b.queued.move(c)
+			c.move(&b.queued)
 		}
 	default:
 		c.asking = false
 		result = backend.Result{State: backend.Granted, Grant: b.grant(max(n, -n), n < 0)}
 		known := c.state == held
 		c.state, c.due = held, b.half(before)
-		b.held.move(c)
+		c.move(&b.held)
 		if r.result == nil && !known {
 			b.session.mail.Send(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: result.Grant})
 		}
@@ -107,7 +107,7 @@ func (b *shard) grant(ordinal int64, contended bool) backend.Grant {
 
 // lose tells that c is no longer held. s.mu is held.
 func (b *shard) lose(c *claim, why error) {
-	c.remove()
+	c.link.Remove()
 	c.state = lost
 	b.session.mail.Send(backend.Event{Kind: backend.EventLost, Owner: c.owner, Err: why})
 }
@@ -158,15 +158,15 @@ func (b *shard) hear(text string) {
 		}
 		// Who gave it has another horizon than this session, perhaps.
 		c.state, c.due = held, time.Time{}
-		c.remove()
-		b.held.unshift(c)
+		c.link.Remove()
+		b.held.Unshift(c, &c.link)
 		b.session.mail.Send(backend.Event{Kind: backend.EventGranted, Owner: n, Grant: b.grant(o, contended)})
 	}
 }
 
 // forget drops a claim. s.mu is held.
 func (s *session) forget(c *claim) {
-	c.remove()
+	c.link.Remove()
 	if s.claims[c.owner] == c {
 		delete(s.claims, c.owner)
 		c.shard.claims--

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/internal/chain"
 )
 
 // A claim is what one owner of a session has of one lock, as far as the session
@@ -25,9 +26,7 @@ type claim struct {
 	freeing bool      // likewise a Release
 	leaving bool      // its Release is on its way, or that one's outcome unknown
 	due     time.Time // when its key is to be touched at the latest; the zero Time: at once
-	list    *claimList
-	prev    *claim
-	next    *claim
+	link    chain.Link[claim]
 }
 
 type state uint8
@@ -81,59 +80,8 @@ func (c *claim) acquireCode() string {
 func (c *claim) releaseCode() string { return codeRelease[c.class : c.class+1] }
 func (c *claim) touchCode() string   { return codeTouch[c.class : c.class+1] }
 
-// A claimList is a doubly linked list of claims, those first whose keys are to be
-// touched first. The zero value is empty.
-type claimList struct {
-	first, last *claim
-	len         int
-}
-
-// push puts c, which is in no list, at the end.
-func (l *claimList) push(c *claim) {
-	c.list, c.prev, c.next = l, l.last, nil
-	if l.last == nil {
-		l.first = c
-	} else {
-		l.last.next = c
-	}
-	l.last = c
-	l.len++
-}
-
-// unshift puts c, which is in no list, at the beginning.
-func (l *claimList) unshift(c *claim) {
-	c.list, c.prev, c.next = l, nil, l.first
-	if l.first == nil {
-		l.last = c
-	} else {
-		l.first.prev = c
-	}
-	l.first = c
-	l.len++
-}
-
-// move puts c at the end, from whatever list it is in.
-func (l *claimList) move(c *claim) {
-	c.remove()
-	l.push(c)
-}
-
-// remove takes c out of its list, if it is in one.
-func (c *claim) remove() {
-	l := c.list
-	if l == nil {
-		return
-	}
-	if c.prev == nil {
-		l.first = c.next
-	} else {
-		c.prev.next = c.next
-	}
-	if c.next == nil {
-		l.last = c.prev
-	} else {
-		c.next.prev = c.prev
-	}
-	l.len--
-	c.list, c.prev, c.next = nil, nil, nil
+// move puts c at the end of a list, from whatever list it is in.
+func (c *claim) move(to *chain.List[claim]) {
+	c.link.Remove()
+	to.Push(c, &c.link)
 }

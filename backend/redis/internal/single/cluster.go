@@ -201,11 +201,11 @@ func (b *shard) fall(why error) {
 		b.old = b.sid
 	}
 	b.rename(b.lease.ID + shards)
-	for b.held.first != nil {
-		b.lose(b.held.first, why)
+	for b.held.First() != nil {
+		b.lose(b.held.First(), why)
 	}
-	for c := b.queued.first; c != nil; c = b.queued.first {
-		c.remove()
+	for c := b.queued.First(); c != nil; c = b.queued.First() {
+		c.link.Remove()
 		c.state = asked
 		s.mail.Send(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
 	}

@@ -126,7 +126,7 @@ func (s *session) poll(pause time.Duration) {
 				continue
 			}
 			n := redislock.PollSome // They stand in the order in which they have asked.
-			for c := b.queued.first; c != nil && n > 0; c = c.next {
+			for c := b.queued.First(); c != nil && n > 0; c = c.link.Next() {
 				s.mail.Send(backend.Event{Kind: backend.EventTurn, Owner: c.owner})
 				n--
 			}

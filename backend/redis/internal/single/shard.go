@@ -10,6 +10,7 @@ import (
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
 	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
+	"github.com/dlock-go/dlock/internal/chain"
 )
 
 // A shard is a session's part in one slot shard: a lease, and the claims that
@@ -40,8 +41,8 @@ type shard struct {
 	sid      string        // the session's name in this shard
 	received uint64        // messages, without a gap
 	claims   int           // of any state
-	held     claimList
-	queued   claimList
+	held     chain.List[claim]
+	queued   chain.List[claim]
 
 	part part // on a cluster, of spread
 }
@@ -111,7 +112,7 @@ func (b *shard) apply(ctx context.Context, ops []backend.Op, results []backend.R
 	if err == nil && b.look {
 		s.mu.Lock()
 		b.requests = b.requests[:0]
-		for c := b.queued.first; c != nil; c = c.next {
+		for c := b.queued.First(); c != nil; c = c.link.Next() {
 			b.ask(c)
 		}
 		s.mu.Unlock()
@@ -194,9 +195,9 @@ const checks = 350
 // s.mu is held.
 func (b *shard) renew(now time.Time) {
 	share := int(min(checks, 1+checks*3*now.Sub(b.beat)/b.session.ttl))
-	waiting := min(b.queued.len, max(1, share/20))
+	waiting := min(b.queued.Len(), max(1, share/20))
 	n := share - waiting
-	for c, urgent := b.held.first, b.held.len/8; c != nil && (n > 0 || urgent > 0 && c.due.Before(now)); c = c.next {
+	for c, urgent := b.held.First(), b.held.Len()/8; c != nil && (n > 0 || urgent > 0 && c.due.Before(now)); c = c.link.Next() {
 		if !c.leaving {
 			b.requests = append(b.requests, request{kind: touch, claim: c, code: c.touchCode()})
 			n--
@@ -204,13 +205,13 @@ func (b *shard) renew(now time.Time) {
 		}
 	}
 	n = waiting + max(n, 0)
-	for c, urgent := b.queued.first, b.queued.len/8; c != nil && (n > 0 || urgent > 0 && c.due.Before(now)); c = c.next {
+	for c, urgent := b.queued.First(), b.queued.Len()/8; c != nil && (n > 0 || urgent > 0 && c.due.Before(now)); c = c.link.Next() {
 		b.ask(c)
 		n--
 		urgent--
 	}
 	if b.session.engine.Horizon == 0 { // Three rounds long.
-		b.horizon = max(b.horizon, b.session.ttl*time.Duration(1+(b.held.len+b.queued.len)/checks))
+		b.horizon = max(b.horizon, b.session.ttl*time.Duration(1+(b.held.Len()+b.queued.Len())/checks))
 	}
 }
 

@@ -14,7 +14,7 @@ func (s *session) Sizes() map[string]int {
 			size["shards"]++
 			size["requests"] += cap(b.requests)
 			size["arguments"] += cap(b.args)
-			size["listed"] += b.held.len + b.queued.len
+			size["listed"] += b.held.Len() + b.queued.Len()
 			size["counted"] += b.claims
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
+	"github.com/dlock-go/dlock/internal/chain"
 )
 
 // An acquisition is one owner's way to a lock: it asks all nodes for their votes, and
@@ -44,9 +45,7 @@ type acquisition struct {
 	lost   bool // too few nodes still have their votes, and its caller was told
 	doubts int  // how often a node had no vote of it, or may have given it to others
 
-	// In the rota.
-	listed     bool
-	prev, next *acquisition
+	link chain.Link[acquisition] // in the rota
 }
 
 type state uint8

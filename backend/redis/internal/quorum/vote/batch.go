@@ -96,7 +96,7 @@ func (m *Machine) acquire(op *backend.Op, now time.Time) (*acquisition, backend.
 	case a == nil:
 		a = newAcquisition(op, len(m.nodes), now)
 		m.acquisitions[op.Owner] = a
-		m.rota.push(a)
+		m.rota.Push(a, &a.link)
 		m.attempt(a, now)
 	case a.op.Class != op.Class || a.op.Name != op.Name || a.op.Mode != op.Mode || a.op.Limit != op.Limit:
 		return nil, backend.Result{State: backend.Failed, Err: backend.ErrOwner}
@@ -118,7 +118,7 @@ func (m *Machine) release(a *acquisition, now time.Time) (*acquisition, backend.
 			a.lease.holders--
 		}
 		a.state, a.due = releasing, time.Time{}
-		m.rota.remove(a)
+		a.link.Remove()
 	}
 	m.releaseVotes(a)
 	return a, backend.Result{}

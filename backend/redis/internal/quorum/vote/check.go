@@ -2,7 +2,6 @@ package vote
 
 import (
 	"errors"
-	"iter"
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
@@ -16,62 +15,13 @@ import (
 // flat.
 const checksPerThird = 350
 
-// A rota is the acquisitions of a session but those that end, those first that were checked longest ago. The
-// zero value is empty.
-type rota struct {
-	first, last *acquisition
-	len         int
-}
-
-// push puts a, which is not in it, at the end.
-func (r *rota) push(a *acquisition) {
-	a.listed, a.prev, a.next = true, r.last, nil
-	if r.last == nil {
-		r.first = a
-	} else {
-		r.last.next = a
-	}
-	r.last = a
-	r.len++
-}
-
-// remove takes a out, if it is in it.
-func (r *rota) remove(a *acquisition) {
-	if !a.listed {
-		return
-	}
-	if a.prev == nil {
-		r.first = a.next
-	} else {
-		a.prev.next = a.next
-	}
-	if a.next == nil {
-		r.last = a.prev
-	} else {
-		a.next.prev = a.prev
-	}
-	r.len--
-	a.listed, a.prev, a.next = false, nil, nil
-}
-
-// all returns the acquisitions that are in it. The one that was returned may be removed.
-func (r *rota) all() iter.Seq[*acquisition] {
-	return func(yield func(*acquisition) bool) {
-		for a := r.first; a != nil; {
-			next := a.next
-			if !yield(a) {
-				return
-			}
-			a = next
-		}
-	}
-}
-
 // Horizon is for how long nodes are to keep what is touched now: four times as long as it
 // takes until all acquisitions that are before it in the rota were checked, and long after
 // those who wait ask again.
-func (m *Machine) Horizon() time.Duration {
-	return max(12*m.TTL, 10*PollEvery, m.TTL/(3*checksPerThird)*time.Duration(4*m.rota.len))
+func (m *Machine) Horizon() time.Duration { return horizon(m.TTL, m.rota.Len()) }
+
+func horizon(ttl time.Duration, acquisitions int) time.Duration {
+	return max(12*ttl, 10*PollEvery, ttl/(3*checksPerThird)*time.Duration(4*acquisitions))
 }
 
 // checkSome has the nodes asked whether they still have votes that they gave, for as many
@@ -79,10 +29,9 @@ func (m *Machine) Horizon() time.Duration {
 // same time, so that one that is gone from most of them is found out by one turn.
 func (m *Machine) checkSome(passed time.Duration, now time.Time) {
 	share := int(checksPerThird * min(passed, m.TTL/3) / (m.TTL / 3))
-	for n := m.rota.len; n > 0 && share > 0; n-- {
-		a := m.rota.first
-		m.rota.remove(a)
-		m.rota.push(a)
+	for n := m.rota.Len(); n > 0 && share > 0; n-- {
+		a := m.rota.Pop()
+		m.rota.Push(a, &a.link)
 		if m.check(a, now) {
 			share--
 		}

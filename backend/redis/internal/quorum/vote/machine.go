@@ -8,6 +8,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/redis/internal/redislock"
+	"github.com/dlock-go/dlock/internal/chain"
 )
 
 // MaxNodes is how many nodes a quorum may have.
@@ -35,9 +36,9 @@ type Machine struct {
 
 	nodes        []*node
 	batch        batch
-	acquisitions map[uint64]*acquisition // by owner
-	deciding     map[*acquisition]bool   // those whose answer the batch waits for
-	rota         rota
+	acquisitions map[uint64]*acquisition            // by owner
+	deciding     map[*acquisition]bool              // those whose answer the batch waits for
+	rota         chain.List[acquisition]            // but those that end; first who was checked longest ago
 	slots        map[string]map[uint32]*acquisition // by lock: those that acquisitions of this session go for
 	leases       map[epochs]*lease
 	lastLease    uint32
@@ -125,7 +126,7 @@ func (m *Machine) awaited(a *acquisition) bool { return m.deciding[a] }
 
 // reconsider weighs all acquisitions that ask: a node has changed.
 func (m *Machine) reconsider(now time.Time) {
-	for a := range m.rota.all() {
+	for a := range m.rota.All() {
 		m.weigh(a, now)
 	}
 	m.effects.Moved = true

@@ -199,7 +199,7 @@ func (m *Machine) Over(node int, how End, now time.Time) {
 	if how != Restarted {
 		m.doubt(now)
 	}
-	for a := range m.rota.all() {
+	for a := range m.rota.All() {
 		// It may have got the vote of another node since it stands on those that it does.
 		if a.reliable(now) && a.lease.epochs[node] == n.epoch {
 			m.restand(a, now)

@@ -20,7 +20,7 @@ func (m *Machine) Hears(node int, why error, denied bool, now time.Time) {
 	if was || !m.deaf() {
 		return
 	}
-	for a := range m.rota.all() {
+	for a := range m.rota.All() {
 		if a.state == waiting && a.op.Wait && a.due.IsZero() {
 			m.pollSoon(a, now)
 		}

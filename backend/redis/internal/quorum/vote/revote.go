@@ -21,7 +21,7 @@ func (m *Machine) upkeep(now time.Time) {
 	}
 	m.revoted = now
 	m.checkSome(passed, now)
-	for a := range m.rota.all() {
+	for a := range m.rota.All() {
 		if a.state == waiting && now.Sub(a.polled) > PollEvery {
 			m.attempt(a, now)
 		}
@@ -31,7 +31,7 @@ func (m *Machine) upkeep(now time.Time) {
 
 // revoteAll asks for the votes that any hold lacks.
 func (m *Machine) revoteAll(now time.Time) {
-	for a := range m.rota.all() {
+	for a := range m.rota.All() {
 		if a.reliable(now) {
 			m.revote(a, now)
 		}

@@ -232,7 +232,7 @@ func (m *Machine) contend(a *acquisition) {
 // end ends an acquisition that does not and will not hold.
 func (m *Machine) end(a *acquisition, r backend.Result) {
 	a.state, a.result, a.due = refused, r, time.Time{}
-	m.rota.remove(a)
+	a.link.Remove()
 	m.releaseVotes(a)
 	m.recall(a)
 }
