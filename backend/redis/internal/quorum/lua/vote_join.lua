@@ -12,38 +12,15 @@
 -- granted tokens up to its clock plus the longest time to live: base is above them.
 
 horizon = tonumber(ARGV[13])
-local probe = P .. 'probe'
-local function rights()
-  try('TIME')
-  try('DEL', probe)
-  try('EXISTS', probe)
-  try('GET', probe)
-  try('SET', probe, 0, 'XX')
-  try('PTTL', probe)
-  try('PEXPIRE', probe, 1)
-  try('ZADD', probe, 'XX', 0, 'm')
-  try('ZREM', probe, 'm')
-  try('ZSCORE', probe, 'm')
-  try('ZRANGEBYSCORE', probe, 0, 0)
-  try('ZUNIONSTORE', probe, 1, probe)
-  try('HGET', probe, 'f')
-  try('HMGET', probe, 'f')
-  try('HGETALL', probe)
-  try('HKEYS', probe)
-  try('HVALS', probe)
-  try('HSCAN', probe, 0)
-  try('HSETNX', probe, 'f', 0)
-  try('HSET', probe, 'f', 0)
-  try('HINCRBY', probe, 'f', 1)
-  try('HDEL', probe, 'f')
-  try('PUBLISH', P .. 'c:' .. session(ARGV[6]), '')
-end
 if ARGV[8] ~= '0' then
-  local why = lacking(rights)
-  if why then
-    redis.pcall('DEL', probe)
-    return why
-  end
+  local probe = P .. 'probe'
+  local why = lacking(probe, P .. 'c:' .. session(ARGV[6]), function()
+    try('ZUNIONSTORE', probe, 1, probe)
+    try('HVALS', probe)
+    try('HSCAN', probe, 0)
+    try('HSETNX', probe, 'f', 0)
+  end)
+  if why then return why end
 end
 
 insist() -- A session takes little, and is needed to keep and to release what is held.

@@ -15,41 +15,15 @@ local call = redis.call
 local EPOCH = 1577836800 -- as in batch.lua
 local base, old, new = ARGV[1], ARGV[2], ARGV[3]
 
--- What the scripts call is tried on a key that is never there outside of this.
-local probe = base .. 'x'
-local function rights()
-  try('TIME')
-  try('DEL', probe)
-  try('EXISTS', probe)
-  try('GET', probe)
-  try('SET', probe, 0, 'XX')
-  try('PTTL', probe)
-  try('PEXPIRE', probe, 1)
-  try('ZADD', probe, 'XX', 0, 'm')
-  try('ZREM', probe, 'm')
-  try('ZSCORE', probe, 'm')
-  try('ZRANGE', probe, 0, 0)
-  try('ZRANGEBYSCORE', probe, 0, 0)
-  try('HGET', probe, 'f')
-  try('HMGET', probe, 'f')
-  try('HGETALL', probe)
-  try('HLEN', probe)
-  try('HEXISTS', probe, 'f')
-  try('HKEYS', probe)
-  try('HSET', probe, 'f', 0)
-  try('HINCRBY', probe, 'f', 1)
-  try('HDEL', probe, 'f')
-  try('INCR', probe)
-  call('DEL', probe)
-  try('PUBLISH', ARGV[11], '')
-end
-
 if new ~= '' then
-  local why = lacking(rights)
-  if why then
-    redis.pcall('DEL', probe)
-    return why
-  end
+  local probe = base .. 'x'
+  local why = lacking(probe, ARGV[11], function()
+    try('ZRANGE', probe, 0, 0)
+    try('HLEN', probe)
+    try('HEXISTS', probe, 'f')
+    try('INCR', probe)
+  end)
+  if why then return why end
   local format = call('GET', base .. 'format')
   if not format then
     call('SET', base .. 'format', ARGV[7])
