@@ -39,7 +39,7 @@ printf '{"Replace": {"%s": "%s"}}' "$windows" "$scratch/at_windows.go" >"$scratc
 # it runs out of them where many locks are tried often.
 hoards='TestHugeLimit|TestConformance/.*/semaphore/a_large_limit|TestFile/name/any_bytes/drained_semaphore|TestFile/semaphore/the_greatest_limit'
 # Windows has no go command to list what is imported.
-sources='TestImports|TestContractNeeds|TestRootReaches|TestEveryPackage'
+sources='TestImports|TestContractNeeds|TestNoClient|TestEveryPackage'
 # Where all poll, thousands of turns take minutes. And without push
 # there is one way to wait, which the local run has.
 polls='TestProcessesCount|TestRemovalRaces|TestConformance/remote'
