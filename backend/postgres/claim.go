@@ -138,7 +138,7 @@ func (s *session) unhand(g *grip, c *claim) {
 	l.unlocking++
 	switch {
 	case g.waiter != nil:
-		s.letGo(g.waiter)
+		s.clear(g.waiter)
 		return
 	case l.tickets != nil:
 		delete(l.tickets.taken, g.slot)
