@@ -32,6 +32,11 @@ func TestQueueInRemoval(t *testing.T) {
 	if err := os.Remove(queue); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(20*time.Millisecond, func() { windows.CloseHandle(h) })
+	closed := make(chan struct{})
+	time.AfterFunc(20*time.Millisecond, func() {
+		windows.CloseHandle(h)
+		close(closed)
+	})
 	s.want(t, waiting(1, "x"), backend.Queued)
+	<-closed // What is open cannot be cleaned up.
 }
