@@ -7,6 +7,7 @@
 // how both are written; what a node has agreed to is in lua/vote.lua, which the scripts
 // share.
 //
-// Read engine.go first, then session.go and apply.go; replica.go has the connection,
+// protocol.md says what nodes and clients promise each other, and why that is enough.
+// Read engine.go then, then session.go and apply.go; replica.go has the connection,
 // push.go the subscription, and vote/doc.go goes on from there.
 package quorum
