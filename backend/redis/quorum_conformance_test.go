@@ -83,6 +83,9 @@ func TestQuorumConformance(t *testing.T) {
 				Fault: faultyQuorum,
 				Caps:  quorumCaps,
 				TTL:   5 * time.Second,
+				// Each node counts the writers that it has voted for, and hears of the others when
+				// they release.
+				AboutWriters: true,
 			})
 		})
 	}
