@@ -47,8 +47,8 @@ type worker struct {
 // A client is one of its clients, with what its store is asked.
 type client struct {
 	*dlock.Client
-	tap   *tap
-	index int64
+	recordingStore *recordingStore
+	index          int64
 }
 
 func main() {
@@ -113,7 +113,7 @@ func (w *worker) connect() error {
 func (w *worker) work() error {
 	for _, c := range w.clients {
 		for i := range w.job.Churners + w.job.Sitters {
-			h, err := w.hand(c, i)
+			h, err := w.routine(c, i)
 			if err != nil {
 				return err
 			}
@@ -181,7 +181,7 @@ func (w *worker) part(failed error, goroutines, descriptors int) error {
 // is given back in the background has a moment to get through.
 func (w *worker) drained(c *client) {
 	for deadline := time.Now().Add(w.job.TTL + 5*time.Second); ; time.Sleep(10 * time.Millisecond) {
-		s, n := c.Stats(), c.tap.outstanding()
+		s, n := c.Stats(), c.recordingStore.outstanding()
 		if s.Holds+s.Waiting+s.Queued+n == 0 || time.Now().After(deadline) {
 			w.journal.Add(journal.Drained, c.index, int64(s.Holds), int64(s.Waiting), int64(s.Queued), int64(n))
 			return

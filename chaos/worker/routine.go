@@ -41,8 +41,8 @@ func (w *worker) lock(c *client, name int, mode backend.Mode) locker {
 	}
 }
 
-// A hand is a goroutine that takes locks and gives them back.
-type hand struct {
+// A routine is a goroutine that takes locks and gives them back.
+type routine struct {
 	w         *worker
 	client    *client
 	sits      bool
@@ -50,12 +50,12 @@ type hand struct {
 	registers *register.Client
 }
 
-func (w *worker) hand(c *client, number int) (*hand, error) {
+func (w *worker) routine(c *client, number int) (*routine, error) {
 	r, err := register.Dial(w.job.Registers)
 	if err != nil {
 		return nil, err
 	}
-	return &hand{
+	return &routine{
 		w:         w,
 		client:    c,
 		sits:      number >= w.job.Churners,
@@ -64,7 +64,7 @@ func (w *worker) hand(c *client, number int) (*hand, error) {
 	}, nil
 }
 
-func (h *hand) work() {
+func (h *routine) work() {
 	defer h.w.working.Done()
 	defer h.registers.Close()
 	for h.w.stop.Err() == nil {
@@ -73,10 +73,10 @@ func (h *hand) work() {
 	}
 }
 
-func (h *hand) pause(d time.Duration) { pause(h.w.stop, d) }
+func (h *routine) pause(d time.Duration) { pause(h.w.stop, d) }
 
 // turn is one acquisition, from the call to the release.
-func (h *hand) turn() {
+func (h *routine) turn() {
 	name, wait, sit := h.rand.IntN(h.w.job.Busy), 30*time.Second, time.Duration(0)
 	switch p := h.rand.IntN(100); {
 	case h.sits:
@@ -115,7 +115,7 @@ func (h *hand) turn() {
 // granted notes down a grant, and returns what it depends on.
 func (w *worker) granted(c *client, op int64, name int, hold *dlock.Hold) (*terms, uint64) {
 	token, _ := hold.Token()
-	t := c.tap.termsOf(job.Name(name), token)
+	t := c.recordingStore.termsOf(job.Name(name), token)
 	until, _ := hold.Deadline()
 	if t == nil { // It was lost in the moment of its grant.
 		w.journal.Add(journal.Grant, c.index, op, 0, 0, 0, journal.Now(), int64(token))
@@ -128,7 +128,7 @@ func (w *worker) granted(c *client, op int64, name int, hold *dlock.Hold) (*term
 }
 
 // acquire takes the lock, or notes down why not.
-func (h *hand) acquire(op int64, name int, mode backend.Mode, wait time.Duration) *dlock.Hold {
+func (h *routine) acquire(op int64, name int, mode backend.Mode, wait time.Duration) *dlock.Hold {
 	l := h.w.lock(h.client, name, mode)
 	h.w.journal.Add(journal.Call, h.client.index, op, int64(name), int64(mode), int64(wait))
 	var hold *dlock.Hold
@@ -169,23 +169,23 @@ func (w *worker) failed(c *client, op int64, err error) string {
 // before anybody is told, and unlike the holder it does not have to be woken.
 type ear struct {
 	noop.Span
-	hand *hand
-	op   int64
+	routine *routine
+	op      int64
 }
 
-func (h *hand) listen(ctx context.Context, op int64) context.Context {
-	return trace.ContextWithSpan(ctx, &ear{hand: h, op: op})
+func (h *routine) listen(ctx context.Context, op int64) context.Context {
+	return trace.ContextWithSpan(ctx, &ear{routine: h, op: op})
 }
 
 // AddEvent implements [trace.Span].
 func (e *ear) AddEvent(name string, _ ...trace.EventOption) {
 	if name == "dlock.lost" {
-		e.hand.w.journal.Add(journal.Signal, e.hand.client.index, e.op)
+		e.routine.w.journal.Add(journal.Signal, e.routine.client.index, e.op)
 	}
 }
 
 // hold is the critical section. Whoever is told of a loss stops at once.
-func (h *hand) hold(op int64, hold *dlock.Hold, t *terms, name int, mode backend.Mode, token uint64, d time.Duration) {
+func (h *routine) hold(op int64, hold *dlock.Hold, t *terms, name int, mode backend.Mode, token uint64, d time.Duration) {
 	counts := mode == backend.Exclusive && h.w.job.Class != backend.Semaphore
 	var i register.Increment
 	var err error

@@ -13,26 +13,26 @@ import (
 	"github.com/dlock-go/dlock/bench/world"
 )
 
-// A crew is goroutines that take a lock and give it back, as fast as they can.
-type crew struct {
+// A workerGroup is goroutines that take a lock and give it back, as fast as they can.
+type workerGroup struct {
 	workers []worker
 	slice   time.Duration // after which a worker that never waits yields
 	phase   atomic.Int32
 	failure atomic.Pointer[error] // the first one
 }
 
-// The phases of a crew.
+// The phases of a workerGroup.
 const (
 	warming int32 = iota
 	counting
 	over
 )
 
-// A worker is one goroutine of a crew.
+// A worker is one goroutine of a workerGroup.
 type worker struct {
 	lock  contestant.Lock
 	pairs atomic.Int64
-	times []time.Duration // of pairs while the crew was counting
+	times []time.Duration // of pairs while the workerGroup was counting
 	last  time.Duration   // of the pair that was under way when the time was over
 	_     [64]byte        // keeps the counters of two workers out of one cache line
 }
@@ -41,7 +41,7 @@ type worker struct {
 // in the given time, after a quarter of it for warming up.
 func (p *Party) measure(locks []contestant.Lock, length time.Duration) (Figures, error) {
 	// Each has had a turn within half the time for warming up, even on one processor.
-	c := &crew{workers: make([]worker, len(locks)), slice: length / 8 / time.Duration(len(locks))}
+	c := &workerGroup{workers: make([]worker, len(locks)), slice: length / 8 / time.Duration(len(locks))}
 	var wg sync.WaitGroup
 	for i, l := range locks {
 		w := &c.workers[i]
@@ -107,7 +107,7 @@ func mallocs() uint64 {
 	return m.Mallocs
 }
 
-func (c *crew) counts() []int64 {
+func (c *workerGroup) counts() []int64 {
 	counts := make([]int64, len(c.workers))
 	for i := range c.workers {
 		counts[i] = c.workers[i].pairs.Load()
@@ -119,11 +119,11 @@ func (c *crew) counts() []int64 {
 // others had the processor meanwhile.
 const waited = 100 * time.Microsecond
 
-// work takes and gives back a lock until the crew's time is over. Pairs that take
+// work takes and gives back a lock until the workerGroup's time is over. Pairs that take
 // less than a microsecond are timed several at once, for the clock takes its time
 // as well. Where pairs never wait, the runtime lets a goroutine run for 10 ms: of
 // thousands most would never get a turn, unless they yield.
-func (c *crew) work(w *worker) {
+func (c *workerGroup) work(w *worker) {
 	stride, start := 1, time.Now()
 	var ran time.Duration // since others had the processor
 	for {
@@ -162,4 +162,4 @@ func (w *worker) pair() error {
 	return w.lock.Unlock()
 }
 
-func (c *crew) fail(err error) { c.failure.CompareAndSwap(nil, &err) }
+func (c *workerGroup) fail(err error) { c.failure.CompareAndSwap(nil, &err) }

@@ -11,10 +11,10 @@ import (
 	"github.com/dlock-go/dlock/chaos/journal"
 )
 
-// A tap is a store whose conversations are written down: what the client asks
+// A recordingStore is a store whose conversations are written down: what the client asks
 // for, where it waits, what it is granted, and the deadlines of the leases, which
 // the public API does not show.
-type tap struct {
+type recordingStore struct {
 	backend.Backend
 	journal *journal.Writer
 	client  int64
@@ -53,8 +53,8 @@ type lease struct {
 
 var sessions atomic.Int64 // the last number given to one in this process
 
-func newTap(b backend.Backend, j *journal.Writer, client int) *tap {
-	return &tap{
+func newTap(b backend.Backend, j *journal.Writer, client int) *recordingStore {
+	return &recordingStore{
 		Backend: b,
 		journal: j,
 		client:  int64(client),
@@ -65,7 +65,7 @@ func newTap(b backend.Backend, j *journal.Writer, client int) *tap {
 }
 
 // termsOf returns the terms of a hold with that token, or nil when it is over.
-func (t *tap) termsOf(name string, token uint64) *terms {
+func (t *recordingStore) termsOf(name string, token uint64) *terms {
 	const handoverBits = 12 // of a token count the holders under one grant
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -73,7 +73,7 @@ func (t *tap) termsOf(name string, token uint64) *terms {
 }
 
 // Open implements [backend.Backend].
-func (t *tap) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
+func (t *recordingStore) Open(ctx context.Context, ttl time.Duration, who backend.ClientInfo) (backend.Session, error) {
 	s, err := t.Backend.Open(ctx, ttl, who)
 	if err != nil {
 		t.journal.Put(journal.Now(), journal.Unopened, err.Error(), t.client)
@@ -82,19 +82,19 @@ func (t *tap) Open(ctx context.Context, ttl time.Duration, who backend.ClientInf
 	n := sessions.Add(1)
 	t.journal.Add(journal.Opened, t.client, n)
 	return &session{
-		Session: s,
-		tap:     t,
-		number:  n,
-		owners:  make(map[uint64]*owner),
-		leases:  make(map[uint32]*lease),
+		Session:        s,
+		recordingStore: t,
+		number:         n,
+		owners:         make(map[uint64]*owner),
+		leases:         make(map[uint32]*lease),
 	}, nil
 }
 
 // A session is one tapped session.
 type session struct {
 	backend.Session
-	tap    *tap
-	number int64
+	recordingStore *recordingStore
+	number         int64
 
 	mu     sync.Mutex
 	owners map[uint64]*owner
@@ -111,7 +111,7 @@ type owner struct {
 }
 
 func (s *session) add(kind journal.Kind, v ...int64) {
-	s.tap.journal.Add(kind, append([]int64{s.tap.client, s.number}, v...)...)
+	s.recordingStore.journal.Add(kind, append([]int64{s.recordingStore.client, s.number}, v...)...)
 }
 
 // Apply implements [backend.Session].
@@ -181,7 +181,7 @@ func (s *session) die(err error) {
 	over := s.over
 	s.mu.Unlock()
 	if !over {
-		s.tap.journal.Put(journal.Now(), journal.Dead, err.Error(), s.tap.client, s.number)
+		s.recordingStore.journal.Put(journal.Now(), journal.Dead, err.Error(), s.recordingStore.client, s.number)
 	}
 	s.end()
 }
@@ -214,7 +214,7 @@ func (s *session) asks(op *backend.Op) {
 	case o == nil:
 		o = &owner{op: *op, place: op.Wait}
 		s.owners[op.Owner] = o
-		s.tap.took(o)
+		s.recordingStore.took(o)
 		wait := int64(0)
 		if op.Wait {
 			wait = 1
@@ -263,12 +263,12 @@ func (s *session) granted(number uint64, o *owner, g *backend.Grant) {
 	o.terms = &terms{session: s.number, owner: number}
 	o.terms.lease.Store(l)
 	key := grantKey{o.op.Name, g.Ordinal}
-	s.tap.mu.Lock()
+	s.recordingStore.mu.Lock()
 	if !o.freed {
-		s.tap.terms[key] = o.terms
+		s.recordingStore.terms[key] = o.terms
 		o.key = key
 	}
-	s.tap.mu.Unlock()
+	s.recordingStore.mu.Unlock()
 	s.add(journal.Taken, int64(number), int64(g.Ordinal))
 }
 
@@ -293,16 +293,16 @@ func (s *session) free(o *owner) {
 		return
 	}
 	o.freed = true
-	s.tap.mu.Lock()
-	defer s.tap.mu.Unlock()
-	s.tap.owners--
-	if o.terms != nil && s.tap.terms[o.key] == o.terms {
-		delete(s.tap.terms, o.key)
+	s.recordingStore.mu.Lock()
+	defer s.recordingStore.mu.Unlock()
+	s.recordingStore.owners--
+	if o.terms != nil && s.recordingStore.terms[o.key] == o.terms {
+		delete(s.recordingStore.terms, o.key)
 	}
 }
 
 // took counts an owner, and its place if it waits.
-func (t *tap) took(o *owner) {
+func (t *recordingStore) took(o *owner) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.owners++
@@ -325,13 +325,13 @@ func (s *session) unplace(o *owner) {
 		return
 	}
 	o.place = false
-	s.tap.mu.Lock()
-	s.tap.places[placeKey{o.op.Name, o.op.Mode}]--
-	s.tap.mu.Unlock()
+	s.recordingStore.mu.Lock()
+	s.recordingStore.places[placeKey{o.op.Name, o.op.Mode}]--
+	s.recordingStore.mu.Unlock()
 }
 
 // outstanding returns how many owners the store was not asked to free.
-func (t *tap) outstanding() int {
+func (t *recordingStore) outstanding() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.owners
