@@ -111,18 +111,20 @@ func TestJanitorOfShortSessions(t *testing.T) {
 	}
 	sessions := 5
 	if runtime.GOOS == "windows" {
-		sessions = 20 // Those that are open are set aside, and met again.
+		sessions = 100 // Those that are open are set aside, and met again.
 	}
 	for range sessions {
 		openSession(t, dir).Close(t.Context())
+		files, err = filepath.Glob(filepath.Join(dir, "*.mutex"))
+		must(t, err)
+		files = slices.DeleteFunc(files, func(path string) bool { // Windows keeps the names of what is open.
+			return strings.HasPrefix(filepath.Base(path), flock.AsidePrefix)
+		})
+		if len(files) == 1 {
+			return
+		}
 	}
-	files, err = filepath.Glob(filepath.Join(dir, "*.mutex"))
-	files = slices.DeleteFunc(files, func(path string) bool { // Windows keeps the names of what is open.
-		return strings.HasPrefix(filepath.Base(path), flock.AsidePrefix)
-	})
-	if len(files) != 1 || err != nil {
-		t.Errorf("%d lock files are left, want the one that is held", len(files))
-	}
+	t.Errorf("%d lock files are left after %d sessions, want the one that is held", len(files), sessions)
 }
 
 // A file in use is marked, though not each time.
