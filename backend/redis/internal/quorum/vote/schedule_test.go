@@ -203,7 +203,7 @@ func (c *client) ask(do backend.Do, owner uint64) {
 func (c *client) want() {
 	c.last++
 	c.owners = append(c.owners, &wish{owner: c.last, waits: true})
-	c.world.changed()
+	c.world.changed(false)
 	c.ask(backend.Acquire, c.last)
 }
 
@@ -254,10 +254,10 @@ func (c *client) granted(h *wish, g backend.Grant) {
 	if n := w.count(func(h *wish) bool { return h.holds }); n > int(w.limit) {
 		w.t.Fatalf("%d hold, and the limit is %d", n, w.limit)
 	}
-	w.changed()
+	w.changed(true)
 	w.after(time.Duration(w.random.Int64N(int64(3*time.Millisecond))), func() {
 		h.holds, h.leaving = false, true
-		w.changed()
+		w.changed(false)
 		c.ask(backend.Release, h.owner)
 	})
 }
@@ -273,8 +273,8 @@ func (w *world) count(is func(*wish) bool) (n int) {
 	return n
 }
 
-// changed measures for how long there is room beside one who waits.
-func (w *world) changed() {
+// changed measures for how long there is room beside one who waits, and nobody is granted it.
+func (w *world) changed(granted bool) {
 	room := w.count(func(h *wish) bool { return h.holds }) < int(w.limit) && w.count(func(h *wish) bool { return h.waits }) > 0
 	if !w.free.IsZero() {
 		if d := w.now.Sub(w.free); d > w.longest {
@@ -284,7 +284,7 @@ func (w *world) changed() {
 	switch {
 	case !room:
 		w.free = time.Time{}
-	case w.free.IsZero() || w.grants > 0:
+	case w.free.IsZero() || granted:
 		w.free = w.now
 	}
 }
@@ -386,6 +386,6 @@ func play(t *testing.T, seed uint64) *world {
 		w.now = next.at
 		next.f()
 	}
-	w.changed()
+	w.changed(false)
 	return w
 }

@@ -12,8 +12,8 @@ const (
 // A Batch is what a node is sent at a time.
 type Batch struct {
 	Requests []*Request
-	Renew    bool // the epoch
-	Horizon  time.Duration
+	Renew    bool          // the epoch
+	Horizon  time.Duration // for how long the node is to keep what they touch
 }
 
 // Take returns the next batch for a node, unless there is nothing to send. It is the last
