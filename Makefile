@@ -128,6 +128,11 @@ fuzz: ## run each fuzz test for FUZZTIME
 		done; \
 	done
 
+.PHONY: model
+model: NEEDS := spin:spin gcc:gcc,libc6-dev
+model: needs ## check the protocol of the quorum with a model checker, and that it finds breaks
+	@backend/redis/internal/quorum/model/check.sh
+
 # A policy that refuses keeps Debian from starting the servers that it installs.
 .PHONY: needs
 needs: ## install what the tests need, on Debian as root, or say what is missing

@@ -92,10 +92,11 @@
 //
 // A quorum is an odd number of servers, three to nine, that know nothing of one another:
 // no replicas, no cluster, maxmemory-policy noeviction. Whoever has the votes of a
-// majority holds. It tolerates the loss of a minority of the servers,
-// whether they are down, hang, or lose their data, and a hold survives that all of them are restarted one by one, if each has time
-// to be asked again for its votes, which takes about a second, and a second more for each
-// 25 000 locks that a client holds. Without a majority
+// majority holds. It tolerates the loss of a minority of the servers, whether they are
+// down, hang, or lose their data. A hold survives that all of them are restarted one by
+// one, if each has time to give its votes again: it does not before it has run for 3.5 s,
+// or a third of the longest time to live if that is less, and it is asked within a second
+// more, and another one for each 25 000 locks that a client holds. Without a majority
 // nothing is granted, and what is held is lost before its time to live is over.
 //
 // A server that was restarted, with its data or without, or that was flushed while it

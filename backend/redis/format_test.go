@@ -23,7 +23,7 @@ func TestNewerFormat(t *testing.T) {
 		granted(t, s, mutexOp(1, "n"))
 		known := 1
 		if len(d.servers) > 1 && !d.cluster {
-			known = 2
+			known = 3
 		}
 		for _, s := range d.servers {
 			raiseFormat(t, s, known)

@@ -20,7 +20,7 @@ import (
 var ballotSchedules = flag.Int("quorum.schedules", 150, "how many schedules TestBallots plays")
 
 // A poll is nodes and those who bid for their votes, moved step by step: what reaches
-// which node when, and whose terms end, is up to a seed. Nothing runs beside it.
+// which node when, and whose epochs end, is up to a seed. Nothing runs beside it.
 type poll struct {
 	t       *testing.T
 	random  *rand.Rand
@@ -31,10 +31,10 @@ type poll struct {
 	grants  int
 }
 
-// A bidder bids under terms that may end at any moment.
+// A bidder bids in epochs that may end at any moment.
 type bidder struct {
 	name    string
-	term    [3]int // count, by node
+	epoch   [3]int // count, by node
 	clock   int64  // how far its clock is off, in µs
 	owner   int
 	ballot  uint64
@@ -54,11 +54,11 @@ func (p *poll) run(s *redisconn.Script, node int, args ...any) any {
 	return v
 }
 
-func (p *poll) term(b *bidder, node int) string { return fmt.Sprint(b.name, ".", b.term[node]) }
+func (p *poll) epoch(b *bidder, node int) string { return fmt.Sprint(b.name, ".", b.epoch[node]) }
 
 func (p *poll) join(b *bidder, node int) {
-	b.term[node]++
-	if p.run(joinScript, node, "run", 1, "new", 60000, "", p.term(b, node), 1, 600000, "host", 1, "", quorumFormat, 600000) != int64(1) {
+	b.epoch[node]++
+	if p.run(joinScript, node, "run", 1, "new", 60000, "", p.epoch(b, node), 1, 600000, "host", 1, "", quorumFormat, 600000) != int64(1) {
 		p.t.Fatal("not joined")
 	}
 }
@@ -69,7 +69,7 @@ func (p *poll) ask(b *bidder, node int, kind string, limit int) []any {
 	if limit > 1 {
 		lock = "sa"
 	}
-	v := p.run(voteScript, node, p.term(b, node), 1, 0, 60_000_000, 600000,
+	v := p.run(voteScript, node, p.epoch(b, node), 1, 0, 60_000_000, 600000,
 		kind, b.owner, "x", "0", b.ballot, 1, b.slot, limit, "0", lock).([]any)
 	if v[0] != "ok" {
 		p.t.Fatalf("answer %v", v)
@@ -139,9 +139,9 @@ func (p *poll) granted(b *bidder, limit int) {
 	}
 }
 
-// lapse ends the term of a bidder at a node, as if it had not been heard of.
+// lapse ends the epoch of a bidder at a node, as if it had not been heard of.
 func (p *poll) lapse(b *bidder, node int) {
-	p.run(leaveScript, node, p.term(b, node), 600000)
+	p.run(leaveScript, node, p.epoch(b, node), 600000)
 	if b.votes[node] = false; b.holds && b.count() < 2 {
 		b.holds, b.unasked = false, nil // It was told, and does not go on with what it has.
 	}
@@ -230,9 +230,9 @@ func TestStaleConnection(t *testing.T) {
 	p := &poll{t: t, nodes: []*redis.Client{c}, prefix: "p:"}
 	b := &bidder{name: "bidder"}
 	p.join(b, 0)
-	batch := []any{p.term(b, 0), 1, 0, 60_000_000, 600000, "V", 1, "x", "0", backend.OrdinalAt(time.Now()), 1, 0, 1, "0", "ma"}
-	if p.run(joinScript, 0, "run", 1, "lost", 60000, "", p.term(b, 0), 2, 0, "host", 1, "", quorumFormat, 600000) != int64(1) {
-		t.Fatal("the second connection does not speak for the term")
+	batch := []any{p.epoch(b, 0), 1, 0, 60_000_000, 600000, "V", 1, "x", "0", backend.OrdinalAt(time.Now()), 1, 0, 1, "0", "ma"}
+	if p.run(joinScript, 0, "run", 1, "lost", 60000, "", p.epoch(b, 0), 2, 0, "host", 1, "", quorumFormat, 600000) != int64(1) {
+		t.Fatal("the second connection does not speak for the epoch")
 	}
 	if v := p.run(voteScript, 0, batch...).([]any); v[0] != "stale" {
 		t.Errorf("answer %v", v)

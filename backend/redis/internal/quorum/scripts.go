@@ -30,4 +30,4 @@ var (
 )
 
 // quorumFormat is the number of the format, on each node.
-const quorumFormat = 2
+const quorumFormat = 3

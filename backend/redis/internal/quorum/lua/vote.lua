@@ -2,27 +2,29 @@
 -- quorum begin with this file. KEYS[1] is the prefix P of all keys:
 --
 --   P node      hash: run, the run_id of the server that this state belongs to;
---               from, when it may vote, in ms; base, a token that nothing is granted
---               at or below; most, the longest time to live in ms; born and peers:
---               when it was set up as new, and the run_ids of the nodes then
+--               from, when it may vote, in ms; again, when it may vote for those
+--               who hold by others; base, a token that nothing is granted at or
+--               below; most, the longest time to live in ms; born and peers: when it
+--               was set up as new, and the run_ids of the nodes then
 --   P format    the format of all these
---   P live      zset: terms of sessions by their deadline in ms
+--   P live      zset: epochs of sessions by their deadline in ms
 --   P floor     hash: the highest token that was granted, by bucket of names
---   P s:TERM    hash: gen, the connection that speaks for the term; host, pid, reason
---   P of:TERM   hash: OWNER -> what it has here, a space, and the lock; that is a
+--   P s:EPOCH    hash: gen, the connection that speaks for the epoch; host, pid, reason
+--   P of:EPOCH   hash: OWNER -> what it has here, a space, and the lock; that is a
 --               slot, r of a reader or w of a waiter
---   P h:LOCK    hash: SLOT -> TERM OWNER token since
---   P r:LOCK    hash: TERM OWNER -> token since, of readers
---   P w:LOCK    hash: TERM OWNER -> mode ticket since, of those who wait, and a minus of
+--   P h:LOCK    hash: SLOT -> EPOCH OWNER token since
+--   P r:LOCK    hash: EPOCH OWNER -> token since, of readers
+--   P w:LOCK    hash: EPOCH OWNER -> mode ticket since, of those who wait, and a minus of
 --               one who did not come when it was its turn
 --   P x:LOCK    hash: limit; passed, the writers in a row that passed a waiting
 --               reader; turn and till: for whom the lock is reserved, and how long
 --
--- A TERM is the id of a session, a dot and a count; a LOCK is a letter for its class
--- and the name, or in upper case and the digest of a long name. A term that is past its deadline is dead, what it has counts no more
--- and is cleared away by whoever meets it, and bit by bit by everybody's batches. If
--- nobody comes it expires: all keys do but node, format and floor. Those of the living
--- are touched long before that: of a term when it is renewed, of a lock when somebody
+-- An EPOCH is the id of a session, a dot and a count; a LOCK is a letter for its class
+-- and the name, or in upper case and the digest of a long name. An epoch that is past its
+-- deadline is dead, what it has counts no more and is cleared away by whoever meets it,
+-- and bit by bit by everybody's batches. If nobody comes it expires: all keys do but node,
+-- format and floor. Those of the living
+-- are touched long before that: of an epoch when it is renewed, of a lock when somebody
 -- asks for it, and when a holder checks it.
 
 local P = KEYS[1]
@@ -30,9 +32,9 @@ local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- Tokens are times in microseconds since EPOCH, 2020-01-01 in ms, and stay below 2^51.
-local EPOCH = 1577836800000
-local function tokenAt(ms) return (ms - EPOCH) * 1000 end
+-- Tokens are times in microseconds since ZERO, 2020-01-01 in ms, and stay below 2^51.
+local ZERO = 1577836800000
+local function tokenAt(ms) return (ms - ZERO) * 1000 end
 local us = tokenAt(clock[1] * 1000) + clock[2]
 
 -- MAXWRITERS is backend.MaxWriters. RESERVED is for how long, in ms, a lock that became
@@ -62,12 +64,12 @@ end
 local function insist() call('ZREM', P .. 'live', '') end
 
 local known = {}
-local function alive(term)
-  if known[term] == nil then
-    local deadline = call('ZSCORE', P .. 'live', term)
-    known[term] = deadline and tonumber(deadline) >= now or false
+local function alive(epoch)
+  if known[epoch] == nil then
+    local deadline = call('ZSCORE', P .. 'live', epoch)
+    known[epoch] = deadline and tonumber(deadline) >= now or false
   end
-  return known[term]
+  return known[epoch]
 end
 
 local function classOf(lock) return string.lower(string.sub(lock, 1, 1)) end
@@ -80,8 +82,8 @@ local function split(who) return string.match(who, '^(%S+) (%d+)') end
 local TURN, CONTENDED = 't', 'c'
 local said = {}
 local function tell(who, kind, slot)
-  local term, owner = split(who)
-  local to = session(term)
+  local epoch, owner = split(who)
+  local to = session(epoch)
   said[to] = (said[to] and said[to] .. ' ' or '') .. kind .. owner .. (slot and '/' .. slot or '')
 end
 local function publish()
@@ -90,8 +92,8 @@ end
 
 -- strike takes from the books what an owner has of a lock, and tells whether it stood
 -- there.
-local function strike(term, owner, what, lock)
-  local who, there = term .. ' ' .. owner, false
+local function strike(epoch, owner, what, lock)
+  local who, there = epoch .. ' ' .. owner, false
   if what == 'r' or what == 'w' then
     there = call('HDEL', P .. what .. ':' .. lock, who) == 1
     if what == 'w' and call('HGET', P .. 'x:' .. lock, 'turn') == who then
@@ -103,7 +105,7 @@ local function strike(term, owner, what, lock)
       there = call('HDEL', P .. 'h:' .. lock, what) == 1
     end
   end
-  call('HDEL', P .. 'of:' .. term, owner)
+  call('HDEL', P .. 'of:' .. epoch, owner)
   return there
 end
 
@@ -111,9 +113,9 @@ end
 local function holder(lock, slot)
   local v = call('HGET', P .. 'h:' .. lock, slot)
   if not v then return nil end
-  local term, owner = split(v)
-  if alive(term) then return term .. ' ' .. owner end
-  strike(term, owner, slot, lock)
+  local epoch, owner = split(v)
+  if alive(epoch) then return epoch .. ' ' .. owner end
+  strike(epoch, owner, slot, lock)
   return nil
 end
 
@@ -134,11 +136,11 @@ end
 local function readers(lock)
   local list = {}
   for _, who in ipairs(call('HKEYS', P .. 'r:' .. lock)) do
-    local term, owner = split(who)
-    if alive(term) then
+    local epoch, owner = split(who)
+    if alive(epoch) then
       list[#list + 1] = who
     else
-      strike(term, owner, 'r', lock)
+      strike(epoch, owner, 'r', lock)
     end
   end
   return list
@@ -149,12 +151,12 @@ local function waiters(lock)
   local list = {}
   local all = call('HGETALL', P .. 'w:' .. lock)
   for i = 1, #all, 2 do
-    local term, owner = split(all[i])
-    if alive(term) then
+    local epoch, owner = split(all[i])
+    if alive(epoch) then
       local mode, ticket, since, missed = string.match(all[i + 1], '^(%a) (%d+) (%d+)(%-?)$')
       list[#list + 1] = {who = all[i], mode = mode, ticket = tonumber(ticket), since = since, missed = missed == '-'}
     else
-      strike(term, owner, 'w', lock)
+      strike(epoch, owner, 'w', lock)
     end
   end
   return list
@@ -249,23 +251,23 @@ end
 
 -- release gives back or withdraws what an owner has of a lock. It returns what that is,
 -- and whether it was still there.
-local function release(term, owner)
-  local had = call('HGET', P .. 'of:' .. term, owner)
+local function release(epoch, owner)
+  local had = call('HGET', P .. 'of:' .. epoch, owner)
   if not had then return nil end
   local what, lock = string.match(had, '^(%S+) (.*)$')
-  local there = strike(term, owner, what, lock)
+  local there = strike(epoch, owner, what, lock)
   wake(lock)
   tidy(lock)
   return what, there
 end
 
--- bury clears away a part of what a dead term left, and the term with the last of it.
-local function bury(term)
-  local left = call('HSCAN', P .. 'of:' .. term, '0', 'COUNT', '100')[2]
-  for i = 1, #left, 2 do release(term, left[i]) end
-  if call('EXISTS', P .. 'of:' .. term) == 0 then
-    call('ZREM', P .. 'live', term)
-    call('DEL', P .. 's:' .. term)
+-- bury clears away a part of what a dead epoch left, and the epoch with the last of it.
+local function bury(epoch)
+  local left = call('HSCAN', P .. 'of:' .. epoch, '0', 'COUNT', '100')[2]
+  for i = 1, #left, 2 do release(epoch, left[i]) end
+  if call('EXISTS', P .. 'of:' .. epoch) == 0 then
+    call('ZREM', P .. 'live', epoch)
+    call('DEL', P .. 's:' .. epoch)
     return true
   end
   return false

@@ -1,40 +1,40 @@
 -- Runs requests of one session in order. Returns how the session stands ('ok'; 'over':
--- its term is; 'stale': a newer connection speaks for it) and an answer to each.
--- ARGV: term, connection, time to live in ms to renew the term or 0, the bound of
+-- its epoch is; 'stale': a newer connection speaks for it) and an answer to each.
+-- ARGV: epoch, connection, time to live in ms to renew the epoch or 0, the bound of
 -- tokens in µs above the clock, horizon; then ten for each request: kind, owner, mode, wait
 -- or flag, token, ticket, slot, limit, bucket, lock.
 --
 -- It keeps the invariants that a slot is given to one living owner at a time, or the
 -- lock to readers alone; that what was given stays given until it is released or its
--- term is over; and that every token given is higher than all before it in its bucket.
+-- epoch is over; and that every token given is higher than all before it in its bucket.
 
-local term, gen, ttl, bound = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local epoch, gen, ttl, bound = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 horizon = tonumber(ARGV[5])
-if not alive(term) then return {'over'} end
-if call('HGET', P .. 's:' .. term, 'gen') ~= gen then return {'stale'} end
-local marker = call('HMGET', P .. 'node', 'from', 'base')
+if not alive(epoch) then return {'over'} end
+if call('HGET', P .. 's:' .. epoch, 'gen') ~= gen then return {'stale'} end
+local marker = call('HMGET', P .. 'node', 'from', 'base', 'again')
 if not marker[1] then return {'over'} end
-local from, base = tonumber(marker[1]), tonumber(marker[2])
+local from, base, afresh = tonumber(marker[1]), tonumber(marker[2]), tonumber(marker[3] or '0')
 -- While the server's memory is full it renews and releases, and gives no new votes.
 local full -- why, or nil
 if ttl > 0 then
-  local r = redis.pcall('ZADD', P .. 'live', 'XX', int(now + ttl), term)
+  local r = redis.pcall('ZADD', P .. 'live', 'XX', int(now + ttl), epoch)
   full = noMemory(r)
   if full then
     insist()
-    r = redis.pcall('ZADD', P .. 'live', 'XX', int(now + ttl), term)
+    r = redis.pcall('ZADD', P .. 'live', 'XX', int(now + ttl), epoch)
   end
   if type(r) == 'table' then return r end
-  if call('PTTL', P .. 's:' .. term) < horizon * 3 / 4 then -- Often enough, and not each time.
-    for _, key in ipairs({'s:' .. term, 'of:' .. term, 'live'}) do extend(P .. key) end
+  if call('PTTL', P .. 's:' .. epoch) < horizon * 3 / 4 then -- Often enough, and not each time.
+    for _, key in ipairs({'s:' .. epoch, 'of:' .. epoch, 'live'}) do extend(P .. key) end
   end
 end
 
 -- note writes down what an owner has here.
 local noted = false
 local function note(owner, what, lock)
-  call('HSET', P .. 'of:' .. term, owner, what .. ' ' .. lock)
-  if not noted then touch(P .. 'of:' .. term) end
+  call('HSET', P .. 'of:' .. epoch, owner, what .. ' ' .. lock)
+  if not noted then touch(P .. 'of:' .. epoch) end
   noted = true
 end
 
@@ -49,7 +49,7 @@ end
 -- others tells whether another session waits.
 local function others(lock)
   if call('EXISTS', P .. 'w:' .. lock) == 0 then return 0 end
-  local mine = session(term)
+  local mine = session(epoch)
   for _, w in ipairs(waiters(lock)) do
     if session(w.who) ~= mine then return 1 end
   end
@@ -58,7 +58,7 @@ end
 
 -- enlist has an owner wait, and tells the holders of other sessions.
 local function enlist(q)
-  local who = term .. ' ' .. q.owner
+  local who = epoch .. ' ' .. q.owner
   local w = call('HGET', P .. 'w:' .. q.lock, who)
   note(q.owner, 'w', q.lock)
   if not w then
@@ -68,7 +68,7 @@ local function enlist(q)
   end
   if q.class == 's' then call('HSETNX', P .. 'x:' .. q.lock, 'limit', q.limit) end
   keep('w', q.lock)
-  local mine = session(term)
+  local mine = session(epoch)
   local function hint(h)
     if session(h) ~= mine then tell(h, CONTENDED) end
   end
@@ -81,7 +81,7 @@ end
 
 -- obstacles returns who is in the way, as slots and holders, or nil.
 local function obstacles(q)
-  local who = term .. ' ' .. q.owner
+  local who = epoch .. ' ' .. q.owner
   local list = {}
   if q.class == 's' then
     local h = holder(q.lock, q.slot)
@@ -101,7 +101,7 @@ end
 
 -- barred tells whether others have a better right to a lock that is free.
 local function barred(q)
-  local who = term .. ' ' .. q.owner
+  local who = epoch .. ' ' .. q.owner
   if q.class ~= 'r' then return reserved(q.lock, who) end
   if call('EXISTS', P .. 'w:' .. q.lock) == 0 then return false end
   local writer, reader = false, false
@@ -117,9 +117,9 @@ end
 
 -- give records a vote.
 local function give(q, token)
-  local who = term .. ' ' .. q.owner
-  local had = call('HGET', P .. 'of:' .. term, q.owner)
-  if had and string.sub(had, 1, 2) == 'w ' then strike(term, q.owner, 'w', q.lock) end
+  local who = epoch .. ' ' .. q.owner
+  local had = call('HGET', P .. 'of:' .. epoch, q.owner)
+  if had and string.sub(had, 1, 2) == 'w ' then strike(epoch, q.owner, 'w', q.lock) end
   local record = token .. ' ' .. int(now)
   if q.mode == 's' then
     note(q.owner, 'r', q.lock)
@@ -157,11 +157,11 @@ end
 -- vote gives a vote if it can be given: to a newcomer, to one who waits, or to one who
 -- has it and raises its token.
 local function vote(q)
-  local had = call('HGET', P .. 'of:' .. term, q.owner)
+  local had = call('HGET', P .. 'of:' .. epoch, q.owner)
   local what = had and string.match(had, '^%S+')
   local where = q.mode == 's' and 'r' or q.slot
   if what and what ~= 'w' and what ~= where then
-    release(term, q.owner)
+    release(epoch, q.owner)
     what = nil
   end
   local holds = what == where
@@ -183,7 +183,7 @@ local function vote(q)
   end
   local token, low = tonumber(q.token), floor(q)
   if holds then
-    local v = q.mode == 's' and call('HGET', P .. 'r:' .. q.lock, term .. ' ' .. q.owner)
+    local v = q.mode == 's' and call('HGET', P .. 'r:' .. q.lock, epoch .. ' ' .. q.owner)
       or string.match(call('HGET', P .. 'h:' .. q.lock, q.slot), '^%S+ %d+ (.*)$')
     if string.match(v, '^%d+') == q.token then return {'given', others(q.lock)} end
   end
@@ -203,10 +203,13 @@ local function vote(q)
 end
 
 -- again gives a vote to one who holds the lock by other nodes. It needs no right to
--- vote: nobody else can hold it, whatever this node has forgotten. But one whose votes
--- were deleted may not know that it holds no longer: where a higher token was given
--- since, a majority has to have confirmed that it still has its vote, which wait tells.
+-- vote: nobody else can hold it, whatever this node has forgotten. But somebody may still
+-- count on a vote that it has forgotten, to win with it when a vote of the holder ends:
+-- for as long as such a vote wins, it gives none. And one whose votes were deleted may not
+-- know that it holds no longer: where a higher token was given since, a majority has to
+-- have confirmed that it still has its vote, which wait tells.
 local function again(q)
+  if now < afresh then return {'wait', int(afresh - now)} end
   if not q.wait and now >= from and tonumber(q.token) < tonumber(call('HGET', P .. 'floor', q.bucket) or '0') then
     return {'doubt'}
   end
@@ -221,8 +224,8 @@ end
 -- check tells whether an owner still has the vote that was given to it for a token, and
 -- sees to it that it keeps it.
 local function check(q)
-  local what = string.match(call('HGET', P .. 'of:' .. term, q.owner) or '', '^%S+')
-  local who, v = term .. ' ' .. q.owner, nil
+  local what = string.match(call('HGET', P .. 'of:' .. epoch, q.owner) or '', '^%S+')
+  local who, v = epoch .. ' ' .. q.owner, nil
   if q.mode == 's' and what == 'r' then
     v = who .. ' ' .. (call('HGET', P .. 'r:' .. q.lock, who) or '')
   elseif q.mode == 'x' and what == q.slot then
@@ -237,7 +240,7 @@ end
 -- free gives back or withdraws, and tells whether there was a vote. A writer that held
 -- the lock by other nodes than this one has passed the readers who wait here, too.
 local function free(q)
-  local what, there = release(term, q.owner)
+  local what, there = release(epoch, q.owner)
   if q.wait and q.class == 'r' and q.mode == 'x' and (not what or what == 'w') then
     pass(q.lock)
     wake(q.lock)
@@ -247,11 +250,11 @@ end
 
 -- yield gives a vote back and waits on. It wakes others only where nobody has won.
 local function yield(q)
-  local had = call('HGET', P .. 'of:' .. term, q.owner)
+  local had = call('HGET', P .. 'of:' .. epoch, q.owner)
   local what = had and string.match(had, '^%S+')
-  if what and what ~= 'w' then strike(term, q.owner, what, q.lock) end
+  if what and what ~= 'w' then strike(epoch, q.owner, what, q.lock) end
   enlist(q)
-  if q.wait then wake(q.lock, term .. ' ' .. q.owner) end
+  if q.wait then wake(q.lock, epoch .. ' ' .. q.owner) end
   return {'free'}
 end
 
@@ -279,7 +282,7 @@ for i = 6, #ARGV, 10 do
         ok, answer = pcall(kinds[kind], q)
       end
     end
-    if not ok and (kind == VOTE or kind == AGAIN) then pcall(release, term, q.owner) end
+    if not ok and (kind == VOTE or kind == AGAIN) then pcall(release, epoch, q.owner) end
     answers[#answers + 1] = ok and answer or {'error', type(answer) == 'table' and answer.err or tostring(answer)}
   end
 end

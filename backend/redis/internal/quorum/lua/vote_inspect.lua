@@ -4,10 +4,10 @@
 
 local rows = {}
 local function row(kind, who, mode, number, since)
-  local term, owner = split(who)
-  if not alive(term) then return end
-  local party = call('HMGET', P .. 's:' .. term, 'host', 'pid', 'reason')
-  rows[#rows + 1] = {kind, session(term), owner, mode, number, since, party[1] or '', party[2] or '', party[3] or ''}
+  local epoch, owner = split(who)
+  if not alive(epoch) then return end
+  local party = call('HMGET', P .. 's:' .. epoch, 'host', 'pid', 'reason')
+  rows[#rows + 1] = {kind, session(epoch), owner, mode, number, since, party[1] or '', party[2] or '', party[3] or ''}
 end
 for _, v in ipairs(call('HVALS', P .. 'h:' .. ARGV[1])) do
   local who, token, since = string.match(v, '^(%S+ %d+) (%d+) (%d+)$')

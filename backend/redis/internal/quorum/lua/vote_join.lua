@@ -1,15 +1,17 @@
--- Makes a connection the one that speaks for a term, and the term a living one if it
--- is to begin. Returns 1, or 0 when the term is over and another has to begin.
+-- Makes a connection the one that speaks for an epoch, and the epoch a living one if it
+-- is to begin. Returns 1, or 0 when the epoch is over and another has to begin.
 -- It returns the format of the keys, as a text, when that is another than the session
 -- knows, or an error that names a right that is missing, and does nothing then.
 -- ARGV: run_id, uptime in ms, how the node stands if it has no marker, the
 -- longest time to live in ms, the run_ids of a new quorum;
--- term, connection, time to live in ms if the term begins or 0, host, pid, reason, format, horizon.
+-- epoch, connection, time to live in ms if the epoch begins or 0, host, pid, reason, format, horizon.
 --
 -- It keeps the invariant that a server votes only when it remembers all votes that
 -- count: one that has lost its marker, or has started since it was set, has perhaps
--- forgotten some, and waits until every lease of then is over. It may have
--- granted tokens up to its clock plus the longest time to live: base is above them.
+-- forgotten some, and waits until every lease of then is over. Votes of then win
+-- nothing after winsFor of package vote, so that after more than that it may vote for
+-- who holds by other nodes. It may have granted tokens up to its clock plus the longest
+-- time to live: base is above them.
 
 horizon = tonumber(ARGV[13])
 if ARGV[8] ~= '0' then
@@ -35,16 +37,15 @@ local run, uptime, standing, most = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumbe
 local marker = call('HMGET', P .. 'node', 'run', 'most')
 most = math.max(most, tonumber(marker[2] or '0'))
 if marker[1] ~= run then
-  local from, base = now + most, us
-  if marker[1] or standing == 'unsure' then
-    from = now - uptime + most
-  end
+  local since = now -- When it has lost its data, at the latest.
+  if marker[1] or standing == 'unsure' then since = now - uptime end
+  local from, base, again = since + most, us, since + math.min(most / 3, 3500)
   if not marker[1] and standing == 'new' then
-    from = 0
+    from, again = 0, 0
   else
     base = math.max(us, tokenAt(from))
   end
-  call('HSET', P .. 'node', 'run', run, 'from', int(from), 'base', int(base))
+  call('HSET', P .. 'node', 'run', run, 'from', int(from), 'base', int(base), 'again', int(again))
   if standing == 'new' and not marker[1] then
     call('HSET', P .. 'node', 'born', int(now), 'peers', ARGV[5])
   else
@@ -58,13 +59,13 @@ if marker[1] ~= run then
 end
 call('HSET', P .. 'node', 'most', int(most))
 
-local term, gen, ttl = ARGV[6], ARGV[7], tonumber(ARGV[8])
+local epoch, gen, ttl = ARGV[6], ARGV[7], tonumber(ARGV[8])
 if ttl > 0 then
-  call('ZADD', P .. 'live', int(now + ttl), term)
+  call('ZADD', P .. 'live', int(now + ttl), epoch)
   extend(P .. 'live')
-elseif not alive(term) then
+elseif not alive(epoch) then
   return 0
 end
-call('HSET', P .. 's:' .. term, 'gen', gen, 'host', ARGV[9], 'pid', ARGV[10], 'reason', ARGV[11])
-extend(P .. 's:' .. term)
+call('HSET', P .. 's:' .. epoch, 'gen', gen, 'host', ARGV[9], 'pid', ARGV[10], 'reason', ARGV[11])
+extend(P .. 's:' .. epoch)
 return 1

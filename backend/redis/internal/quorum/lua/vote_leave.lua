@@ -1,7 +1,7 @@
--- Ends a term. Returns 0 when nothing is left of it, and 1 when there is more to clear
--- away by another call. ARGV: term, horizon.
+-- Ends an epoch. Returns 0 when nothing is left of it, and 1 when there is more to clear
+-- away by another call. ARGV: epoch, horizon.
 --
--- What is not cleared away counts no more either: the term is dead from the first call.
+-- What is not cleared away counts no more either: the epoch is dead from the first call.
 
 horizon = tonumber(ARGV[2])
 insist()

@@ -88,7 +88,7 @@ func (m *Machine) turn(a *acquisition, n *node, slot int64, now time.Time) {
 	default:
 		return
 	}
-	m.askOne(a, n)
+	m.askOne(a, n, now)
 }
 
 // ask asks all nodes that have not given a what it asks for, or are about to.
@@ -96,14 +96,14 @@ func (m *Machine) ask(a *acquisition, now time.Time) {
 	a.gather = time.Time{}
 	m.alarms.set(a, now.Add(m.lag())) // An answer that does not come decides, too.
 	for _, n := range m.nodes {
-		m.askOne(a, n)
+		m.askOne(a, n, now)
 	}
 }
 
-func (m *Machine) askOne(a *acquisition, n *node) {
+func (m *Machine) askOne(a *acquisition, n *node, now time.Time) {
 	v := &a.votes[n.index]
 	fresh := v.round != a.round || v.state != voteAsked || v.token != a.token || v.slot != a.slot
-	if v.stands(a) || !fresh {
+	if m.wins(a, v, now) || !fresh {
 		return
 	}
 	if n.unfit != nil {

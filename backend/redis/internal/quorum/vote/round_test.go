@@ -54,7 +54,7 @@ func TestLittleLeft(t *testing.T) {
 	a := newAcquisition(acquire(backend.Mutex, 1, false), 3, now)
 	a.state, a.token = asking, 1
 	for i, n := range m.nodes {
-		a.votes[i] = vote{state: voteGiven, token: 1, epoch: n.epoch}
+		a.votes[i] = vote{state: voteGiven, token: 1, epoch: n.epoch, since: now}
 	}
 	// The deadline is that of the second longest epoch.
 	m.nodes[0].epoch.until = now.Add(ttl / 10)
@@ -122,7 +122,7 @@ func TestRivalsWithASilentNode(t *testing.T) {
 						a.votes[i].state, a.votes[i].rivals = voteBusy, []Rival{{0, "rival"}}
 					}
 					if !majority {
-						a.votes[round%2].state, a.votes[round%2].epoch = voteGiven, m.nodes[round%2].epoch
+						a.votes[round%2].state, a.votes[round%2].epoch, a.votes[round%2].since = voteGiven, m.nodes[round%2].epoch, now
 					}
 					now = now.Add(time.Millisecond)
 					m.weigh(a, now)
@@ -149,7 +149,7 @@ func TestGather(t *testing.T) {
 	m := newMachine(time.Second, now)
 	a := newAcquisition(acquire(backend.Mutex, 1, true), 3, now)
 	a.state, a.stays, a.token, a.round = waiting, true, 1, 1
-	a.votes[0] = vote{state: voteGiven, token: 1, round: 1, epoch: m.nodes[0].epoch}
+	a.votes[0] = vote{state: voteGiven, token: 1, round: 1, epoch: m.nodes[0].epoch, since: now}
 	m.turn(a, m.nodes[1], NoSlot, now)
 	m.Attend(now.Add(gather))
 	if states := []voteState{a.votes[0].state, a.votes[1].state, a.votes[2].state}; !slices.Equal(states, []voteState{voteGiven, voteAsked, voteNone}) {

@@ -17,9 +17,9 @@ var (
 	scheduleCount = flag.Int("vote.schedules", 16, "how many schedules TestSchedules plays, and 200 times as many with DLOCK_LONG in the environment")
 )
 
-// A world is sessions and nodes in time of their own: a seed decides how long each message
+// A schedule is sessions and nodes in time of their own: a seed decides how long each message
 // is on its way, which pushes are lost, when nodes fall silent and who wants what when.
-type world struct {
+type schedule struct {
 	t       *testing.T
 	random  *rand.Rand
 	now     time.Time
@@ -41,17 +41,17 @@ type world struct {
 
 // A client drives a machine as a session does, for owners that acquire and release.
 type client struct {
-	world   *world
-	index   int
-	machine *Machine
-	flying  []bool // by node: a batch is on its way
-	next    time.Time
-	owners  []*wish
-	apply   []backend.Op // of the batch that is under way
-	began   time.Time
-	busy    bool
-	asked   []backend.Op // for the next batch
-	last    uint64       // owner
+	schedule *schedule
+	index    int
+	machine  *Machine
+	flying   []bool // by node: a batch is on its way
+	next     time.Time
+	owners   []*wish
+	apply    []backend.Op // of the batch that is under way
+	began    time.Time
+	busy     bool
+	asked    []backend.Op // for the next batch
+	last     uint64       // owner
 }
 
 // A wish is one owner's.
@@ -62,10 +62,10 @@ type wish struct {
 	leaving bool
 }
 
-func (w *world) after(d time.Duration, f func()) { heap.Push(&w.coming, happening{w.now.Add(d), f}) }
+func (w *schedule) after(d time.Duration, f func()) { heap.Push(&w.coming, happening{w.now.Add(d), f}) }
 
 // soon is how long a message is on its way.
-func (w *world) soon() time.Duration {
+func (w *schedule) soon() time.Duration {
 	d := 50*time.Microsecond + time.Duration(w.random.Int64N(int64(400*time.Microsecond)))
 	if w.random.IntN(20) == 0 {
 		d += time.Duration(w.random.Int64N(int64(5 * time.Millisecond)))
@@ -74,7 +74,7 @@ func (w *world) soon() time.Duration {
 }
 
 // reach has a node do something when it speaks.
-func (w *world) reach(node int, f func()) {
+func (w *schedule) reach(node int, f func()) {
 	w.after(w.soon(), func() {
 		if w.silent[node] {
 			w.held[node] = append(w.held[node], f)
@@ -86,7 +86,7 @@ func (w *world) reach(node int, f func()) {
 
 // flush does what a machine wants.
 func (c *client) flush() {
-	w := c.world
+	w := c.schedule
 	c.machine.Effects()
 	for node := range w.servers {
 		if c.flying[node] {
@@ -142,18 +142,18 @@ func (c *client) begin() {
 	if c.busy {
 		return
 	}
-	c.busy, c.began = true, c.world.now
+	c.busy, c.began = true, c.schedule.now
 	c.apply, c.asked = c.asked, nil
 	c.machine.Start(c.apply, c.began)
 	c.flush()
 	// The clock of Apply; the other nodes are waited for until it ticks.
-	c.world.after(10*time.Millisecond, func() { c.tick(c.began) })
+	c.schedule.after(10*time.Millisecond, func() { c.tick(c.began) })
 }
 
 func (c *client) tick(batch time.Time) {
 	if c.busy && c.began.Equal(batch) {
 		c.flush()
-		c.world.after(10*time.Millisecond, func() { c.tick(batch) })
+		c.schedule.after(10*time.Millisecond, func() { c.tick(batch) })
 	}
 }
 
@@ -162,12 +162,12 @@ func (c *client) look() {
 	if !c.busy {
 		return
 	}
-	over, _ := c.machine.Look(c.world.now, c.began.Add(c.machine.TTL/3))
+	over, _ := c.machine.Look(c.schedule.now, c.began.Add(c.machine.TTL/3))
 	if !over {
 		return
 	}
 	c.busy = false
-	results, _ := c.machine.Finish(c.world.now)
+	results, _ := c.machine.Finish(c.schedule.now)
 	for i, r := range slices.Clone(results) {
 		c.answered(c.apply[i], r)
 	}
@@ -186,8 +186,8 @@ func (c *client) wish(owner uint64) *wish {
 }
 
 func (c *client) op(do backend.Do, owner uint64) backend.Op {
-	op := *acquire(backend.Mutex, c.world.limit, true)
-	if c.world.limit > 1 {
+	op := *acquire(backend.Mutex, c.schedule.limit, true)
+	if c.schedule.limit > 1 {
 		op.Class = backend.Semaphore
 	}
 	op.Do, op.Owner = do, owner
@@ -203,7 +203,7 @@ func (c *client) ask(do backend.Do, owner uint64) {
 func (c *client) want() {
 	c.last++
 	c.owners = append(c.owners, &wish{owner: c.last, waits: true})
-	c.world.changed(false)
+	c.schedule.changed(false)
 	c.ask(backend.Acquire, c.last)
 }
 
@@ -212,16 +212,16 @@ func (c *client) answered(op backend.Op, r backend.Result) {
 	switch {
 	case op.Do == backend.Release && (r.State == backend.Released || r.State == backend.NotHeld):
 		c.owners = slices.DeleteFunc(c.owners, func(o *wish) bool { return o == h })
-		c.world.after(time.Duration(c.world.random.Int64N(int64(2*time.Millisecond))), c.want)
+		c.schedule.after(time.Duration(c.schedule.random.Int64N(int64(2*time.Millisecond))), c.want)
 	case op.Do == backend.Release:
 		c.ask(backend.Release, op.Owner)
 	case r.State == backend.Granted:
 		c.granted(h, r.Grant)
 	case r.State == backend.Queued:
 	case r.State == backend.Unknown, r.State == backend.Refused:
-		c.world.after(10*time.Millisecond, func() { c.ask(backend.Acquire, op.Owner) })
+		c.schedule.after(10*time.Millisecond, func() { c.ask(backend.Acquire, op.Owner) })
 	default:
-		c.world.t.Fatalf("%+v", r)
+		c.schedule.t.Fatalf("%+v", r)
 	}
 }
 
@@ -238,7 +238,7 @@ func (c *client) heard(e backend.Event) {
 
 // granted checks what is promised of a grant.
 func (c *client) granted(h *wish, g backend.Grant) {
-	w := c.world
+	w := c.schedule
 	if h.holds || h.leaving {
 		return
 	}
@@ -262,7 +262,7 @@ func (c *client) granted(h *wish, g backend.Grant) {
 	})
 }
 
-func (w *world) count(is func(*wish) bool) (n int) {
+func (w *schedule) count(is func(*wish) bool) (n int) {
 	for _, c := range w.clients {
 		for _, h := range c.owners {
 			if is(h) {
@@ -274,7 +274,7 @@ func (w *world) count(is func(*wish) bool) (n int) {
 }
 
 // changed measures for how long there is room beside one who waits, and nobody is granted it.
-func (w *world) changed(granted bool) {
+func (w *schedule) changed(granted bool) {
 	room := w.count(func(h *wish) bool { return h.holds }) < int(w.limit) && w.count(func(h *wish) bool { return h.waits }) > 0
 	if !w.free.IsZero() {
 		if d := w.now.Sub(w.free); d > w.longest {
@@ -334,14 +334,14 @@ func TestSchedules(t *testing.T) {
 	t.Logf("%d grants, the longest wait beside a free lock %v", grants, worst)
 }
 
-func play(t *testing.T, seed uint64) *world {
+func play(t *testing.T, seed uint64) *schedule {
 	defer func() {
 		if t.Failed() {
 			t.Logf("-vote.seed %d", seed)
 		}
 	}()
 	random := rand.New(rand.NewPCG(seed, 0))
-	w := &world{t: t, random: random, now: time.Unix(1_800_000_000, 0), limit: 1, lossy: random.IntN(3) == 0}
+	w := &schedule{t: t, random: random, now: time.Unix(1_800_000_000, 0), limit: 1, lossy: random.IntN(3) == 0}
 	if random.IntN(3) == 0 {
 		w.limit += uint32(1 + random.IntN(2))
 	}
@@ -353,7 +353,7 @@ func play(t *testing.T, seed uint64) *world {
 	}
 	w.silent, w.held = make([]bool, nodes), make([][]func(), nodes)
 	for i := range 2 + random.IntN(4) {
-		c := &client{world: w, index: i, flying: make([]bool, nodes)}
+		c := &client{schedule: w, index: i, flying: make([]bool, nodes)}
 		c.machine = New(Config{TTL: 10 * time.Second, Nodes: names, Doing: func(int) string { return "" }, Random: random})
 		w.clients = append(w.clients, c)
 		for node := range nodes {

@@ -88,7 +88,7 @@ func (m *Machine) Answer(node int, answers []Answer, sent, now time.Time) {
 		m.renewed(n.epoch, sent, now)
 	}
 	for i, r := range n.sent {
-		m.answer(n, r, &answers[i], now)
+		m.answer(n, r, &answers[i], sent, now)
 	}
 	for _, r := range n.sent {
 		if r.of.state == waiting && r.of.op.Wait {
@@ -101,7 +101,7 @@ func (m *Machine) Answer(node int, answers []Answer, sent, now time.Time) {
 	m.effects.Moved = true
 }
 
-func (m *Machine) answer(n *node, r *Request, w *Answer, now time.Time) {
+func (m *Machine) answer(n *node, r *Request, w *Answer, sent, now time.Time) {
 	a := r.of
 	v := &a.votes[n.index]
 	if r.Kind.binds() {
@@ -109,7 +109,7 @@ func (m *Machine) answer(n *node, r *Request, w *Answer, now time.Time) {
 	}
 	switch r.Kind {
 	case AskVote, AskAgain:
-		m.voted(n, r, w, now)
+		m.voted(n, r, w, sent, now)
 	case AskCheck:
 		m.checked(n, r, w, now)
 	case AskRelease:
@@ -129,8 +129,8 @@ func (m *Machine) answer(n *node, r *Request, w *Answer, now time.Time) {
 	}
 }
 
-// voted takes a node's answer to who asked for its vote.
-func (m *Machine) voted(n *node, r *Request, w *Answer, now time.Time) {
+// voted takes a node's answer to who asked for its vote at that time.
+func (m *Machine) voted(n *node, r *Request, w *Answer, sent, now time.Time) {
 	a := r.of
 	v := &a.votes[n.index]
 	if a.state == releasing || a.state == refused || v.state != voteAsked || v.token != r.Token || v.slot != r.Slot || v.request != nil {
@@ -141,7 +141,7 @@ func (m *Machine) voted(n *node, r *Request, w *Answer, now time.Time) {
 	v.told = false
 	switch w.Word {
 	case Given:
-		v.state, v.epoch, v.missing, v.doubted = voteGiven, n.epoch, false, false
+		v.state, v.epoch, v.since, v.missing, v.doubted = voteGiven, n.epoch, sent, false, false
 		v.others = w.Flag
 		switch {
 		case v.others && a.state == holding:

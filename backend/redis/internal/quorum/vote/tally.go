@@ -82,8 +82,12 @@ func (m *Machine) count(a *acquisition, now time.Time) tally {
 	for i := range a.votes {
 		v, n := &a.votes[i], m.nodes[i]
 		switch {
-		case v.stands(a):
+		case m.wins(a, v, now):
 			t.given++
+		case v.stands(a) && n.silent(now):
+			t.silent++
+		case v.stands(a):
+			t.unasked++
 		case v.round != a.round && n.silent(now):
 			t.silent++
 		case v.round != a.round || v.state == voteNone || v.state == voteGiven:

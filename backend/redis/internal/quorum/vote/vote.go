@@ -9,6 +9,7 @@ type vote struct {
 	token   uint64 // of what was asked or given
 	slot    uint32
 	epoch   *epoch        // of what was given
+	since   time.Time     // when that was asked for
 	touched *epoch        // under which something was sent last; nil: the node has never heard of the acquisition
 	request *Request      // for the vote, not sent yet
 	open    int           // requests but releases that have no answer yet
@@ -68,6 +69,16 @@ type Rival struct {
 // stands reports whether a node's vote counts for what a asks for now.
 func (v *vote) stands(a *acquisition) bool {
 	return v.state == voteGiven && !v.epoch.over && v.token == a.token && v.slot == a.slot
+}
+
+// winsFor is for how long after it was asked for a vote counts for somebody who is to become
+// a holder. A node that has lost its data has forgotten it, and may give its vote to one who
+// holds by other nodes, but only after a longer time: see vote_join.lua.
+func (m *Machine) winsFor() time.Duration { return min(3*m.TTL/10, 3*time.Second) }
+
+// wins reports whether a vote counts for a to become a holder.
+func (m *Machine) wins(a *acquisition, v *vote, now time.Time) bool {
+	return v.stands(a) && now.Sub(v.since) < m.winsFor()
 }
 
 // answers reports whether v is what the node says to the present round.
