@@ -39,6 +39,7 @@ var layers = []layer{
 	{"backend/redis/internal/quorum/vote", []string{"backend", "internal/chain", "backend/redis/internal/redislock"}},
 	{"backend/redis/internal/*", []string{"backend", "backend/internal/mailbox", "internal/chain", "backend/redis/internal/redisconn", "backend/redis/internal/redislock", "backend/redis/internal/quorum/vote"}},
 	{"backend/postgres", []string{"backend", "backend/internal/mailbox", "internal/chain", "backend/postgres/internal/*"}},
+	{"backend/postgres/internal/pgsql", []string{"backend"}},
 	{"backend/postgres/internal/*", nil},
 	{"backend/*", []string{"backend", "backend/internal/mailbox", "internal/chain"}},
 	{"session", []string{"backend", "internal/throttle"}},

@@ -288,7 +288,7 @@ func (o *old) stood() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.claims {
-		if c.state == queued && c.lock.waits[c.mode].standing {
+		if c.state == queued && c.lock.waits[c.mode].place != coming {
 			return true
 		}
 	}

@@ -29,22 +29,46 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 		s.holder.beat = true
 	}
 	s.tend(now)
-	defer s.timer.Stop()
-	late := false
 	s.attend(true)
+	late := s.work(ctx, now)
+	s.pump()
+	s.attend(false)
+	s.dismiss()
+	if s.err == nil && !s.holder.until.IsZero() && time.Now().After(s.holder.until) {
+		s.die(errLapsed)
+	}
+	if s.err != nil {
+		return s.died()
+	}
+	late = late || time.Since(now) >= s.ttl/3
+	var silent error
+	if late && s.holder.proved.Before(now) {
+		silent = fmt.Errorf("the server has not answered within %v", time.Since(now).Round(time.Millisecond))
+	}
+	s.answer(silent)
+	clear(s.jobs)
+	s.report(silent)
+	return s.results, s.leases, nil
+}
+
+// work goes on with the jobs of an Apply that began at now until they are done, or have
+// had their time, which is late if that was all there is. Without jobs it is there for
+// what the holder session has to say.
+func (s *session) work(ctx context.Context, now time.Time) (late bool) {
+	defer s.timer.Stop()
 	for {
 		left, slow := s.advance()
 		patience := s.ttl / 3
-		if !s.holder.beat && (len(ops) > 0 || !s.holder.proved.Before(now)) {
+		if !s.holder.beat && (len(s.jobs) > 0 || !s.holder.proved.Before(now)) {
 			if left == 0 {
-				break
+				return late
 			}
 			if left == slow {
-				patience = min(patience, s.straggle(len(ops)))
+				patience = min(patience, s.straggle())
 			}
 		}
 		if late || s.err != nil || time.Since(now) >= patience {
-			break
+			return late
 		}
 		s.pump()
 		if s.holder.conn.Busy && !s.holder.reading && s.holder.attentive {
@@ -64,24 +88,6 @@ func (s *session) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result
 		}
 		s.mu.Lock()
 	}
-	s.pump()
-	s.attend(false)
-	s.dismiss()
-	if s.err == nil && !s.holder.until.IsZero() && time.Now().After(s.holder.until) {
-		s.die(errLapsed)
-	}
-	if s.err != nil {
-		return s.died()
-	}
-	late = late || time.Since(now) >= s.ttl/3
-	var silent error
-	if late && s.holder.proved.Before(now) {
-		silent = fmt.Errorf("the server has not answered within %v", time.Since(now).Round(time.Millisecond))
-	}
-	s.answer(silent)
-	clear(s.jobs)
-	s.report(silent)
-	return s.results, s.leases, nil
 }
 
 // answer gives each op its result; silent is why there are some without an answer.
@@ -103,7 +109,7 @@ func (s *session) answer(silent error) {
 
 // straggle returns how long Apply waits for the end of waits when nothing else is to be
 // waited for: the server ends them at its leisure, and others want to be served.
-func (s *session) straggle(ops int) time.Duration {
+func (s *session) straggle() time.Duration {
 	slow := 0
 	for i := range s.jobs {
 		j := &s.jobs[i]
@@ -115,7 +121,7 @@ func (s *session) straggle(ops int) time.Duration {
 			slow++
 		}
 	}
-	if slow < ops {
+	if slow < len(s.jobs) {
 		return 0
 	}
 	return 50 * time.Millisecond

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
@@ -19,7 +20,7 @@ type request struct {
 	grip  *grip  // of unlock, or that a reader comes into
 	what  int64  // of scrub
 	key   int64  // of scrub
-	from  uint32 // of a try for a ticket: slots tried before
+	from  uint32 // of a try for a slot: slots tried before
 	next  uint32 // and with it
 	slot  int    // where its candidates begin in round.slots
 
@@ -43,14 +44,14 @@ const (
 // out as one pipeline: statements for many requests each, and extras. Each statement
 // is a part of its own, so that one that fails says nothing about the others.
 type batch struct {
-	many    []request
-	tickets []request
-	extras  []extra
-	slots   []int64 // to try, of all tickets
+	many       []request
+	semaphores []request
+	extras     []extra
+	slots      []int64 // to try, of all semaphores
 
 	// The parameters.
 	whats, keys, gates      []int64
-	what, gate              []int64 // of tickets
+	what, gate              []int64 // of semaphores
 	join, use, mark, unlock []int64
 	first, last             []int64
 	buf                     []byte
@@ -86,7 +87,7 @@ func (s *session) pump() {
 			s.withhold(q)
 			continue
 		}
-		if len(r.many)+len(r.tickets) >= most || len(r.slots) >= 4*most || !s.put(q) {
+		if len(r.many)+len(r.semaphores) >= most || len(r.slots) >= 4*most || !s.put(q) {
 			s.holder.pending[kept] = q
 			kept++
 		}
@@ -96,11 +97,11 @@ func (s *session) pump() {
 	r.extras = append(r.extras, s.holder.extras...)
 	clear(s.holder.extras)
 	s.holder.extras = s.holder.extras[:0]
-	if len(r.many)+len(r.tickets)+len(r.extras) == 0 {
+	if len(r.many)+len(r.semaphores)+len(r.extras) == 0 {
 		if !s.holder.beat {
 			return
 		}
-		s.holder.conn.Exec(stPing)
+		s.holder.conn.Exec(pgsql.Ping)
 	}
 	s.holder.beat = false
 	r.encode(s.holder.conn)
@@ -112,9 +113,9 @@ func (s *session) pump() {
 
 func (r *batch) reset() {
 	clear(r.many)
-	clear(r.tickets)
+	clear(r.semaphores)
 	clear(r.extras)
-	r.many, r.tickets, r.extras = r.many[:0], r.tickets[:0], r.extras[:0]
+	r.many, r.semaphores, r.extras = r.many[:0], r.semaphores[:0], r.extras[:0]
 	r.slots, r.buf = r.slots[:0], r.buf[:0]
 	for _, column := range []*[]int64{&r.whats, &r.keys, &r.gates, &r.what, &r.gate, &r.join, &r.use, &r.mark, &r.unlock, &r.first, &r.last} {
 		*column = (*column)[:0]
@@ -135,26 +136,26 @@ func (r *batch) encode(w *pgwire.Conn) {
 	case 0:
 	case 1:
 		r.buf = pgwire.AppendInt(pgwire.AppendInt(r.buf, pgwire.OIDInt8, r.keys[0]), pgwire.OIDInt8, r.gates[0])
-		w.Exec(one(r.whats[0]), r.buf[:8], r.buf[8:])
+		w.Exec(pgsql.One(r.whats[0]), r.buf[:8], r.buf[8:])
 	default:
-		statement := stMany
+		statement := pgsql.Many
 		if !tries(r.many) {
-			statement = stFree
+			statement = pgsql.Free
 		}
-		if slices.ContainsFunc(r.whats, func(what int64) bool { return what&ofPair != 0 }) {
-			statement += pair
+		if slices.ContainsFunc(r.whats, func(what int64) bool { return what&pgsql.OfPair != 0 }) {
+			statement += pgsql.ForPairs
 		}
 		w.Exec(statement, pgwire.AppendArray(nil, pgwire.OIDInt2, r.whats), pgwire.AppendArray(nil, pgwire.OIDInt8, r.keys), pgwire.AppendArray(nil, pgwire.OIDInt8, r.gates))
 	}
 	switch {
-	case len(r.tickets) == 0:
-	case !tries(r.tickets):
+	case len(r.semaphores) == 0:
+	case !tries(r.semaphores):
 		part()
-		w.Exec(stFreeSlots,
+		w.Exec(pgsql.FreeSlots,
 			pgwire.AppendArray(nil, pgwire.OIDInt2, r.what), pgwire.AppendArray(nil, pgwire.OIDInt8, r.use), pgwire.AppendArray(nil, pgwire.OIDInt8, r.mark), pgwire.AppendArray(nil, pgwire.OIDInt8, r.unlock))
 	default:
 		part()
-		w.Exec(stTickets,
+		w.Exec(pgsql.Slots,
 			pgwire.AppendArray(nil, pgwire.OIDInt2, r.what), pgwire.AppendArray(nil, pgwire.OIDInt8, r.gate), pgwire.AppendArray(nil, pgwire.OIDInt8, r.join),
 			pgwire.AppendArray(nil, pgwire.OIDInt8, r.use), pgwire.AppendArray(nil, pgwire.OIDInt8, r.mark), pgwire.AppendArray(nil, pgwire.OIDInt8, r.unlock),
 			pgwire.AppendArray(nil, pgwire.OIDInt4, r.first), pgwire.AppendArray(nil, pgwire.OIDInt4, r.last), pgwire.AppendArray(nil, pgwire.OIDInt8, r.slots))
@@ -183,8 +184,8 @@ func (s *session) put(q request) bool {
 		}
 		l.round = s.holder.rounds
 	}
-	if l != nil && l.tickets != nil {
-		s.putTicket(q)
+	if l != nil && l.slots != nil {
+		s.putSlot(q)
 		return true
 	}
 	r := &s.holder.batch
@@ -194,39 +195,22 @@ func (s *session) put(q request) bool {
 	}
 	switch q.kind {
 	case try, poll, land:
-		mode := q.mode()
-		what = tryAlone
-		if mode == backend.Shared {
-			what = tryShared
-		}
-		if l.own != nil && !(mode == backend.Shared && l.own.shared) || l.own == nil && l.holders > 0 && !(mode == backend.Shared && l.shared) {
-			// Somebody of this session was faster.
+		if what = s.deed(&q); what == 0 {
 			s.takeResult(q, 0, 0)
 			return true
 		}
-		if l.own != nil {
-			what, q.grip = passGate, l.own
-			l.own.claims++
-		}
-		if q.kind == land {
-			if len(q.wait.claims) == 0 {
-				s.takeResult(q, 0, 0)
-				return true
-			}
-			what = map[int64]int64{tryAlone: landAlone, tryShared: landShared, passGate: tokenAlone}[what]
-		}
 	case enter:
-		what = tokenAlone
+		what = pgsql.TokenAlone
 	case unlock:
-		what = unlockAlone
+		what = pgsql.FreeAlone
 		if q.grip.shared {
-			what = unlockShared
+			what = pgsql.FreeShared
 		}
 	case scrub:
 		what = q.what
 	}
 	if l != nil && l.key.pair {
-		what |= ofPair
+		what |= pgsql.OfPair
 	}
 	r.many = append(r.many, q)
 	r.whats, r.keys = append(r.whats, what), append(r.keys, key)
@@ -238,6 +222,26 @@ func (s *session) put(q request) bool {
 	return true
 }
 
+// deed returns what the server has to do for a try, or 0 when it need not be asked: the
+// session has the lock already, and cannot let another claim in. A reader that comes in
+// with others is given their grip.
+func (s *session) deed(q *request) int64 {
+	l, shared := q.lock, q.mode() == backend.Shared
+	switch {
+	case q.kind == land && len(q.wait.claims) == 0:
+		return 0
+	case l.own != nil && !(shared && l.own.shared) || l.own == nil && l.holders > 0 && !(shared && l.shared):
+		return 0 // Somebody of this session was faster.
+	case l.own != nil:
+		q.grip = l.own
+		l.own.claims++
+		return either[int64](q.kind == land, pgsql.TokenAlone, pgsql.PassGate)
+	case q.kind == land:
+		return either[int64](shared, pgsql.LandShared, pgsql.LandAlone)
+	}
+	return either[int64](shared, pgsql.TryShared, pgsql.TryAlone)
+}
+
 // mode returns the mode of a try.
 func (q *request) mode() backend.Mode {
 	if q.claim != nil {
@@ -246,9 +250,9 @@ func (q *request) mode() backend.Mode {
 	return q.wait.mode
 }
 
-// putTicket is put for a semaphore.
-func (s *session) putTicket(q request) {
-	r, t := &s.holder.batch, q.lock.tickets
+// putSlot is put for a semaphore.
+func (s *session) putSlot(q request) {
+	r, t := &s.holder.batch, q.lock.slots
 	var what, slot int64
 	first := len(r.slots)
 	switch q.kind {
@@ -257,21 +261,21 @@ func (s *session) putTicket(q request) {
 			s.takeResult(q, 0, 0)
 			return
 		}
-		what = ticketTry
+		what = pgsql.SlotTry
 		if !t.joined {
-			what = ticketJoinTry
+			what = pgsql.SlotJoinTry
 		}
 		if q.kind == land {
-			what = ticketLand
+			what = pgsql.SlotLand
 		}
 		q.slot = first
 		r.slots, q.next = t.candidates(r.slots, q.from)
 	case unlock:
-		what, slot = ticketUnlock, q.grip.slot
+		what, slot = pgsql.SlotUnlock, q.grip.slot
 	case leave:
-		what = ticketLeave
+		what = pgsql.SlotLeave
 	}
-	r.tickets = append(r.tickets, q)
+	r.semaphores = append(r.semaphores, q)
 	r.what, r.gate, r.unlock = append(r.what, what), append(r.gate, q.lock.gate), append(r.unlock, slot)
 	r.join, r.use, r.mark = append(r.join, t.join), append(r.use, t.use), append(r.mark, t.mark)
 	r.first, r.last = append(r.first, int64(first+1)), append(r.last, int64(len(r.slots)))

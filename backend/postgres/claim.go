@@ -34,7 +34,10 @@ func (s *session) enqueue(c *claim) {
 	w := l.waits[c.mode]
 	if w == nil {
 		_, foreign := s.waits.foreign[l.keyID()]
-		w = &wait{lock: l, mode: c.mode, strange: foreign, direct: foreign}
+		w = &wait{lock: l, mode: c.mode}
+		if foreign {
+			w.way = direct
+		}
 		l.waits[c.mode] = w
 	}
 	w.claims = append(w.claims, c)
@@ -140,23 +143,23 @@ func (s *session) unhand(g *grip, c *claim) {
 	case g.waiter != nil:
 		s.clear(g.waiter)
 		return
-	case l.tickets != nil:
-		delete(l.tickets.taken, g.slot)
+	case l.slots != nil:
+		delete(l.slots.taken, g.slot)
 	default:
 		l.own = nil
 	}
 	s.holder.pending = append(s.holder.pending, request{kind: unlock, lock: l, grip: g, claim: c})
-	if l.tickets == nil {
+	if l.slots == nil {
 		return
 	}
-	if w := l.waits[backend.Exclusive]; w != nil && w.waiter != nil && w.waiter.step == landing && !w.asked && len(w.claims) > 0 {
+	if w := l.waits[backend.Exclusive]; w != nil && w.waiter != nil && w.waiter.step == landing && w.place != trying && len(w.claims) > 0 {
 		s.land(w) // It is here for the taking.
 	}
 }
 
 // settle has the session leave a semaphore that it no longer uses.
 func (s *session) settle(l *lock) {
-	if t := l.tickets; t != nil && t.joined && l.users == 0 && l.deciding == 0 && l.waits == [len(l.waits)]*wait{} {
+	if t := l.slots; t != nil && t.joined && l.users == 0 && l.deciding == 0 && l.waits == [len(l.waits)]*wait{} {
 		t.joined = false
 		l.unlocking++
 		s.holder.pending = append(s.holder.pending, request{kind: leave, lock: l})

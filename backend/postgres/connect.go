@@ -3,19 +3,18 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
@@ -84,7 +83,7 @@ func setting(all [][2]string) string {
 		if i > 0 {
 			set.WriteString(", ")
 		}
-		fmt.Fprintf(&set, "('%s', %s)", setting[0], quoteText(setting[1]))
+		fmt.Fprintf(&set, "('%s', %s)", setting[0], pgsql.Text(setting[1]))
 	}
 	set.WriteString(") s(name, value) where current_setting(s.name, true) is not null")
 	return set.String()
@@ -179,19 +178,20 @@ func (s *server) cramped(locks int) error {
 // errStandby says that a server does not do, now.
 var errStandby = errors.New("the server is a standby, whose locks exclude nobody on the primary")
 
-// quoteText quotes a string of ASCII for SQL.
-func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-
 // wire takes a connection over.
 func (st *Store) wire(c *pgx.Conn, s server, r role, ttl time.Duration, who backend.ClientInfo) (*pgwire.Conn, error) {
-	return pgwire.New(c, s.pid, s.pooled(c), ttl, card(who, s.activity), statements(st.token(), r))
+	statements := pgsql.Holding(st.token())
+	if r == waiting {
+		statements = pgsql.Waiting(st.token())
+	}
+	return pgwire.New(c, s.pid, s.pooled(c), ttl, pgsql.Card(who, s.activity), statements)
 }
 
 func (st *Store) token() string {
 	if !st.config.tokens {
-		return tokenOf("")
+		return pgsql.TokenOf("")
 	}
-	return tokenOf(st.sequence())
+	return pgsql.TokenOf(st.sequence())
 }
 
 // pooled reports whether a connection leads to a pooler.
@@ -234,73 +234,6 @@ func printable(s string) string {
 		}
 		return r
 	}, s)
-}
-
-// A business card is the comment in front of every statement, by which Inspect
-// and people who look into pg_stat_activity find out who somebody is.
-type businessCard struct {
-	Host   string `json:"host"`
-	PID    int    `json:"pid"`
-	Reason string `json:"reason,omitempty"`
-}
-
-const (
-	cardPrefix = "/* dlock "
-	cardSuffix = " */ "
-)
-
-// card returns the comment. The reason is cut where the server would not show it
-// whole.
-func card(who backend.ClientInfo, most int) string {
-	const statement = 32 // Bytes of the statement that should be seen behind it.
-	b := businessCard{Host: who.Host, PID: who.PID, Reason: strings.ToValidUTF8(who.Reason, "\ufffd")}
-	for {
-		text := cardPrefix + ascii(b) + cardSuffix
-		if len(text) <= max(most-statement, 0) || b.Reason == "" && b.Host == "" {
-			return text
-		}
-		if b.Reason == "" {
-			b.Host = ""
-			continue
-		}
-		_, last := utf8.DecodeLastRuneInString(b.Reason)
-		b.Reason = b.Reason[:len(b.Reason)-last]
-	}
-}
-
-// ascii encodes a card so that it survives any encoding, and ends no comment.
-func ascii(b businessCard) string {
-	text, err := json.Marshal(b)
-	if err != nil {
-		panic("dlock: " + err.Error())
-	}
-	var out strings.Builder
-	for _, r := range string(text) {
-		switch {
-		case r == '/' || r == '*' || r >= 0x7f && r <= 0xffff:
-			fmt.Fprintf(&out, `\u%04x`, r)
-		case r > 0xffff:
-			r -= 0x10000
-			fmt.Fprintf(&out, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		default:
-			out.WriteRune(r)
-		}
-	}
-	return out.String()
-}
-
-// parseCard finds the card in a statement.
-func parseCard(statement string) (who backend.ClientInfo, ok bool) {
-	text, found := strings.CutPrefix(statement, cardPrefix)
-	if !found {
-		return who, false
-	}
-	text, _, found = strings.Cut(text, cardSuffix)
-	var b businessCard
-	if !found || json.Unmarshal([]byte(text), &b) != nil {
-		return who, false
-	}
-	return backend.ClientInfo{Host: b.Host, PID: b.PID, Reason: b.Reason}, true
 }
 
 // sqlState returns the code of an error of the server, or "".

@@ -74,11 +74,11 @@ func (s *session) fates() map[*claim]backend.State {
 	}
 	if s.holder.conn.Mute {
 		late(s.holder.batch.many)
-		late(s.holder.batch.tickets)
+		late(s.holder.batch.semaphores)
 	} else if ended(s.err) { // Then nobody reads any more.
 		late(s.holder.batch.many)
-		late(s.holder.batch.tickets)
-		answeredBy(&s.holder.conn.Reply, s.holder.batch.many, s.holder.batch.tickets, func(q *request, result int64) {
+		late(s.holder.batch.semaphores)
+		answeredBy(&s.holder.conn.Reply, s.holder.batch.many, s.holder.batch.semaphores, func(q *request, result int64) {
 			if q.kind == unlock && q.claim != nil && result == 1 {
 				fates[q.claim] = backend.Released
 			}
@@ -89,10 +89,10 @@ func (s *session) fates() map[*claim]backend.State {
 
 // answeredBy calls f with each request of the first statements of a pipeline that has
 // its answer in a reply that may break off.
-func answeredBy(r *pgwire.Reply, many, tickets []request, f func(q *request, result int64)) {
+func answeredBy(r *pgwire.Reply, many, semaphores []request, f func(q *request, result int64)) {
 	const columns = 3
 	set := 0
-	for _, asked := range [][]request{many, tickets} {
+	for _, asked := range [][]request{many, semaphores} {
 		if len(asked) == 0 {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
@@ -160,7 +161,7 @@ func TestReleaseOfWhatTheServerDoesNotKnow(t *testing.T) {
 	m := newMid(t)
 	s := m.Session.(*session)
 	s.mu.Lock()
-	s.holder.extras = append(s.holder.extras, extra{stUnlockAll, nil, func([]int64, *pgconn.PgError) {}})
+	s.holder.extras = append(s.holder.extras, extra{pgsql.UnlockAll, nil, func([]int64, *pgconn.PgError) {}})
 	s.mu.Unlock()
 	m.apply(nil)
 	m.apply(m.releases()[:2], backend.Unknown, backend.NotHeld)

@@ -82,7 +82,7 @@
 // Locks live in a table that all sessions of the server share, with room for
 // about max_locks_per_transaction × (max_connections + max_prepared_transactions)
 // of them; each lock that is held takes an entry, each that waits two or three, and
-// a semaphore two for each client more than its tickets. When it is full, who asks
+// a semaphore two for each client more than its slots. When it is full, who asks
 // gets an error, and what is held stays so.
 //
 // Advisory locks belong to the session. PgBouncer works in session mode; with a

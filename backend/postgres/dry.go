@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 )
 
 // A drought is a time in which no token is to be had: somebody has changed the sequence in
@@ -47,7 +49,7 @@ func (s *session) probe(now time.Time) {
 		return
 	}
 	d.probing = true
-	s.holder.extras = append(s.holder.extras, extra{stProbe, nil, func(_ []int64, err *pgconn.PgError) {
+	s.holder.extras = append(s.holder.extras, extra{pgsql.Probe, nil, func(_ []int64, err *pgconn.PgError) {
 		d.probing = false
 		if err != nil && cutShort(err) {
 			d.pause = min(max(2*d.pause, probeFirst), probeMost)

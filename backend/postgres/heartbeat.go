@@ -6,19 +6,20 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
 // What is done now and then.
 const (
-	ticketFirst = time.Millisecond / 2   // the head of a semaphore's queue looks for a ticket, after twice as long each time
-	ticketEvery = 5 * time.Millisecond   // at the most
-	pollEvery   = 10 * time.Millisecond  // it is looked for those without a wait session
-	pollMore    = 50 * time.Microsecond  // longer for each of them
-	pauseFor    = time.Second            // whom the server refuses a place does without one
-	lookEvery   = 700 * time.Millisecond // it is looked, in heartbeats, whether wait sessions are in the way
-	idleFor     = time.Minute            // a wait session is kept
-	foreignFor  = 10 * time.Second       // it is remembered that somebody takes a lock without the gate
+	slotFirst  = time.Millisecond / 2   // the head of a semaphore's queue looks for a slot, after twice as long each time
+	slotEvery  = 5 * time.Millisecond   // at the most
+	pollEvery  = 10 * time.Millisecond  // it is looked for those without a wait session
+	pollMore   = 50 * time.Microsecond  // longer for each of them
+	pauseFor   = time.Second            // whom the server refuses a place does without one
+	lookEvery  = 700 * time.Millisecond // it is looked, in heartbeats, whether wait sessions are in the way
+	idleFor    = time.Minute            // a wait session is kept
+	foreignFor = 10 * time.Second       // it is remembered that somebody takes a lock without the gate
 )
 
 // tend keeps the wait sessions alive, and in nobody's way. Apply calls it.
@@ -32,7 +33,7 @@ func (s *session) tend(now time.Time) {
 			_ = wt.wire.Conn.Close() // Its reader does the rest.
 		default:
 			wt.pinged = true
-			wt.wire.Exec(stPing)
+			wt.wire.Exec(pgsql.Ping)
 			s.dispatch(wt, now)
 		}
 	}
@@ -61,16 +62,16 @@ func (s *session) tend(now time.Time) {
 			} else {
 				old, ages = append(old, wt.wire.PID), append(ages, now.Sub(wt.began).Milliseconds())
 			}
-		case wt.step == landing && turns > 0 && !wt.wait.asked:
+		case wt.step == landing && turns > 0 && wt.wait.place != trying:
 			turns--
 			s.clear(wt)
 		}
 	}
 	if len(old) > 0 {
-		s.holder.extras = append(s.holder.extras, extra{stStalling, [][]byte{pgwire.AppendArray(nil, pgwire.OIDInt4, old), pgwire.AppendArray(nil, pgwire.OIDInt8, ages)}, s.giveWay})
+		s.holder.extras = append(s.holder.extras, extra{pgsql.Stalling, [][]byte{pgwire.AppendArray(nil, pgwire.OIDInt4, old), pgwire.AppendArray(nil, pgwire.OIDInt8, ages)}, s.giveWay})
 	}
 	if len(all) > 0 {
-		s.holder.extras = append(s.holder.extras, extra{stAlive, pids(all), func(alive []int64, _ *pgconn.PgError) { s.miss(all, alive) }})
+		s.holder.extras = append(s.holder.extras, extra{pgsql.Alive, pids(all), func(alive []int64, _ *pgconn.PgError) { s.miss(all, alive) }})
 	}
 }
 
@@ -129,7 +130,7 @@ func (s *session) rings() {
 	}
 	s.alarm = time.Time{}
 	for _, wt := range s.waits.all {
-		if w := wt.wait; wt.step == landing && !w.asked && len(w.claims) > 0 {
+		if w := wt.wait; wt.step == landing && w.place != trying && len(w.claims) > 0 {
 			if left := time.Until(w.due); left > 0 {
 				s.rearm(left)
 			} else {
@@ -146,8 +147,8 @@ func (s *session) rings() {
 	clear(s.holder.later)
 	s.holder.later = s.holder.later[:0]
 	for _, w := range s.waits.unmet {
-		if !w.asked {
-			w.asked = true
+		if w.place != trying {
+			w.place = trying
 			w.lock.deciding++
 			s.holder.pending = append(s.holder.pending, request{kind: poll, lock: w.lock, wait: w})
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 )
 
 // inspection lists the locks with the keys of one lock of ours: the key itself, or
@@ -147,7 +148,7 @@ func (g *sighting) standing() backend.Participant {
 // clientOf returns who has a connection, as far as it tells, and whether it is that
 // of a client.
 func clientOf(application, statement string) (who backend.ClientInfo, ours bool) {
-	if who, ok := parseCard(statement); ok {
+	if who, ok := pgsql.ParseCard(statement); ok {
 		return who, true
 	}
 	words := strings.Fields(application)

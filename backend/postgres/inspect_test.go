@@ -8,6 +8,7 @@ import (
 
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 )
 
 func TestCardSurvives(t *testing.T) {
@@ -17,7 +18,7 @@ func TestCardSurvives(t *testing.T) {
 		{Host: "db.example", PID: 1 << 30, Reason: `*/ drop table "x"; /* 'für' \ 漢 🔒` + "\n\x00"},
 		{Host: "häst */", PID: 7, Reason: "/*/*/**/"},
 	} {
-		text := card(who, 1024)
+		text := pgsql.Card(who, 1024)
 		got, ours := clientOf("", text+"select 1")
 		if !ours || got != who {
 			t.Errorf("%+v is told as %+v by %s", who, got, text)
@@ -28,7 +29,7 @@ func TestCardSurvives(t *testing.T) {
 	}
 	long := backend.ClientInfo{Host: "db.example", PID: 1, Reason: strings.Repeat("🔒", 300)}
 	for _, most := range []int{1024, 300, 100} {
-		text := card(long, most)
+		text := pgsql.Card(long, most)
 		got, _ := clientOf("", text[:min(len(text), most)])
 		if got.Host != long.Host || got.PID != 1 || !strings.HasPrefix(long.Reason, got.Reason) || !utf8.ValidString(got.Reason) || len(text) > most {
 			t.Errorf("of at most %d bytes: %s", most, text)

@@ -63,28 +63,37 @@ func (s *session) advance() (left, slow int) {
 
 // start begins with a job, if what is under way already lets it.
 func (s *session) start(j *job) {
-	op := j.op
-	switch op.Do {
-	case backend.Release:
-		if l := s.locks[lockID{op.Class, op.Name}]; l != nil && l.pass == s.pass {
-			s.at(j, l)
-			return // Behind another job, perhaps the Acquire of this very owner.
-		}
-		j.started = true
-		j.claim = s.claims[op.Owner]
-		if j.claim == nil {
-			s.did(j, backend.Result{State: backend.Released})
-			return
-		}
-		s.at(j, j.claim.lock)
-		j.first, j.again = j.claim.granted(), j.claim.state == leaving
-		s.release(j.claim)
-		return
+	switch j.op.Do {
 	case backend.Acquire:
+		s.startAcquire(j)
+	case backend.Release:
+		s.startRelease(j)
 	default:
 		s.did(j, backend.Result{State: backend.Failed, Err: backend.ErrUnsupported})
+	}
+}
+
+// startRelease is start for a Release.
+func (s *session) startRelease(j *job) {
+	op := j.op
+	if l := s.locks[lockID{op.Class, op.Name}]; l != nil && l.pass == s.pass {
+		s.at(j, l)
+		return // Behind another job, perhaps the Acquire of this very owner.
+	}
+	j.started = true
+	j.claim = s.claims[op.Owner]
+	if j.claim == nil {
+		s.did(j, backend.Result{State: backend.Released})
 		return
 	}
+	s.at(j, j.claim.lock)
+	j.first, j.again = j.claim.granted(), j.claim.state == leaving
+	s.release(j.claim)
+}
+
+// startAcquire is start for an Acquire.
+func (s *session) startAcquire(j *job) {
+	op := j.op
 	if err := op.Check(); err != nil {
 		s.did(j, backend.Result{State: backend.Failed, Err: err})
 		return
@@ -124,7 +133,7 @@ func (s *session) start(j *job) {
 	}
 	if l.limit != op.Limit {
 		l.limit = op.Limit
-		l.tickets = newTickets(l.key, l.limit)
+		l.slots = newSlots(l.key, l.limit)
 	}
 	j.started = true
 	j.claim = &claim{owner: op.Owner, lock: l, mode: op.Mode, wait: op.Wait}
@@ -173,7 +182,7 @@ func (s *session) look(j *job) {
 	case held:
 		s.did(j, backend.Result{State: backend.Granted})
 	case queued:
-		if w := c.lock.waits[c.mode]; w.standing {
+		if w := c.lock.waits[c.mode]; w.place != coming {
 			c.told = true
 			s.did(j, backend.Result{State: backend.Queued})
 		}

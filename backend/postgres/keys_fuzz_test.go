@@ -39,7 +39,7 @@ func FuzzNameKeys(f *testing.F) {
 			}
 			all := map[string]int64{"key": k.value, "gate": k.derive("gate"), "writers": k.derive("writers")}
 			if l.class == backend.Semaphore {
-				ts := newTickets(k, max(1, limit))
+				ts := newSlots(k, max(1, limit))
 				all["slots"], all["use"], all["mark"], all["join"] = ts.base, ts.use, ts.mark, ts.join
 			}
 			for purpose, n := range all {

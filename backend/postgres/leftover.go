@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 )
 
 // A leftover is a wait session whose connection is gone for us, and perhaps not for
@@ -47,7 +49,7 @@ func (s *session) seek(now time.Time) {
 	for _, l := range s.waits.leftovers {
 		sought = append(sought, l.pid)
 	}
-	s.holder.extras = append(s.holder.extras, extra{stPresent, pids(sought), func(present []int64, err *pgconn.PgError) {
+	s.holder.extras = append(s.holder.extras, extra{pgsql.Present, pids(sought), func(present []int64, err *pgconn.PgError) {
 		s.waits.seeking, s.waits.sought = false, time.Now().Add(seekEvery)
 		failed := err != nil
 		s.waits.leftovers = slices.DeleteFunc(s.waits.leftovers, func(l leftover) bool {

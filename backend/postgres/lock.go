@@ -12,11 +12,11 @@ import (
 // server would grant a connection again what it has already. It exists while
 // there is something to know.
 type lock struct {
-	id      lockID
-	limit   uint32
-	key     Key
-	gate    int64    // the key of its gate
-	tickets *tickets // of a semaphore, else nil
+	id    lockID
+	limit uint32
+	key   Key
+	gate  int64  // the key of its gate
+	slots *slots // of a semaphore, else nil
 
 	jobs      int                       // that Apply works on
 	users     int                       // claims that ask, wait or hold
@@ -44,7 +44,7 @@ type keyID struct {
 	semaphore bool
 }
 
-func (l *lock) keyID() keyID { return keyID{l.key, l.tickets != nil} }
+func (l *lock) keyID() keyID { return keyID{l.key, l.slots != nil} }
 
 // A claim is what one owner has of one lock.
 type claim struct {
@@ -91,21 +91,40 @@ type grip struct {
 // claims of the session that wait for it stand behind it; one that gets in leaves
 // the next to queue anew.
 type wait struct {
-	lock     *lock
-	mode     backend.Mode
-	claims   []*claim      // in the order of their arrival
-	waiter   *waitConn     // nil: there is none free, and the holder session tries now and then
-	cover    int           // of these readers come in with the next grant; the others came after it queued
-	passed   int           // writers that went before these readers, at most
-	strange  bool          // somebody takes the lock without the gate: the wait session has to hold it
-	keep     bool          // the wait session is to hold it
-	direct   bool          // somebody did so lately: it stands in the lock's own queue with them, without the gate, and writers do not go first
-	standing bool          // it is known to stand in the queue, or to stand in none
-	asked    bool          // a try on its behalf is on its way
-	nap      time.Duration // between two looks for a ticket
-	due      time.Time     // the next
-	pause    time.Time     // until then it does without a wait session: the server had no room for it
+	lock   *lock
+	mode   backend.Mode
+	claims []*claim  // in the order of their arrival
+	waiter *waitConn // nil: there is none free, and the holder session tries now and then
+	place  place
+	way    way
+	cover  int           // of these readers come in with the next grant; the others came after it queued
+	passed int           // writers that went before these readers, at most
+	nap    time.Duration // between two looks for a slot
+	due    time.Time     // the next
+	pause  time.Time     // until then it does without a wait session: the server had no room for it
 }
+
+// A place is how far a wait has come.
+type place uint8
+
+const (
+	coming   place = iota // it may not stand in the queue yet
+	standing              // it is known to stand in the queue, or to stand in none
+	trying                // besides, a try on its behalf is on its way
+)
+
+// stand notes that a wait stands in the queue.
+func (w *wait) stand() { w.place = max(w.place, standing) }
+
+// A way is what a wait session does to get the lock for a wait.
+type way uint8
+
+const (
+	givesUp   way = iota // with the gate in its hands it gives the lock up, and the holder session takes it
+	keepsOnce            // it keeps the lock, since there are enough others
+	keeps                // it has to keep the lock: somebody takes it without the gate
+	direct               // somebody did so lately: it stands in the lock's own queue with them, without the gate, and writers do not go first
+)
 
 // find returns the lock of op, or an error when it cannot be told from another
 // one.
@@ -117,7 +136,7 @@ func (s *session) find(op *backend.Op) (*lock, error) {
 	l := &lock{id: id, limit: op.Limit, key: s.store.config.keys(op.Class, op.Name)}
 	l.gate = l.key.derive("gate")
 	if op.Class == backend.Semaphore {
-		l.tickets = newTickets(l.key, l.limit)
+		l.slots = newSlots(l.key, l.limit)
 	}
 	if other := s.keys[l.keyID()]; other != nil {
 		return nil, fmt.Errorf("%w: it has the key %v of another lock that is in use, the %v %.80q", backend.ErrName, l.key, other.id.class, other.id.name)
@@ -140,7 +159,7 @@ func (l *lock) closed(mode backend.Mode) bool {
 	switch {
 	case l.waits != [len(l.waits)]*wait{}:
 		return true // Who waits goes first.
-	case l.tickets != nil:
+	case l.slots != nil:
 		return l.holders >= int(min(l.limit, 1<<31-1))
 	}
 	return l.holders > 0 && !(l.shared && mode == backend.Shared)

@@ -3,8 +3,6 @@ package postgres
 import (
 	"fmt"
 	"math/rand/v2"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // A marker is the key of a lock that a holder session has from its beginning to its
@@ -37,6 +35,3 @@ func (m marker) record() record { return record{key: int64(m)} }
 
 // errElsewhere says that a connection is of no use to a session.
 var errElsewhere = fmt.Errorf("the connection leads to another server than the session is on, or the session has ended there")
-
-// identifier quotes a name of something for SQL.
-func identifier(names ...string) string { return pgx.Identifier(names).Sanitize() }

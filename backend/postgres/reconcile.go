@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
@@ -20,7 +21,7 @@ type broken struct {
 // what it asked, some was carried out. Locks of a session outlive the transaction
 // that failed.
 func (s *session) reconcile() {
-	s.holder.conn.Exec(stReconcile)
+	s.holder.conn.Exec(pgsql.Reconcile)
 	if err := s.holder.conn.Flush(time.Now()); err != nil {
 		s.die(err)
 	}
@@ -131,8 +132,8 @@ func (s *session) refuseUnlock(q request, why error) {
 	}
 	c.state, c.grip, c.err = held, g, explained(why)
 	g.claims++
-	if l.tickets != nil {
-		l.tickets.taken[g.slot] = true
+	if l.slots != nil {
+		l.slots.taken[g.slot] = true
 	} else {
 		l.own = g
 	}
@@ -150,14 +151,14 @@ func (q *request) unlocks() bool { return q.kind == unlock || q.kind == leave ||
 func (q *request) frees() []record {
 	switch q.kind {
 	case unlock:
-		if q.lock.tickets != nil {
+		if q.lock.slots != nil {
 			return []record{{key: q.grip.slot}}
 		}
 		return []record{{q.lock.key.value, q.lock.key.pair, q.grip.shared}}
 	case leave:
-		return []record{{key: q.lock.tickets.use, shared: true}, {key: q.lock.tickets.mark, shared: true}}
+		return []record{{key: q.lock.slots.use, shared: true}, {key: q.lock.slots.mark, shared: true}}
 	case scrub:
-		return []record{{q.key, q.what&ofPair != 0, q.what&^ofPair == unlockShared}}
+		return []record{{q.key, q.what&pgsql.OfPair != 0, q.what&^pgsql.OfPair == pgsql.FreeShared}}
 	}
 	return nil
 }
@@ -169,8 +170,8 @@ func (s *session) scrub(stale map[record]bool) {
 	// Whoever uses a semaphore has marked its limit.
 	uses := make(map[int64]bool)
 	for _, l := range s.locks {
-		if l.tickets != nil {
-			uses[l.tickets.use] = true
+		if l.slots != nil {
+			uses[l.slots.use] = true
 		}
 	}
 	last := func(r record) int {
@@ -184,12 +185,12 @@ func (s *session) scrub(stale map[record]bool) {
 	})
 	var all []request
 	for _, r := range order {
-		what := int64(unlockAlone)
+		what := int64(pgsql.FreeAlone)
 		if r.shared {
-			what = unlockShared
+			what = pgsql.FreeShared
 		}
 		if r.pair {
-			what |= ofPair
+			what |= pgsql.OfPair
 		}
 		all = append(all, request{kind: scrub, what: what, key: r.key})
 	}
@@ -200,7 +201,7 @@ func (s *session) scrub(stale map[record]bool) {
 // records returns the locks that the holder session has by its own account.
 func (s *session) records() (all []record) {
 	for _, l := range s.locks {
-		switch t := l.tickets; {
+		switch t := l.slots; {
 		case t == nil:
 			if l.own != nil {
 				all = append(all, record{l.key.value, l.key.pair, l.own.shared})

@@ -48,7 +48,7 @@ func (s *session) takeResults(r *pgwire.Reply) {
 		}
 		return first
 	}
-	for _, asked := range [][]request{s.holder.batch.many, s.holder.batch.tickets} {
+	for _, asked := range [][]request{s.holder.batch.many, s.holder.batch.semaphores} {
 		if len(asked) == 0 {
 			continue
 		}
@@ -82,7 +82,7 @@ func (s *session) takeResults(r *pgwire.Reply) {
 		answer := next()
 		e.then(answer.Rows, answer.Err)
 	}
-	if len(s.holder.batch.many)+len(s.holder.batch.tickets)+len(s.holder.batch.extras) == 0 {
+	if len(s.holder.batch.many)+len(s.holder.batch.semaphores)+len(s.holder.batch.extras) == 0 {
 		if answer := next(); answer.Err == nil && (len(answer.Rows) != 1 || answer.Rows[0] != s.holder.conn.PID) {
 			s.die(errPID)
 		}
@@ -122,7 +122,7 @@ func (s *session) takeResult(q request, result, number int64) {
 	g := q.grip
 	var err error
 	switch {
-	case l.tickets != nil:
+	case l.slots != nil:
 		var again bool
 		if g, again, err = s.takeSlot(&q, result); again {
 			return
@@ -144,9 +144,9 @@ func (s *session) scrubbed() {
 	}
 }
 
-// takeSlot returns the ticket that a try got, or that it goes on.
+// takeSlot returns the slot that a try got, or that it goes on.
 func (s *session) takeSlot(q *request, result int64) (g *grip, again bool, err error) {
-	t := q.lock.tickets
+	t := q.lock.slots
 	switch {
 	case result == pgwire.Null && !t.joined:
 		s.holder.pending = append(s.holder.pending, *q) // Somebody else joins at this moment.
@@ -155,7 +155,7 @@ func (s *session) takeSlot(q *request, result int64) (g *grip, again bool, err e
 		// A session that ends gives its marks back in any order.
 		q.denied++
 		s.holder.later = append(s.holder.later, *q)
-		s.rearm(ticketEvery)
+		s.rearm(slotEvery)
 		return nil, true, nil
 	case result == -1:
 		return nil, false, backend.ErrLimit
@@ -206,10 +206,10 @@ func (s *session) outcome(q request, g *grip, number int64, err error) {
 		}
 		s.decided(q.claim, g, number, err)
 	case poll:
-		q.wait.asked = false
+		q.wait.place = standing
 		s.polled(q.wait, g, number, err)
 	case land:
-		q.wait.asked = false
+		q.wait.place = standing
 		s.landed(q.wait, g, number, err)
 	}
 	s.settle(l)

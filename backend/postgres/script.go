@@ -3,6 +3,7 @@ package postgres
 import (
 	"github.com/dlock-go/dlock/backend"
 
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
@@ -29,9 +30,9 @@ func (o order) takes() bool { return o == raiseFlag || o == takeGate || o == tak
 // that may wait long is followed by as little as possible, for others wait.
 func acquireScript(w *wait) []order {
 	switch {
-	case w.direct:
+	case w.way == direct:
 		return []order{takeLock}
-	case w.lock.tickets != nil:
+	case w.lock.slots != nil:
 		return []order{takeGate}
 	}
 	return append([]order{takeGate}, lockScript(w)...)
@@ -39,7 +40,7 @@ func acquireScript(w *wait) []order {
 
 // flagged reports whether a flag has to be up before a wait session serves a wait.
 func flagged(w *wait) bool {
-	return w.lock.id.class == backend.RWMutex && w.mode == backend.Exclusive && !w.direct
+	return w.lock.id.class == backend.RWMutex && w.mode == backend.Exclusive && w.way != direct
 }
 
 // lockScript is the way from the gate to the lock.
@@ -47,7 +48,7 @@ func lockScript(w *wait) []order {
 	switch {
 	case w.mode == backend.Shared:
 		return []order{takeLock, lookFlag}
-	case w.keep:
+	case w.way != givesUp:
 		return []order{takeLock, prove, makeToken} // It goes down when its owner has been told.
 	}
 	return []order{takeLock, giveLock}
@@ -55,7 +56,7 @@ func lockScript(w *wait) []order {
 
 // releaseScript gives back what stands beside the lock.
 func releaseScript(w *wait) []order {
-	if w.direct {
+	if w.way == direct {
 		return nil
 	}
 	if flagged(w) {
@@ -70,30 +71,31 @@ func (o order) exec(w *pgwire.Conn, for_ *wait, mark marker) {
 	shared := for_ != nil && for_.mode == backend.Shared
 	switch o {
 	case raiseFlag:
-		key(stLockShared, for_.lock.key.derive("writers"))
+		key(pgsql.LockShared, for_.lock.key.derive("writers"))
 	case lowerFlag:
-		key(stUnlockShared, for_.lock.key.derive("writers"))
+		key(pgsql.UnlockShared, for_.lock.key.derive("writers"))
 	case lookFlag:
-		key(stFlag, for_.lock.key.derive("writers"))
+		key(pgsql.Flag, for_.lock.key.derive("writers"))
 	case takeGate:
-		key(either(shared, stLockShared, stLock), for_.lock.gate)
+		key(either(shared, pgsql.LockShared, pgsql.Lock), for_.lock.gate)
 	case giveGate:
-		key(either(shared, stUnlockShared, stUnlock), for_.lock.gate)
+		key(either(shared, pgsql.UnlockShared, pgsql.Unlock), for_.lock.gate)
 	case takeLock:
-		for_.lock.key.exec(w, either(shared, stLockShared, stLock))
+		for_.lock.key.exec(w, either(shared, pgsql.LockShared, pgsql.Lock))
 	case giveLock:
-		for_.lock.key.exec(w, either(shared, stUnlockShared, stUnlock))
+		for_.lock.key.exec(w, either(shared, pgsql.UnlockShared, pgsql.Unlock))
 	case prove:
-		w.Exec(stMarker, pgwire.AppendInt(nil, pgwire.OIDInt8, int64(mark)))
+		w.Exec(pgsql.Marker, pgwire.AppendInt(nil, pgwire.OIDInt8, int64(mark)))
 	case makeToken:
-		w.Exec(stToken)
+		w.Exec(pgsql.Token)
 	case freeAll:
-		w.Exec(stUnlockAll)
+		w.Exec(pgsql.UnlockAll)
 	}
 }
 
-func either(shared bool, yes, no string) string {
-	if shared {
+// either returns one of two values.
+func either[T any](which bool, yes, no T) T {
+	if which {
 		return yes
 	}
 	return no
@@ -106,5 +108,5 @@ func (k Key) exec(w *pgwire.Conn, statement string) {
 		return
 	}
 	a, b := k.numbers()
-	w.Exec(statement+pair, pgwire.AppendInt(nil, pgwire.OIDInt4, int64(a)), pgwire.AppendInt(nil, pgwire.OIDInt4, int64(b)))
+	w.Exec(statement+pgsql.ForPairs, pgwire.AppendInt(nil, pgwire.OIDInt4, int64(a)), pgwire.AppendInt(nil, pgwire.OIDInt4, int64(b)))
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 )
 
 // A fencing token's ordinal is a number of a sequence. Within the life of a server the
@@ -19,7 +20,7 @@ import (
 const sequenceName = "token"
 
 // sequence returns the qualified name of the sequence, quoted.
-func (st *Store) sequence() string { return identifier(st.config.schema, sequenceName) }
+func (st *Store) sequence() string { return pgsql.Identifier(st.config.schema, sequenceName) }
 
 // format is the number of what a database has for dlock: the sequence, and which keys
 // stand for what. A change that clients of before must not meet raises it, and has
@@ -97,11 +98,11 @@ func (st *Store) look(ctx context.Context, c *pgx.Conn) (*found, error) {
 
 // unusable returns why a sequence is of no use, or nil.
 func (st *Store) unusable(f *found) error {
-	name, role := st.sequence(), identifier(f.user)
+	name, role := st.sequence(), pgsql.Identifier(f.user)
 	switch {
 	case !f.allowed:
 		return fmt.Errorf("%w: the role may not use the sequence of the fencing tokens; its owner can allow it by: GRANT USAGE ON SCHEMA %s TO %s; GRANT USAGE, UPDATE ON SEQUENCE %s TO %s (or work without tokens, see WithoutTokens)",
-			backend.ErrDenied, identifier(st.config.schema), role, name, role)
+			backend.ErrDenied, pgsql.Identifier(st.config.schema), role, name, role)
 	case f.former && !f.owned:
 		return fmt.Errorf("%w: the sequence %s of the fencing tokens is as an earlier version of dlock has made it; a client whose role is its owner has to be the first of this version",
 			backend.ErrDenied, name)
@@ -150,7 +151,7 @@ func (f *found) commented() bool {
 func (st *Store) convertSequence(ctx context.Context, c *pgx.Conn) error {
 	_, err := c.PgConn().Exec(ctx, fmt.Sprintf(`ALTER SEQUENCE %s MAXVALUE %d; %s;
 select setval(%[4]s, greatest(nextval(%[4]s), ((('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int8 + 1) << 44)))`,
-		st.sequence(), int64(backend.MaxOrdinal), st.comment(), regclass(st.sequence()))).ReadAll()
+		st.sequence(), int64(backend.MaxOrdinal), st.comment(), pgsql.Regclass(st.sequence()))).ReadAll()
 	if err != nil {
 		return fmt.Errorf("converting the sequence of the fencing tokens from an earlier format: %w", err)
 	}
@@ -159,7 +160,7 @@ select setval(%[4]s, greatest(nextval(%[4]s), ((('x' || substr(pg_walfile_name(p
 
 // createSequence makes the sequence, and its schema.
 func (st *Store) createSequence(ctx context.Context, c *pgx.Conn) (*found, error) {
-	schema := identifier(st.config.schema)
+	schema := pgsql.Identifier(st.config.schema)
 	sequence := fmt.Sprintf("CREATE SEQUENCE IF NOT EXISTS %s CACHE 1 MAXVALUE %d", st.sequence(), int64(backend.MaxOrdinal))
 	var there bool
 	err := c.QueryRow(ctx, "select exists(select from pg_namespace where nspname = $1)", pgx.QueryExecModeExec, st.config.schema).Scan(&there)
@@ -181,7 +182,7 @@ func (st *Store) createSequence(ctx context.Context, c *pgx.Conn) (*found, error
 	}
 	var user string
 	if c.QueryRow(ctx, "select current_user", pgx.QueryExecModeExec).Scan(&user) == nil {
-		user = identifier(user)
+		user = pgsql.Identifier(user)
 	}
 	return nil, fmt.Errorf("%w: the role may not create the sequence of the fencing tokens: %w; somebody who may can do it by: CREATE SCHEMA IF NOT EXISTS %s; %s; %s; GRANT USAGE ON SCHEMA %s TO %s; GRANT USAGE, UPDATE ON SEQUENCE %s TO %s (or choose another schema, see WithSchema, or work without tokens, see WithoutTokens)",
 		backend.ErrDenied, err, schema, sequence, st.comment(), schema, user, st.sequence(), user)
@@ -213,7 +214,7 @@ func (st *Store) lift(m marker, answer *[]string) stage {
 		far   = 1 << 32 // microseconds, and numbers
 		least = 1 << 18
 	)
-	s := regclass(st.sequence())
+	s := pgsql.Regclass(st.sequence())
 	return stage{doing: "lifting the sequence of the fencing tokens", answer: answer, sql: fmt.Sprintf(`select case when (case
 	when set_config('synchronous_commit', 'on', true) is null or pg_advisory_xact_lock(%d) is null then null
 	else (select case

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/internal/mailbox"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
@@ -189,12 +190,12 @@ func (s *session) sayGoodbye() {
 			go s.expel(wt)
 		default:
 			if wt.step == keeper {
-				wt.wire.Exec(stUnlockAll)
+				wt.wire.Exec(pgsql.UnlockAll)
 			}
 			wt.wire.Leave(now)
 		}
 	}
 	// A pooler may keep the connection when we have left.
-	s.holder.conn.Exec(stUnlockAll)
+	s.holder.conn.Exec(pgsql.UnlockAll)
 	s.holder.conn.Leave(now)
 }

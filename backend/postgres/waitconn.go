@@ -156,7 +156,7 @@ func (s *session) gone(wt *waitConn, err error) {
 	}
 	w.waiter, wt.wait = nil, nil
 	switch {
-	case w.asked:
+	case w.place == trying:
 		// The holder session may just be getting the lock; landed sees to the rest.
 	case len(w.claims) > 0:
 		s.assign(w)
@@ -196,7 +196,7 @@ func (s *session) disband(w *wait) {
 	wt := w.waiter
 	if wt == nil {
 		s.waits.unmet = slices.DeleteFunc(s.waits.unmet, func(other *wait) bool { return other == w })
-		if !w.asked {
+		if w.place != trying {
 			s.dissolve(w)
 		}
 		return
@@ -212,7 +212,7 @@ func (s *session) disband(w *wait) {
 		}
 		s.cancel(wt)
 	case landing:
-		if !w.asked { // The head of a semaphore, between two tries.
+		if w.place != trying { // The head of a semaphore, between two tries.
 			s.standDown(wt)
 		}
 	}
@@ -247,7 +247,7 @@ func (s *session) standDown(wt *waitConn) {
 	switch {
 	case w.mode == backend.Shared:
 		s.run(wt, releasing, []order{giveLock, giveGate})
-	case len(w.claims) == 0 || w.strange || w.lock.tickets != nil || time.Now().Before(w.pause):
+	case len(w.claims) == 0 || w.way >= keeps || w.lock.slots != nil || time.Now().Before(w.pause):
 		s.run(wt, releasing, releaseScript(w))
 	default:
 		w.cover = len(w.claims)

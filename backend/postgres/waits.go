@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 )
 
 // waits are the wait sessions, and what is known of those who stand in queues at the
@@ -48,7 +49,8 @@ func (s *session) assign(w *wait) {
 			return
 		}
 	}
-	w.waiter, w.standing = nil, true
+	w.waiter = nil
+	w.stand()
 	s.waits.unmet = append(s.waits.unmet, w)
 	s.rearm(pollEvery)
 }
@@ -57,13 +59,18 @@ func (s *session) assign(w *wait) {
 func (s *session) serve(wt *waitConn, w *wait) {
 	wt.wait, w.waiter = w, wt
 	w.cover = len(w.claims)
-	w.keep = w.strange || s.affords(w)
+	if w.way < keeps {
+		w.way = givesUp
+		if s.affords(w) {
+			w.way = keepsOnce
+		}
+	}
 	if flagged(w) {
 		s.run(wt, acquiring, []order{raiseFlag})
 	} else {
 		s.run(wt, acquiring, acquireScript(w))
 	}
-	if !w.standing {
+	if w.place == coming {
 		s.confirm()
 	}
 }
@@ -77,7 +84,7 @@ func (s *session) affords(w *wait) bool {
 	}
 	keepers := 0
 	for _, wt := range s.waits.all {
-		if wt.grip != nil || wt.wait != nil && wt.wait != w && wt.wait.keep {
+		if wt.grip != nil || wt.wait != nil && wt.wait != w && wt.wait.way != givesUp {
 			keepers++
 		}
 	}
@@ -96,7 +103,7 @@ func (s *session) free(wt *waitConn) {
 	wt.step, wt.wait, wt.script = idle, nil, nil
 	wt.used = time.Now()
 	for i, w := range s.waits.unmet {
-		if !w.asked && time.Now().After(w.pause) {
+		if w.place != trying && time.Now().After(w.pause) {
 			s.waits.unmet = slices.Delete(s.waits.unmet, i, i+1)
 			s.serve(wt, w)
 			return
@@ -115,7 +122,7 @@ func (s *session) confirm() {
 	raising := false
 	for _, wt := range s.waits.all {
 		switch w := wt.wait; {
-		case w == nil || w.standing || wt.step != acquiring || !wt.wire.Busy:
+		case w == nil || w.place != coming || wt.step != acquiring || !wt.wire.Busy:
 		case wt.raising():
 			raising = true
 		default:
@@ -126,7 +133,7 @@ func (s *session) confirm() {
 		return
 	}
 	s.waits.confirming = true
-	s.holder.extras = append(s.holder.extras, extra{stStanding, pids(unsure), func(stand []int64, _ *pgconn.PgError) {
+	s.holder.extras = append(s.holder.extras, extra{pgsql.Standing, pids(unsure), func(stand []int64, _ *pgconn.PgError) {
 		for _, wt := range s.waits.all {
 			// Where the server does not tell, that is how long it takes.
 			taken := wt.next == nil && time.Since(wt.began) > s.unseen()
@@ -139,7 +146,7 @@ func (s *session) confirm() {
 				s.prolong(wt, s.holder.proved)
 			}
 			if found || taken {
-				w.standing = true
+				w.stand()
 				s.waits.pause = 0
 			}
 		}

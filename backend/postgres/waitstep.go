@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/backend/postgres/internal/pgsql"
 	"github.com/dlock-go/dlock/backend/postgres/internal/pgwire"
 )
 
@@ -82,7 +83,7 @@ func (s *session) answered(wt *waitConn, r *pgwire.Reply) {
 			s.clear(wt)
 		case wt.raising():
 			s.run(wt, acquiring, acquireScript(w))
-			if !w.standing {
+			if w.place == coming {
 				s.confirm()
 			}
 		case w.mode == backend.Shared && last == 0:
@@ -138,9 +139,9 @@ func (s *session) left(wt *waitConn) {
 // arrived goes on when a wait session has the gate and has had the lock.
 func (s *session) arrived(wt *waitConn) {
 	w := wt.wait
-	w.standing = true
+	w.stand()
 	switch {
-	case !w.keep:
+	case w.way == givesUp:
 		wt.step = landing
 		s.land(w)
 	case w.mode == backend.Shared:
@@ -160,7 +161,7 @@ const fresh = 50 * time.Millisecond
 
 // land has the holder session try the lock behind the gate.
 func (s *session) land(w *wait) {
-	w.asked = true
+	w.place = trying
 	w.lock.deciding++
 	s.holder.pending = append(s.holder.pending, request{kind: land, lock: w.lock, wait: w})
 }
@@ -179,13 +180,13 @@ func (s *session) landed(w *wait, g *grip, number int64, err error) {
 	case err != nil:
 		s.drop(w, err)
 	case wt == nil:
-	case w.lock.tickets != nil:
-		w.nap = min(max(2*w.nap, ticketFirst), ticketEvery)
+	case w.lock.slots != nil:
+		w.nap = min(max(2*w.nap, slotFirst), slotEvery)
 		w.due = time.Now().Add(w.nap)
 		s.rearm(w.nap)
 		return
 	default:
-		w.strange, w.keep = true, true
+		w.way = keeps
 		s.waits.foreign[w.lock.keyID()] = time.Now()
 		if w.mode == backend.Shared {
 			s.arrived(wt) // It has the lock still.
@@ -231,7 +232,7 @@ func (s *session) keep(wt *waitConn) {
 func (s *session) count(wt *waitConn) {
 	w := wt.wait
 	wt.step = counting
-	s.holder.extras = append(s.holder.extras, extra{stWriters, [][]byte{pgwire.AppendInt(nil, pgwire.OIDInt8, w.lock.key.derive("writers"))}, func(rows []int64, _ *pgconn.PgError) {
+	s.holder.extras = append(s.holder.extras, extra{pgsql.Writers, [][]byte{pgwire.AppendInt(nil, pgwire.OIDInt8, w.lock.key.derive("writers"))}, func(rows []int64, _ *pgconn.PgError) {
 		if wt.wait != w || wt.step != counting {
 			return // It is gone.
 		}
@@ -276,13 +277,13 @@ func (s *session) interrupted(wt *waitConn, carried int, err *pgconn.PgError) {
 		s.clear(wt)
 		return
 	}
-	if lock := slices.Index(wt.script, takeLock); w.keep && w.mode == backend.Exclusive && lock >= 0 && lock < carried && len(w.claims) > 0 {
+	if lock := slices.Index(wt.script, takeLock); w.way != givesUp && w.mode == backend.Exclusive && lock >= 0 && lock < carried && len(w.claims) > 0 {
 		wt.rotate = false
 		s.run(wt, acquiring, []order{prove, makeToken}) // It has the lock.
 		return
 	}
 	gate := slices.Index(wt.script, takeGate)
-	if wt.rotate || len(w.claims) == 0 || w.lock.tickets != nil || w.direct || wt.raising() || gate >= carried {
+	if wt.rotate || len(w.claims) == 0 || w.lock.slots != nil || w.way == direct || wt.raising() || gate >= carried {
 		wt.rotate = false
 		s.clear(wt)
 		return
