@@ -40,28 +40,15 @@ func (l *Link) apply(ctx context.Context, s backend.Session, ops []backend.Op, s
 	}
 	*r = Report{Kind: Answer, Batch: batch, Ops: r.Ops[:0], Results: r.Results[:0], Leases: r.Leases[:0]}
 	var silent, refused int
-	for i := range results {
-		op, res := &ops[i], results[i]
-		before := sent != nil && sent[i]
-		switch res.State {
+	for i, res := range results {
+		op, before := &ops[i], sent != nil && sent[i]
+		switch l.settle(op, &res, before) {
 		case backend.Unknown:
-			l.unacked.add(*op, true)
 			silent++
-			l.unacked.why = cmp.Or(res.Err, errSilent)
 			continue
 		case backend.Refused:
-			if op.Do == backend.Acquire && !op.Wait && !before {
-				break // Who does not wait hears of it at once.
-			}
-			l.unacked.add(*op, before)
 			refused++
-			l.unacked.why = cmp.Or(res.Err, errRefused)
 			continue
-		case backend.Released, backend.NotHeld:
-			if before {
-				res.State = backend.Released // It may be missing because of the first one.
-			}
-			l.unacked.forget(op.Owner)
 		case backend.Queued:
 			queued = true
 		}
@@ -81,6 +68,33 @@ func (l *Link) apply(ctx context.Context, s backend.Session, ops []backend.Op, s
 		l.report(r)
 	}
 	return queued, nil
+}
+
+// settle notes whether an op is to be sent again. It returns Unknown or Refused if so,
+// and 0 or Queued if its result is the one to report. before tells whether the op was
+// sent before and may have taken effect.
+func (l *Link) settle(op *backend.Op, res *backend.Result, before bool) backend.State {
+	switch res.State {
+	case backend.Unknown:
+		l.unacked.add(*op, true)
+		l.unacked.why = cmp.Or(res.Err, errSilent)
+		return backend.Unknown
+	case backend.Refused:
+		if op.Do == backend.Acquire && !op.Wait && !before {
+			return 0 // Who does not wait hears of it at once.
+		}
+		l.unacked.add(*op, before)
+		l.unacked.why = cmp.Or(res.Err, errRefused)
+		return backend.Refused
+	case backend.Released, backend.NotHeld:
+		if before {
+			res.State = backend.Released // It may be missing because of the first one.
+		}
+		l.unacked.forget(op.Owner)
+	case backend.Queued:
+		return backend.Queued
+	}
+	return 0
 }
 
 var (

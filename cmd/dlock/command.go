@@ -60,21 +60,12 @@ func (j *job) environment(hold *dlock.Hold) []string {
 // guard runs a command while hold stands. Signals go to the command, and when the
 // lock is lost, so is the command's right to go on.
 func (j *job) guard(cmd *exec.Cmd, hold *dlock.Hold, signals chan os.Signal) exit {
-	cmd.Env = j.environment(hold)
-	var heirs *heirs // nil where nobody is waited for
-	if j.waitChildren {
-		var err error
-		if heirs, err = bequeath(cmd); err != nil {
-			return exit{code: exitFailure, err: err}
-		}
-		defer heirs.close()
-	}
-	p, e := startProcess(cmd, signals, j.onLost != onLostIgnore)
+	p, heirs, e := j.start(cmd, hold, signals)
+	defer heirs.close()
 	if p == nil {
 		return e
 	}
 	defer p.close()
-	heirs.begin()
 	w := watch{job: j, hold: hold, process: p, loss: loss{action: j.onLost, grace: j.grace}}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -125,6 +116,22 @@ func (j *job) guard(cmd *exec.Cmd, hold *dlock.Hold, signals chan os.Signal) exi
 			timer.Reset(pause)
 		}
 	}
+}
+
+// start starts a command that is to know of hold. heirs is nil where its children are not
+// waited for, and the process where the command does not run, for which the exit says why.
+func (j *job) start(cmd *exec.Cmd, hold *dlock.Hold, signals chan os.Signal) (p *process, heirs *heirs, e exit) {
+	cmd.Env = j.environment(hold)
+	if j.waitChildren {
+		var err error
+		if heirs, err = bequeath(cmd); err != nil {
+			return nil, nil, exit{code: exitFailure, err: err}
+		}
+	}
+	if p, e = startProcess(cmd, signals, j.onLost != onLostIgnore); p != nil {
+		heirs.begin()
+	}
+	return p, heirs, e
 }
 
 // A watch acts on what becomes of the lock while the command runs.

@@ -39,6 +39,9 @@ func (h *heirs) watch() {
 }
 
 func (h *heirs) close() {
+	if h == nil {
+		return
+	}
 	h.near.Close()
 	h.far.Close()
 }

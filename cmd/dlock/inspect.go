@@ -15,14 +15,14 @@ import (
 
 // A listing is what inspect says in JSON.
 type listing struct {
-	Name    string  `json:"name"`
-	Store   string  `json:"store"`
-	Holders []party `json:"holders"`
-	Waiters []party `json:"waiters"`
+	Name    string        `json:"name"`
+	Store   string        `json:"store"`
+	Holders []participant `json:"holders"`
+	Waiters []participant `json:"waiters"`
 }
 
-// A party is a dlock.Participant in JSON.
-type party struct {
+// A participant is a dlock.Participant in JSON.
+type participant struct {
 	Class  string     `json:"class"`
 	Shared bool       `json:"shared"`
 	Host   string     `json:"host,omitempty"`
@@ -77,10 +77,10 @@ func row(table io.Writer, label, state string, p dlock.Participant) {
 	fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", label, state, cmp.Or(plain(p.Host), unknown), pid, since, token, cmp.Or(plain(p.Reason), unknown))
 }
 
-func list(parties []dlock.Participant) []party {
-	out := make([]party, 0, len(parties)) // not null in JSON
-	for _, p := range parties {
-		q := party{Class: p.Class, Shared: p.Shared, Host: p.Host, PID: p.PID, Reason: p.Reason}
+func list(participants []dlock.Participant) []participant {
+	out := make([]participant, 0, len(participants)) // not null in JSON
+	for _, p := range participants {
+		q := participant{Class: p.Class, Shared: p.Shared, Host: p.Host, PID: p.PID, Reason: p.Reason}
 		if !p.Since.IsZero() {
 			q.Since = &p.Since
 		}

@@ -28,6 +28,28 @@ type part struct {
 // answers later only counts as news.
 func (s *session) spread(ctx context.Context, ops []backend.Op) error {
 	defer context.AfterFunc(ctx, s.wire.Cut)()
+	s.divide(ops)
+	began := time.Now()
+	var quick, slow int // those under way
+	for _, b := range s.inUse() {
+		p := &b.part
+		if p.running || len(p.ops) == 0 && !b.due(began, len(ops) == 0) {
+			continue
+		}
+		if p.slow {
+			slow++
+		} else {
+			quick++
+		}
+		s.start(b)
+	}
+	s.gather(ctx, began, quick, slow)
+	return nil
+}
+
+// divide gives each shard its part of ops. Those of a shard that is at work still are
+// not sent.
+func (s *session) divide(ops []backend.Op) {
 	for i := range ops {
 		s.results[i] = backend.Result{State: backend.Unknown, Err: redislock.ErrStraggler}
 	}
@@ -45,20 +67,11 @@ func (s *session) spread(ctx context.Context, ops []backend.Op) error {
 			b.part.ops, b.part.at = append(b.part.ops, ops[i]), append(b.part.at, i)
 		}
 	}
-	began := time.Now()
-	var quick, slow int // those under way
-	for _, b := range s.inUse() {
-		p := &b.part
-		if p.running || len(p.ops) == 0 && !b.due(began, len(ops) == 0) {
-			continue
-		}
-		if p.slow {
-			slow++
-		} else {
-			quick++
-		}
-		s.start(b)
-	}
+}
+
+// gather waits for the parts that have been sent: quick of them to nodes that answered
+// the last time, and slow to others.
+func (s *session) gather(ctx context.Context, began time.Time, quick, slow int) {
 	most := s.patience
 	if quick == 0 {
 		most = grace
@@ -92,7 +105,6 @@ func (s *session) spread(ctx context.Context, ops []backend.Op) error {
 			s.late(b)
 		}
 	}
-	return nil
 }
 
 // grace is for how long Apply waits for a node that was slow before, when the

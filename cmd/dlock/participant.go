@@ -51,10 +51,10 @@ func describeHolders(holders []dlock.Participant) string {
 	}
 }
 
-// of returns those of parties who are there for a lock of that class.
-func of(class string, parties []dlock.Participant) []dlock.Participant {
+// of returns those of participants who are there for a lock of that class.
+func of(class string, participants []dlock.Participant) []dlock.Participant {
 	var those []dlock.Participant
-	for _, p := range parties {
+	for _, p := range participants {
 		if p.Class == class {
 			those = append(those, p)
 		}

@@ -10,7 +10,7 @@ import (
 func TestDescribe(t *testing.T) {
 	now := time.Now()
 	full := dlock.Participant{Host: "host-a", PID: 1234, Since: now.Add(-192 * time.Second), Reason: "nightly export"}
-	for want, parties := range map[string][]dlock.Participant{
+	for want, participants := range map[string][]dlock.Participant{
 		"": nil,
 		"held by host-a, process 1234, for 3m12s (nightly export)":               {full},
 		"held by host-a, process 1234, for 3m12s (nightly export), and 1 other":  {full, {}},
@@ -22,7 +22,7 @@ func TestDescribe(t *testing.T) {
 		"held by another program, for 2h3m":       {{Since: now.Add(-123 * time.Minute)}},
 		"held by another program, for 10s (a? b)": {{Since: now.Add(-10 * time.Second), Reason: "a\n b"}},
 	} {
-		if got := describeHolders(parties); got != want {
+		if got := describeHolders(participants); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
