@@ -44,7 +44,7 @@ type mimic struct {
 	closed  bool
 
 	claims  []*part
-	owners  map[uint64]*party
+	owners  map[uint64]*participant
 	ordinal uint64
 	tokens  map[lockName]uint64 // the greatest of an exclusive hold
 	flying  []backend.Op        // sent and not answered
@@ -61,8 +61,8 @@ type part struct {
 	state string // waiting, held, leaving, over
 }
 
-// A party is an owner as the store knows it.
-type party struct {
+// A participant is an owner as the store knows it.
+type participant struct {
 	op    backend.Op
 	state string // asked, queued, granted, over
 	grant backend.Grant
@@ -74,7 +74,7 @@ func newMimic(t *testing.T, data []byte) *mimic {
 		t:      t,
 		data:   data,
 		now:    time.Now(),
-		owners: make(map[uint64]*party),
+		owners: make(map[uint64]*participant),
 		tokens: make(map[lockName]uint64),
 	}
 	caps := backend.Caps{Contended: m.pick(2) == 0}
@@ -170,7 +170,7 @@ func (m *mimic) send() {
 			}
 			p.freed = true
 		case p == nil:
-			m.owners[op.Owner] = &party{op: op, state: "asked"}
+			m.owners[op.Owner] = &participant{op: op, state: "asked"}
 		case op != p.op:
 			m.t.Errorf("owner %d asked for %+v and then for %+v", op.Owner, p.op, op)
 		case p.freed:
@@ -201,7 +201,7 @@ func (m *mimic) places() {
 }
 
 // free reports whether the store may grant an owner its lock.
-func (m *mimic) free(p *party) bool {
+func (m *mimic) free(p *participant) bool {
 	exclusive, shared := 0, 0
 	for _, o := range m.owners {
 		if o.state == "granted" && o.op.Class == p.op.Class && o.op.Name == p.op.Name {
@@ -221,7 +221,7 @@ func (m *mimic) free(p *party) bool {
 	return exclusive+shared == 0
 }
 
-func (m *mimic) grant(p *party) backend.Grant {
+func (m *mimic) grant(p *participant) backend.Grant {
 	if p.state != "granted" {
 		m.ordinal++
 		p.state = "granted"

@@ -36,13 +36,13 @@ func checkDeadline(f *fixture) {
 		rounds   = 4
 	)
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		held := f.take(a.lock(k.rival(), "a"))
 		var mu sync.Mutex
 		var late []time.Duration
 		var all sync.WaitGroup
 		for i := range rounds * len(waysToWait) {
-			way, l := waysToWait[i%len(waysToWait)], []*party{a, b}[i%2].lock(k, "a")
+			way, l := waysToWait[i%len(waysToWait)], []*client{a, b}[i%2].lock(k, "a")
 			all.Go(func() {
 				began := time.Now()
 				ctx, cancel := context.WithTimeout(context.Background(), deadline)
@@ -65,12 +65,12 @@ func checkDeadline(f *fixture) {
 		f.Logf("late by %v in the median, at most %v", late[len(late)/2], late[len(late)-1])
 		f.nothingLeft(k, b)
 		f.release(held)
-		f.freed(f.party().lock(k, "a"))
+		f.freed(f.client().lock(k, "a"))
 	})
 }
 
-// nothingLeft waits until a party that has given up has no place at the store.
-func (f *fixture) nothingLeft(k kind, p *party) {
+// nothingLeft waits until a client that has given up has no place at the store.
+func (f *fixture) nothingLeft(k kind, p *client) {
 	f.Helper()
 	f.until("the store has no place of one who gave up", func() bool {
 		a := p.recorder.account(k.class, f.name("a"))
@@ -80,9 +80,9 @@ func (f *fixture) nothingLeft(k kind, p *party) {
 
 func checkCancelled(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		held := f.take(a.lock(k.rival(), "a"))
-		for _, p := range []*party{a, b} {
+		for _, p := range []*client{a, b} {
 			w := f.waiter(p.lock(k, "a"))
 			if p == b {
 				b.queued(k.class, "a", 1)
@@ -100,13 +100,13 @@ func checkCancelled(f *fixture) {
 		}
 		f.nothingLeft(k, b)
 		f.release(held)
-		f.freed(f.party().lock(k, "a"))
+		f.freed(f.client().lock(k, "a"))
 	})
 }
 
 func checkCancelledFirst(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b, c := f.party(), f.party(), f.party()
+		a, b, c := f.client(), f.client(), f.client()
 		held := f.take(a.lock(k.rival(), "a"))
 		first := f.waiter(b.lock(k, "a"))
 		b.queued(k.class, "a", 1)
@@ -128,7 +128,7 @@ func checkCancelledFirst(f *fixture) {
 
 func checkReleaseAfterCancel(f *fixture) {
 	f.forKinds(exclusives, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		mine, theirs := a.lock(k, "a"), b.lock(k, "a")
 		for range 20 {
 			h := f.take(mine)
@@ -149,7 +149,7 @@ func checkOver(f *fixture) {
 	expired, cancel := context.WithDeadline(context.Background(), time.Unix(0, 0))
 	defer cancel()
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		l := f.party().lock(k, "a")
+		l := f.client().lock(k, "a")
 		for _, ctx := range []context.Context{cancelled, expired} {
 			for _, way := range waysToWait {
 				if err := way.wait(ctx, l); !errors.Is(err, ctx.Err()) {
@@ -163,14 +163,14 @@ func checkOver(f *fixture) {
 				f.Errorf("TryAcquire: %v, %v, want %v", h, err, ctx.Err())
 			}
 		}
-		f.free(f.party().lock(k.rival(), "a"))
+		f.free(f.client().lock(k.rival(), "a"))
 		mustPanic(f, "unlock after locks that failed", l.Unlock)
 	})
 }
 
 func checkGrantOutlives(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		l, other := a.lock(k, "a"), b.lock(k.rival(), "a")
 		ctx, cancel := context.WithCancel(context.Background())
 		h, err := l.Acquire(ctx)

@@ -21,7 +21,7 @@ var closeChecks = []check{
 
 func checkCloseRefuses(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		p := f.party()
+		p := f.client()
 		used, unused := p.lock(k, "used"), p.lock(k, "unused")
 		f.free(used)
 		p.close()
@@ -29,7 +29,7 @@ func checkCloseRefuses(f *fixture) {
 		f.refuses(unused, dlock.ErrClosed)
 	})
 	f.step("a client that was never used", func(f *fixture) {
-		p := f.party()
+		p := f.client()
 		p.close()
 		f.refuses(p.Mutex(f.name("a")), dlock.ErrClosed)
 	})
@@ -37,7 +37,7 @@ func checkCloseRefuses(f *fixture) {
 
 func checkCloseEnds(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		rival := b.lock(k.rival(), "a")
 		held := f.take(a.lock(k, "a"))
 		ctx, lost := held.Context(), held.Lost()
@@ -72,7 +72,7 @@ func checkCloseEnds(f *fixture) {
 
 func checkCloseUnlock(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		p, ctx := f.party(), f.patient()
+		p, ctx := f.client(), f.patient()
 		x, y, h := p.lock(k, "x"), p.lock(k, "y"), f.take(p.lock(k, "h"))
 		x.Lock()
 		y.Lock()
@@ -87,7 +87,7 @@ func checkCloseUnlock(f *fixture) {
 		mustPanic(f, "a second unlock", x.Unlock)
 	})
 	f.step("in Do", func(f *fixture) {
-		p, mine := f.party(), errors.New("an error of f")
+		p, mine := f.client(), errors.New("an error of f")
 		err := p.Mutex(f.name("a")).Do(f.patient(), func(context.Context) error { p.close(); return mine })
 		if !errors.Is(err, mine) || errors.Is(err, dlock.ErrLost) {
 			f.Errorf("Do returned %v; want the error of f and no loss", err)
@@ -96,7 +96,7 @@ func checkCloseUnlock(f *fixture) {
 }
 
 func checkCloseTwice(f *fixture) {
-	p, other := f.party(), f.party()
+	p, other := f.client(), f.client()
 	p.RWMutex(f.name("a")).Lock()
 	var all sync.WaitGroup
 	for range 4 {
@@ -118,7 +118,7 @@ func checkCloseTwice(f *fixture) {
 
 func checkCloseCut(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		rival := b.lock(k.rival(), "a")
 		h := f.take(a.lock(k, "a"))
 		over, cancel := context.WithCancel(context.Background())
@@ -135,19 +135,19 @@ func checkCloseCut(f *fixture) {
 }
 
 func checkCloseGoroutines(f *fixture) {
-	warm := f.party() // What a driver starts once is not counted.
+	warm := f.client() // What a driver starts once is not counted.
 	f.free(warm.Mutex(f.name("warm")))
 	warm.close()
 	for range 3 {
 		left := leak.Watch(func() {
-			parties := f.parties(3, dlock.WithLossHandler(func(dlock.Loss) {}))
+			clients := f.clients(3, dlock.WithLossHandler(func(dlock.Loss) {}))
 			var waiters []*waiter
-			for _, p := range parties {
+			for _, p := range clients {
 				for _, k := range singles[:3] {
 					waiters = append(waiters, f.waiter(p.lock(k, "a")))
 				}
 			}
-			for _, p := range parties {
+			for _, p := range clients {
 				if err := p.Close(f.patient()); err != nil {
 					f.Errorf("Close: %v", err)
 				}

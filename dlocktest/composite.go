@@ -26,7 +26,7 @@ var compositeChecks = []check{
 }
 
 func checkAllOrNothing(f *fixture) {
-	a, b := f.party(), f.party()
+	a, b := f.client(), f.client()
 	parts := []lock{a.Mutex(f.name("a")), a.Mutex(f.name("b")), a.RWMutex(f.name("c")), a.Semaphore(f.name("d"), 1)}
 	others := []lock{b.Mutex(f.name("a")), b.Mutex(f.name("b")), b.RWMutex(f.name("c")), b.Semaphore(f.name("d"), 1)}
 	all := dlock.All(parts[3], parts[1], parts[0], parts[2])
@@ -62,7 +62,7 @@ func checkOneDeadline(f *fixture) {
 		deadline = 2000 * time.Millisecond // of the whole
 		slack    = 1400 * time.Millisecond // less than first, so that a deadline for each part is seen
 	)
-	a, b := f.party(), f.party()
+	a, b := f.client(), f.client()
 	x, y := f.take(a.Mutex(f.name("x"))), f.take(a.Mutex(f.name("y")))
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
@@ -81,7 +81,7 @@ func checkOneDeadline(f *fixture) {
 }
 
 func checkReverse(f *fixture) {
-	p := f.party()
+	p := f.client()
 	all := dlock.All(p.Semaphore(f.name("a"), 2), p.Mutex(f.name("c")), p.RWMutex(f.name("b")), p.Mutex(f.name("a")), p.RWMutex(f.name("a")).RLocker())
 	for name, use := range map[string]func(){
 		"Lock":    func() { all.Lock(); all.Unlock() }, //nolint:staticcheck // What it asks of the store is what is looked at.
@@ -108,12 +108,12 @@ func checkReverse(f *fixture) {
 
 func checkNoDeadlock(f *fixture) {
 	const names, workers, rounds = 4, 12, 15
-	parties := f.parties(3)
+	clients := f.clients(3)
 	seeds := f.random()
 	var inside [names]atomic.Int32
 	var all sync.WaitGroup
 	for i := range workers {
-		p, random := parties[i%len(parties)], rand.New(rand.NewPCG(seeds.Uint64(), 0))
+		p, random := clients[i%len(clients)], rand.New(rand.NewPCG(seeds.Uint64(), 0))
 		all.Go(func() {
 			for range rounds {
 				chosen := random.Perm(names)[:1+random.IntN(names)]
@@ -148,7 +148,7 @@ func checkNoDeadlock(f *fixture) {
 }
 
 func checkReadersInside(f *fixture) {
-	a, b := f.party(), f.party()
+	a, b := f.client(), f.client()
 	x := dlock.All(a.RWMutex(f.name("r")).RLocker(), a.Mutex(f.name("a")))
 	y := dlock.All(b.Mutex(f.name("b")), b.RWMutex(f.name("r")).RLocker())
 	hx, hy := f.take(x), f.take(y)
@@ -164,7 +164,7 @@ func checkReadersInside(f *fixture) {
 }
 
 func checkNested(f *fixture) {
-	a, b := f.party(), f.party()
+	a, b := f.client(), f.client()
 	inner := dlock.All(a.Mutex(f.name("a")), a.Mutex(f.name("b")))
 	outer := dlock.All(a.Mutex(f.name("c")), inner)
 	h := f.take(outer)

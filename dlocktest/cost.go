@@ -21,7 +21,7 @@ var costChecks = []check{
 
 // cost fails the test unless a lock comes to cost the store so many acquires,
 // and as many releases.
-func (p *party) cost(k kind, name string, want int) {
+func (p *client) cost(k kind, name string, want int) {
 	p.f.Helper()
 	p.f.until("what was taken is given back", func() bool {
 		a := p.recorder.account(k.class, p.f.name(name))
@@ -34,7 +34,7 @@ func (p *party) cost(k kind, name string, want int) {
 
 func checkCostAlone(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		p := f.party()
+		p := f.client()
 		l := p.lock(k, "a")
 		for i := range 10 {
 			l.Lock()
@@ -51,7 +51,7 @@ func checkCostAlone(f *fixture) {
 
 func checkCostOwnTry(f *fixture) {
 	f.forKinds(exclusives[:3], func(f *fixture, k kind) {
-		p := f.party()
+		p := f.client()
 		h := f.take(p.lock(k, "a"))
 		for range 5 {
 			f.busy(p.lock(k, "a"))
@@ -64,7 +64,7 @@ func checkCostOwnTry(f *fixture) {
 func checkCostHandOver(f *fixture) {
 	f.needs(f.caps.Contended, "Contended")
 	f.forKinds(singles, func(f *fixture, k kind) {
-		p := f.party()
+		p := f.client()
 		h := f.take(p.lock(k, "a"))
 		var waiters []*waiter
 		for range 50 {
@@ -92,7 +92,7 @@ func checkCostHandOver(f *fixture) {
 
 func checkCostReaders(f *fixture) {
 	f.needs(f.caps.Contended, "Contended")
-	p, k := f.party(), kinds[len(kinds)-1]
+	p, k := f.client(), kinds[len(kinds)-1]
 	l := p.lock(k, "a")
 	first := f.take(l)
 	for range 20 {
@@ -112,7 +112,7 @@ func checkCostCrowd(f *fixture) {
 	}
 	for _, k := range []kind{exclusives[0], exclusives[1], exclusives[2]} {
 		f.step(k.name, func(f *fixture) {
-			holder, p := f.party(), f.party()
+			holder, p := f.client(), f.client()
 			h := f.take(holder.lock(k, "a"))
 			l, inside := p.lock(k, "a"), 0
 			var arrived, all sync.WaitGroup
@@ -146,7 +146,7 @@ func checkCostCrowd(f *fixture) {
 		})
 	}
 	f.step("tickets of a semaphore of 3", func(f *fixture) {
-		holder, p := f.party(), f.party()
+		holder, p := f.client(), f.client()
 		for range 3 {
 			holder.Semaphore(f.name("s"), 3).Lock()
 		}

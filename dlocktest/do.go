@@ -18,7 +18,7 @@ var doChecks = []check{
 
 func checkDoHolds(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		l, other := a.lock(k, "a"), b.lock(k.rival(), "a")
 		called := 0
 		err := l.Do(f.patient(), func(context.Context) error {
@@ -35,7 +35,7 @@ func checkDoHolds(f *fixture) {
 
 func checkDoContext(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		l := f.party().lock(k, "a")
+		l := f.client().lock(k, "a")
 		caller, cancel := context.WithCancelCause(context.WithValue(f.patient(), valueKey{}, "value"))
 		defer cancel(nil)
 		var inner context.Context
@@ -72,7 +72,7 @@ func checkDoContext(f *fixture) {
 
 func checkDoError(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		l, mine := f.party().lock(k, "a"), errors.New("an error of f")
+		l, mine := f.client().lock(k, "a"), errors.New("an error of f")
 		if err := l.Do(f.patient(), func(context.Context) error { return mine }); err != mine {
 			f.Errorf("Do returned %#v instead of the error of f", err)
 		}
@@ -82,7 +82,7 @@ func checkDoError(f *fixture) {
 
 func checkDoPanic(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		l := a.lock(k, "a")
 		v := panicked(func() { _ = l.Do(f.patient(), func(context.Context) error { panic("of f") }) })
 		if v != "of f" {
@@ -94,7 +94,7 @@ func checkDoPanic(f *fixture) {
 
 func checkDoGoexit(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		l, gone := a.lock(k, "a"), make(chan struct{})
 		go func() {
 			defer close(gone)

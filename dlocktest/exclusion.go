@@ -23,7 +23,7 @@ var exclusionChecks = []check{
 
 func checkHeldElsewhere(f *fixture) {
 	f.forKinds(exclusives, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		mine, theirs, another := a.lock(k, "a"), b.lock(k, "a"), b.lock(k, "another")
 
 		mine.Lock()
@@ -50,7 +50,7 @@ func checkHeldElsewhere(f *fixture) {
 
 func checkTwoValues(f *fixture) {
 	f.forKinds(exclusives, func(f *fixture, k kind) {
-		p := f.party()
+		p := f.client()
 		x, y := p.lock(k, "a"), p.lock(k, "a")
 		x.Lock()
 		f.busy(x) // It is not reentrant.
@@ -65,7 +65,7 @@ func checkTwoValues(f *fixture) {
 
 func checkWaiterServed(f *fixture) {
 	f.forKinds(exclusives, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		mine, theirs := a.lock(k, "a"), b.lock(k, "a")
 		for range 5 {
 			h := f.take(mine)
@@ -82,11 +82,11 @@ func checkWaiterServed(f *fixture) {
 
 func checkReleaseTwice(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b, c := f.party(), f.party(), f.party()
+		a, b, c := f.client(), f.client(), f.client()
 		first := f.take(a.lock(k, "a"))
 		f.release(first)
 		f.release(first)
-		for _, p := range []*party{a, b} { // The next holder is of the same client, or of another.
+		for _, p := range []*client{a, b} { // The next holder is of the same client, or of another.
 			second := f.take(p.lock(k, "a"))
 			f.release(first)
 			f.busy(c.lock(k.rival(), "a"))
@@ -112,7 +112,7 @@ func checkReleaseTwice(f *fixture) {
 
 func checkUnlockOwn(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		l, other := a.lock(k, "a"), b.lock(k.rival(), "a")
 
 		h := f.take(l)
@@ -128,7 +128,7 @@ func checkUnlockOwn(f *fixture) {
 		mustPanic(f, "second unlock", l.Unlock)
 	})
 	f.step("of several tickets", func(f *fixture) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		s, other := a.Semaphore(f.name("s"), 3), b.Semaphore(f.name("s"), 3)
 		s.Lock()
 		s.Lock()
@@ -149,7 +149,7 @@ func checkReleaseHandsOver(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		l, other := a.lock(k, "a"), b.lock(k.rival(), "a")
 
 		h := f.take(l)
@@ -226,7 +226,7 @@ func (c *crowd) visit(l lock, way int, section func()) {
 const crowdSize = 100
 
 func checkCrowdOfOne(f *fixture, k kind) {
-	p := f.party()
+	p := f.client()
 	c := &crowd{f: f}
 	l := p.lock(k, "a")
 	total := 0 // Not atomic: the race detector sees whether Unlock synchronizes before Lock.
@@ -247,18 +247,18 @@ func checkCrowdOfOne(f *fixture, k kind) {
 }
 
 func checkCrowdOfFour(f *fixture, k kind) {
-	parties := f.parties(4)
+	clients := f.clients(4)
 	c := &crowd{f: f}
 	var all sync.WaitGroup
 	for i := range crowdSize {
-		l := parties[i%len(parties)].lock(k, "a")
+		l := clients[i%len(clients)].lock(k, "a")
 		all.Go(func() {
-			c.visit(l, i/len(parties), func() { time.Sleep(time.Duration(1+i%10) * time.Millisecond) })
+			c.visit(l, i/len(clients), func() { time.Sleep(time.Duration(1+i%10) * time.Millisecond) })
 		})
 	}
 	f.wait(&all)
 	if n := c.served.Load(); n != crowdSize {
 		f.Errorf("%d of %d were served", n, crowdSize)
 	}
-	f.freed(parties[0].lock(k, "a"))
+	f.freed(clients[0].lock(k, "a"))
 }

@@ -33,7 +33,7 @@ func checkTokensGrow(f *fixture) {
 	f.forKinds(singles, func(f *fixture, k kind) {
 		var last uint64
 		for range 3 {
-			for _, p := range f.parties(3) {
+			for _, p := range f.clients(3) {
 				for range 3 {
 					h := f.take(p.lock(k, "a"))
 					last = f.token(h, last)
@@ -43,7 +43,7 @@ func checkTokensGrow(f *fixture) {
 		}
 	})
 	f.step("readers and writers", func(f *fixture) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		var last uint64
 		for i := range 10 {
 			for _, l := range []lock{a.RWMutex(f.name("a")), readLock{b.RWMutex(f.name("a"))}, b.RWMutex(f.name("a")), readLock{a.RWMutex(f.name("a"))}}[i%3:] {
@@ -57,7 +57,7 @@ func checkTokensGrow(f *fixture) {
 
 func checkTokensHandedOver(f *fixture) {
 	f.forKinds(singles, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		h := f.take(a.lock(k, "a"))
 		last := f.token(h, 0)
 		var waiters []*waiter
@@ -76,12 +76,12 @@ func checkTokensHandedOver(f *fixture) {
 
 func checkTokensShared(f *fixture) {
 	f.needs(f.caps.Fencing, "Fencing")
-	a, b := f.party(), f.party()
+	a, b := f.client(), f.client()
 	seen := make(map[uint64]bool)
 	var last uint64
 	var readers []*dlock.Hold
 	for i := range 20 {
-		h := f.take(readLock{[]*party{a, b}[i%2].RWMutex(f.name("a"))})
+		h := f.take(readLock{[]*client{a, b}[i%2].RWMutex(f.name("a"))})
 		token := f.token(h, 0)
 		if seen[token] {
 			f.Fatalf("two readers have the token %d", token)
@@ -97,7 +97,7 @@ func checkTokensShared(f *fixture) {
 }
 
 func checkNoToken(f *fixture) {
-	p := f.party()
+	p := f.client()
 	h := f.take(dlock.All(p.Mutex(f.name("a")), p.Mutex(f.name("b"))))
 	if token, ok := h.Token(); ok || token != 0 {
 		f.Errorf("Token is %d, %v", token, ok)

@@ -19,7 +19,7 @@ type fixture struct {
 	caps    backend.Caps
 	prefix  string
 	drained map[string]bool // names of semaphores that have one ticket left
-	drainer *party          // has the other tickets; opened when needed
+	drainer *client         // has the other tickets; opened when needed
 	stuck   bool            // goroutines were left waiting
 }
 

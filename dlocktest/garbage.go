@@ -32,7 +32,7 @@ func (f *fixture) collected(what string, cond func() bool) {
 
 // collect waits until the garbage collector has found the holds that are garbage
 // by now: holds that are forgotten later are found.
-func (f *fixture) collect(p *party) {
+func (f *fixture) collect(p *client) {
 	f.Helper()
 	for _, name := range []string{"garbage 1", "garbage 2"} {
 		f.forget(p.Mutex(f.name(name)))
@@ -44,7 +44,7 @@ func (f *fixture) collect(p *party) {
 
 func checkForgottenHold(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		other := b.lock(k.rival(), "forgotten")
 		f.forget(a.lock(k, "forgotten"))
 		f.collected("the lock of a forgotten hold is free", other.TryLock)
@@ -66,7 +66,7 @@ func (f *fixture) lost(l lock) <-chan struct{} {
 
 func checkForgottenLeader(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		other := b.lock(k.rival(), "forgotten")
 		lost := f.lost(a.lock(k, "forgotten"))
 		f.collected("the channel of a forgotten hold is closed", func() bool { return closed(lost) })
@@ -79,7 +79,7 @@ func checkForgottenLeader(f *fixture) {
 
 func checkContextKeeps(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		l, other := a.lock(k, "a"), b.lock(k.rival(), "a")
 		ctx := context.WithValue(f.take(l).Context(), valueKey{}, "derived")
 		f.collect(a)
@@ -96,7 +96,7 @@ func checkContextKeeps(f *fixture) {
 
 func checkLockStays(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		other := b.lock(k.rival(), "a")
 		func() { a.lock(k, "a").Lock() }()
 		f.collect(a)
@@ -108,7 +108,7 @@ func checkLockStays(f *fixture) {
 
 func checkReleasedHold(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		p := f.party()
+		p := f.client()
 		func() { f.release(f.take(p.lock(k, "released"))) }()
 		f.collect(p)
 		if text := p.journal.String(); strings.Contains(text, f.name("released")) {

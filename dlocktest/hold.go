@@ -17,7 +17,7 @@ var holdChecks = []check{
 
 func checkHoldReleased(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		h := f.take(f.party().lock(k, "a"))
+		h := f.take(f.client().lock(k, "a"))
 		ctx, lost := h.Context(), h.Lost()
 		if h.Err() != nil || ctx.Err() != nil || context.Cause(ctx) != nil || closed(ctx.Done()) || closed(lost) {
 			f.Error("a hold says that it is over")
@@ -33,7 +33,7 @@ func checkHoldReleased(f *fixture) {
 
 func checkHoldAskedLate(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		h := f.take(f.party().lock(k, "a"))
+		h := f.take(f.client().lock(k, "a"))
 		f.release(h)
 		ctx := h.Context()
 		if !closed(ctx.Done()) {
@@ -65,7 +65,7 @@ type valueKey struct{}
 
 func checkHoldContext(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		l := f.party().lock(k, "a")
+		l := f.client().lock(k, "a")
 		for name, acquire := range map[string]func(context.Context) (*dlock.Hold, error){"Acquire": l.Acquire, "TryAcquire": l.TryAcquire} {
 			caller, cancel := context.WithTimeout(context.WithValue(context.Background(), valueKey{}, name), f.Patience)
 			h, err := acquire(caller)
@@ -96,7 +96,7 @@ func checkHoldContext(f *fixture) {
 
 func checkHoldWatched(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		p := f.party()
+		p := f.client()
 		for range 20 {
 			h := f.take(p.lock(k, "a"))
 			released := make(chan struct{})

@@ -19,7 +19,7 @@ var inspectChecks = []check{
 
 // inspected waits until the store tells what has to be told of a name; it may
 // take a moment to know.
-func (p *party) inspected(name, what string, right func(dlock.Inspection) bool) {
+func (p *client) inspected(name, what string, right func(dlock.Inspection) bool) {
 	p.f.Helper()
 	p.f.until(what, func() bool {
 		found, err := p.Inspect(p.f.patient(), p.f.name(name))
@@ -37,17 +37,17 @@ func checkInspect(f *fixture) {
 		f.Fatal(err)
 	}
 	before := time.Now().Add(-time.Minute)
-	a, b, c := f.party(dlock.WithReason("export")), f.party(dlock.WithReason("import")), f.party()
-	// are reports whether parties are those of a lock, each with its reason.
-	are := func(parties []dlock.Participant, class backend.Class, reasons ...string) bool {
+	a, b, c := f.client(dlock.WithReason("export")), f.client(dlock.WithReason("import")), f.client()
+	// are reports whether clients are those of a lock, each with its reason.
+	are := func(clients []dlock.Participant, class backend.Class, reasons ...string) bool {
 		var got []string
-		for _, p := range parties {
+		for _, p := range clients {
 			since := p.Since.After(before) || f.Vague && p.Since.IsZero()
 			if p.Class == class.String() && p.Host == host && p.PID == os.Getpid() && since && !p.Shared {
 				got = append(got, p.Reason)
 			}
 		}
-		return len(got) == len(parties) && slices.Equal(got, reasons)
+		return len(got) == len(clients) && slices.Equal(got, reasons)
 	}
 	f.forKinds(exclusives[:3], func(f *fixture, k kind) {
 		name := "a " + k.name
@@ -85,14 +85,14 @@ func checkInspect(f *fixture) {
 
 func checkInspectNamespace(f *fixture) {
 	f.needs(f.caps.Inspect, "Inspect")
-	a, b := f.party(dlock.WithNamespace("x")), f.party()
+	a, b := f.client(dlock.WithNamespace("x")), f.client()
 	defer f.release(f.take(a.Mutex(f.name("a"))))
 	a.inspected("a", "the holder is told", func(i dlock.Inspection) bool { return len(i.Holders) == 1 })
 	b.inspected("a", "a holder elsewhere is not", func(i dlock.Inspection) bool { return len(i.Holders) == 0 })
 }
 
 func checkInspectMisuse(f *fixture) {
-	p := f.party()
+	p := f.client()
 	if _, err := p.Inspect(context.Background(), ""); !errors.Is(err, dlock.ErrName) {
 		f.Errorf("an empty name: %v", err)
 	}

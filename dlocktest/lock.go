@@ -57,7 +57,7 @@ var kinds = append(exclusives[:len(exclusives):len(exclusives)],
 )
 
 // lock returns a lock of a kind and name that is used by this check alone.
-func (p *party) lock(k kind, name string) lock {
+func (p *client) lock(k kind, name string) lock {
 	p.f.Helper()
 	name = p.f.name(name)
 	if k.drain > 0 {
@@ -74,7 +74,7 @@ func (f *fixture) drain(k kind, name string) {
 	}
 	f.drained[name] = true
 	if f.drainer == nil {
-		f.drainer = f.party()
+		f.drainer = f.client()
 	}
 	l := k.value(f.drainer.Client, name)
 	for range k.drain {

@@ -17,9 +17,9 @@ var lossChecks = []check{
 	{"loss/it is told while the lock is held", checkLossWhileHeld},
 }
 
-// A bereaved is a party that loses a lock of its kind, named "a".
+// A bereaved is a client that loses a lock of its kind, named "a".
 type bereaved struct {
-	*party
+	*client
 	k    kind
 	lock lock
 
@@ -38,12 +38,12 @@ func (f *fixture) losing(check func(f *fixture, p *bereaved)) {
 			f.Skip("its other holders would lose theirs, too")
 		}
 		p := &bereaved{k: k}
-		p.party = f.party(dlock.WithLossHandler(func(l dlock.Loss) {
+		p.client = f.client(dlock.WithLossHandler(func(l dlock.Loss) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.losses = append(p.losses, l)
 		}))
-		p.lock = p.party.lock(k, "a")
+		p.lock = p.client.lock(k, "a")
 		check(f, p)
 	})
 }
@@ -60,7 +60,7 @@ func (p *bereaved) next() *dlock.Hold {
 	if k.name == "composite" {
 		k = exclusives[0] // Its other parts are not lost.
 	}
-	return p.f.take(p.f.party().lock(k, "a"))
+	return p.f.take(p.f.client().lock(k, "a"))
 }
 
 // heard returns how often the handler has heard of the loss, and how often of any.
@@ -113,7 +113,7 @@ func checkLossInDo(f *fixture) {
 		if !errors.Is(err, dlock.ErrLost) || !errors.Is(err, mine) {
 			f.Errorf("Do returned %v; want the error of f and ErrLost", err)
 		}
-		f.freed(f.party().lock(p.k.rival(), "a"))
+		f.freed(f.client().lock(p.k.rival(), "a"))
 		p.booked()
 	})
 }
@@ -129,7 +129,7 @@ func checkLossAtRelease(f *fixture) {
 		if err := h.Release(f.patient()); err != nil {
 			f.Errorf("a second Release returned %v", err)
 		}
-		f.busy(f.party().lock(p.k, "a")) // The next one has it still.
+		f.busy(f.client().lock(p.k, "a")) // The next one has it still.
 		f.release(next)
 		p.booked()
 	})
@@ -169,7 +169,7 @@ func checkLossWhileHeld(f *fixture) {
 			f.Errorf("Release returned %v; want ErrLost", err)
 		}
 		runtime.KeepAlive(h)
-		f.freed(f.party().lock(p.k.rival(), "a"))
+		f.freed(f.client().lock(p.k.rival(), "a"))
 		p.booked()
 	})
 }

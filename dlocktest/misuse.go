@@ -65,7 +65,7 @@ func checkBadName(f *fixture) {
 	for _, k := range kinds {
 		for _, name := range []string{"", strings.Repeat("x", 1<<20+1)} {
 			f.step(fmt.Sprintf("%s, %d bytes", k.name, len(name)), func(f *fixture) {
-				p := f.party()
+				p := f.client()
 				f.refuses(k.value(p.Client, name), dlock.ErrName)
 				if a := p.recorder.account(k.class, name); a != (account{}) {
 					f.Errorf("the store was asked: %+v", a)
@@ -83,7 +83,7 @@ func checkBadLimit(f *fixture) {
 	}
 	for _, limit := range limits {
 		f.step(fmt.Sprint(limit), func(f *fixture) {
-			p := f.party()
+			p := f.client()
 			f.refuses(p.Semaphore(f.name("s"), limit), dlock.ErrLimit)
 			f.refuses(dlock.All(p.Mutex(f.name("m")), p.Semaphore(f.name("s"), limit)), dlock.ErrLimit)
 			f.free(p.Mutex(f.name("m")))
@@ -125,7 +125,7 @@ func checkZeroValue(f *fixture) {
 
 func checkUnlockUnlocked(f *fixture) {
 	f.forKinds(kinds, func(f *fixture, k kind) {
-		l := f.party().lock(k, "a")
+		l := f.client().lock(k, "a")
 		for what, unlock := range map[string]func(){
 			"Unlock":        l.Unlock,
 			"UnlockContext": func() { _ = l.UnlockContext(f.patient()) },
@@ -140,7 +140,7 @@ func checkUnlockUnlocked(f *fixture) {
 }
 
 func checkBadComposite(f *fixture) {
-	p, q := f.party(), f.party()
+	p, q := f.client(), f.client()
 	m, rw := p.Mutex(f.name("a")), p.RWMutex(f.name("a"))
 	bad := map[string]*dlock.Composite{
 		"nothing":                     dlock.All(),

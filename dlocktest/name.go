@@ -35,9 +35,9 @@ func checkNames(f *fixture) {
 	f.forKinds(singles, func(f *fixture, k kind) {
 		// A namespace keeps the names as they are apart from those of other tests.
 		space := dlock.WithNamespace(f.prefix)
-		a, b := f.party(space), f.party(space)
+		a, b := f.client(space), f.client(space)
 		if k.drain > 0 {
-			f.drainer = f.party(space)
+			f.drainer = f.client(space)
 		}
 		longest := 1 << 20
 		if k.name != singles[0].name {
@@ -67,7 +67,7 @@ func checkNames(f *fixture) {
 }
 
 func checkClasses(f *fixture) {
-	a, b := f.party(), f.party()
+	a, b := f.client(), f.client()
 	name := f.name("a")
 	for i, k := range exclusives[:3] {
 		for _, other := range exclusives[i:3] {
@@ -87,18 +87,18 @@ func checkNamespaces(f *fixture) {
 			{"", "\x00" + f.name("x") + "\x00a"}, {"", "\x00" + f.name("") + "\x00a"}, {f.name("x"), "\x00a"}, {f.name("x/a"), "a"}, {f.name("x"), "/a"},
 		}
 		for _, pl := range places {
-			p := f.party(dlock.WithNamespace(pl.space))
+			p := f.client(dlock.WithNamespace(pl.space))
 			if !k.value(p.Client, pl.name).TryLock() {
 				f.Fatalf("namespace %q and name %q are the same lock as others", pl.space, pl.name)
 			}
 		}
 		for _, pl := range places {
-			p := f.party(dlock.WithNamespace(pl.space))
+			p := f.client(dlock.WithNamespace(pl.space))
 			f.busy(k.value(p.Client, pl.name))
 		}
 	})
 	f.step("errors tell the name without it", func(f *fixture) {
-		a, b := f.party(dlock.WithNamespace(f.prefix)), f.party(dlock.WithNamespace(f.prefix))
+		a, b := f.client(dlock.WithNamespace(f.prefix)), f.client(dlock.WithNamespace(f.prefix))
 		h := f.take(a.Mutex("a"))
 		_, err := b.Mutex("a").TryAcquire(f.patient())
 		runtime.KeepAlive(h) // A hold that is garbage is released.

@@ -16,9 +16,9 @@ var orderChecks = []check{
 func checkClientsInOrder(f *fixture) {
 	f.needs(f.caps.Queue, "Queue")
 	f.forKinds(singles, func(f *fixture, k kind) {
-		h := f.take(f.party(dlock.WithHandoff(0)).lock(k, "a"))
+		h := f.take(f.client(dlock.WithHandoff(0)).lock(k, "a"))
 		var waiters []*waiter
-		for _, p := range f.parties(6, dlock.WithHandoff(0)) {
+		for _, p := range f.clients(6, dlock.WithHandoff(0)) {
 			waiters = append(waiters, f.waiter(p.lock(k, "a")))
 			p.queued(k.class, "a", 1)
 		}
@@ -36,18 +36,18 @@ func checkTurns(f *fixture) {
 	f.needs(f.caps.Queue, "Queue")
 	f.forKinds(exclusives[:3], func(f *fixture, k kind) {
 		const each = 4
-		h := f.take(f.party().lock(k, "a"))
-		var clients [2][]*waiter
-		for i, p := range f.parties(2, dlock.WithHandoff(0)) {
+		h := f.take(f.client().lock(k, "a"))
+		var queues [2][]*waiter
+		for i, p := range f.clients(2, dlock.WithHandoff(0)) {
 			for range each {
-				clients[i] = append(clients[i], f.waiter(p.lock(k, "a")))
+				queues[i] = append(queues[i], f.waiter(p.lock(k, "a")))
 				p.queued(k.class, "a", 1) // All of them have one place.
 			}
 		}
 		for i := range each {
-			for c := range clients {
+			for c := range queues {
 				f.release(h)
-				h = clients[c][i].granted()
+				h = queues[c][i].granted()
 			}
 		}
 		f.release(h)
@@ -56,7 +56,7 @@ func checkTurns(f *fixture) {
 
 func checkGoroutinesInOrder(f *fixture) {
 	f.forKinds(singles, func(f *fixture, k kind) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		h := f.take(a.lock(k, "a"))
 		var waiters []*waiter
 		for range 20 {
@@ -78,13 +78,13 @@ func checkTryWaitsItsTurn(f *fixture) {
 	f.forKinds(singles, func(f *fixture, k kind) {
 		// Two waiters and one release: whoever is not granted still waits, so
 		// that no try may come in between.
-		a, b, c := f.party(), f.party(), f.party()
+		a, b, c := f.client(), f.client(), f.client()
 		h := f.take(a.lock(k, "a"))
 		first := f.waiter(b.lock(k, "a"))
 		b.queued(k.class, "a", 1)
 		second := f.waiter(c.lock(k, "a"))
 		c.queued(k.class, "a", 1)
-		tries := slices.Repeat([]*party{a, b, c}, 3)
+		tries := slices.Repeat([]*client{a, b, c}, 3)
 		f.release(h)
 		for _, p := range tries {
 			f.busy(p.lock(k, "a"))

@@ -20,7 +20,7 @@ func (f *fixture) forChildren(kinds []kind, check func(f *fixture, k kind)) {
 
 // contended waits until the store has told a holder that another process waits,
 // where stores do that.
-func (p *party) contended(k kind, name string) {
+func (p *client) contended(k kind, name string) {
 	p.f.Helper()
 	if p.f.caps.Contended {
 		p.f.until("the store tells of a child that waits", func() bool { return p.recorder.account(k.class, p.f.name(name)).contended })
@@ -29,7 +29,7 @@ func (p *party) contended(k kind, name string) {
 
 func checkChildHolds(f *fixture) {
 	f.forChildren(kinds, func(f *fixture, k kind) {
-		p := f.party()
+		p := f.client()
 		mine := p.lock(k.rival(), "a")
 		c := f.child(k, "a")
 		for range 3 {
@@ -46,7 +46,7 @@ func checkChildHolds(f *fixture) {
 
 func checkChildWaits(f *fixture) {
 	f.forChildren(kinds, func(f *fixture, k kind) {
-		p := f.party()
+		p := f.client()
 		mine := p.lock(k.rival(), "a")
 		c := f.child(k, "a")
 		h := f.take(mine)
@@ -65,7 +65,7 @@ func checkChildWaits(f *fixture) {
 func checkChildGone(f *fixture, end func(*child)) {
 	f.forChildren(kinds, func(f *fixture, k kind) {
 		f.Patience += 2 * f.TTL
-		p := f.party()
+		p := f.client()
 		mine := p.lock(k.rival(), "a")
 		c := f.child(k, "a")
 		c.do("lock", "held")
@@ -81,7 +81,7 @@ func checkChildGone(f *fixture, end func(*child)) {
 func checkChildKilledWaiting(f *fixture) {
 	f.forChildren(kinds, func(f *fixture, k kind) {
 		f.Patience += 2 * f.TTL
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		h := f.take(a.lock(k.rival(), "a"))
 		c := f.child(k, "a")
 		c.tell("lock")
@@ -99,7 +99,7 @@ func checkChildKilledWaiting(f *fixture) {
 
 func checkChildTokens(f *fixture) {
 	f.forChildren(singles, func(f *fixture, k kind) {
-		p := f.party()
+		p := f.client()
 		c := f.child(k, "a")
 		var last uint64
 		for range 3 {

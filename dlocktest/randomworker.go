@@ -17,7 +17,7 @@ type randomWorker struct {
 	f       *fixture
 	targets []*target
 	seed    uint64
-	party   *party // shared with others; nil for one who has a client of its own
+	shared  *client // shared with others; nil for one who has a client of its own
 
 	own *dlock.Client
 }
@@ -43,8 +43,8 @@ func (w *randomWorker) wander(steps int) {
 
 // client returns the client to use.
 func (w *randomWorker) client() *dlock.Client {
-	if w.party != nil {
-		return w.party.Client
+	if w.shared != nil {
+		return w.shared.Client
 	}
 	if w.own == nil {
 		c, err := dlock.New(w.f.Backend(w.f.T), append(w.f.Options[:len(w.f.Options):len(w.f.Options)], dlock.WithLogger(slog.New(slog.DiscardHandler)))...)

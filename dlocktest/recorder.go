@@ -43,7 +43,7 @@ const (
 	holds
 )
 
-func newLedger(b backend.Backend) *recorder {
+func newRecorder(b backend.Backend) *recorder {
 	return &recorder{Backend: b, accounts: make(map[lockID]*account), standing: make(map[uint64]standing)}
 }
 
@@ -53,7 +53,7 @@ func (l *recorder) Open(ctx context.Context, ttl time.Duration, who backend.Clie
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerSession{Session: s, recorder: l, locks: make(map[uint64]lockID)}, nil
+	return &recordedSession{Session: s, recorder: l, locks: make(map[uint64]lockID)}, nil
 }
 
 // account returns a copy of the account of a lock.
@@ -129,22 +129,22 @@ func (l *recorder) contend(id lockID, contended bool) {
 	}
 }
 
-// A ledgerSession is a session under account.
-type ledgerSession struct {
+// A recordedSession is a session under account.
+type recordedSession struct {
 	backend.Session
 	recorder *recorder
 	locks    map[uint64]lockID // of its owners; guarded by recorder.mu
 }
 
 // Apply counts ops before the store sees them, and notes the answers.
-func (s *ledgerSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {
+func (s *recordedSession) Apply(ctx context.Context, ops []backend.Op) ([]backend.Result, []backend.Lease, error) {
 	s.begin(ops)
 	results, leases, err := s.Session.Apply(ctx, ops)
 	s.answered(ops, results, err)
 	return results, leases, err
 }
 
-func (s *ledgerSession) begin(ops []backend.Op) {
+func (s *recordedSession) begin(ops []backend.Op) {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	for i := range ops {
@@ -161,7 +161,7 @@ func (s *ledgerSession) begin(ops []backend.Op) {
 	}
 }
 
-func (s *ledgerSession) answered(ops []backend.Op, results []backend.Result, err error) {
+func (s *recordedSession) answered(ops []backend.Op, results []backend.Result, err error) {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	if err != nil {
@@ -188,7 +188,7 @@ func (s *ledgerSession) answered(ops []backend.Op, results []backend.Result, err
 }
 
 // Recv notes the grants.
-func (s *ledgerSession) Recv(ctx context.Context) ([]backend.Event, error) {
+func (s *recordedSession) Recv(ctx context.Context) ([]backend.Event, error) {
 	events, err := s.Session.Recv(ctx)
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()

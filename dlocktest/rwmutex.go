@@ -20,38 +20,38 @@ var rwChecks = []check{
 }
 
 func checkReaders(f *fixture) {
-	parties := f.parties(3)
+	clients := f.clients(3)
 	var readers []*dlock.Hold
 	for i := range 12 {
-		h, err := parties[i%3].RWMutex(f.name("a")).TryAcquireRead(f.patient())
+		h, err := clients[i%3].RWMutex(f.name("a")).TryAcquireRead(f.patient())
 		if err != nil {
 			f.Fatalf("reader %d: %v", i, err)
 		}
 		readers = append(readers, h)
 	}
-	last := parties[0].RWMutex(f.name("a"))
+	last := clients[0].RWMutex(f.name("a"))
 	last.RLock()
-	for _, p := range parties {
+	for _, p := range clients {
 		f.busy(p.RWMutex(f.name("a")))
 	}
-	w := f.waiter(parties[1].RWMutex(f.name("a")))
+	w := f.waiter(clients[1].RWMutex(f.name("a")))
 	for _, h := range readers {
 		f.release(h)
 	}
-	f.busy(parties[2].RWMutex(f.name("a")))
+	f.busy(clients[2].RWMutex(f.name("a")))
 	w.waiting()
 	last.RUnlock()
 	h := w.granted()
-	for _, p := range parties {
+	for _, p := range clients {
 		f.busy(readLock{p.RWMutex(f.name("a"))})
 	}
 	f.release(h)
-	f.free(parties[2].RWMutex(f.name("a")))
+	f.free(clients[2].RWMutex(f.name("a")))
 }
 
 func checkWriterBeforeReader(f *fixture) {
 	f.needs(f.caps.Queue, "Queue")
-	p := f.party()
+	p := f.client()
 	for range 3 {
 		held := f.take(p.RWMutex(f.name("a")))
 		reader := f.waiter(readLock{p.RWMutex(f.name("a"))})
@@ -68,7 +68,7 @@ func checkWriterBeforeReader(f *fixture) {
 
 func checkWriterPreferred(f *fixture) {
 	f.step("a writer elsewhere", func(f *fixture) {
-		a, b, c := f.party(), f.party(), f.party()
+		a, b, c := f.client(), f.client(), f.client()
 		reader := f.take(readLock{a.RWMutex(f.name("a"))})
 		writer := f.waiter(b.RWMutex(f.name("a")))
 		b.queued(backend.RWMutex, "a", 1)
@@ -103,7 +103,7 @@ func checkWriterPreferred(f *fixture) {
 		f.free(b.RWMutex(f.name("a")))
 	})
 	f.step("a writer of the same client", func(f *fixture) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		reader := f.take(readLock{a.RWMutex(f.name("a"))})
 		writer := f.waiter(a.RWMutex(f.name("a")))
 		f.busy(readLock{a.RWMutex(f.name("a"))})
@@ -117,7 +117,7 @@ func checkWriterPreferred(f *fixture) {
 		f.release(late.granted())
 	})
 	f.step("a writer that gives up lets them in", func(f *fixture) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		reader := f.take(readLock{a.RWMutex(f.name("a"))})
 		writer := f.waiter(b.RWMutex(f.name("a")))
 		b.queued(backend.RWMutex, "a", 1)
@@ -130,16 +130,16 @@ func checkWriterPreferred(f *fixture) {
 }
 
 func checkReadersTurn(f *fixture) {
-	for name, clients := range map[string]int{"one client": 1, "three clients": 3} {
+	for name, size := range map[string]int{"one client": 1, "three clients": 3} {
 		f.step(name, func(f *fixture) {
-			parties := f.parties(clients)
+			clients := f.clients(size)
 			var written atomic.Int64
 			var stop atomic.Bool
 			var writers sync.WaitGroup
 			defer f.wait(&writers)
 			defer stop.Store(true)
 			for i := range 12 {
-				rw := parties[i%clients].RWMutex(f.name("a"))
+				rw := clients[i%size].RWMutex(f.name("a"))
 				writers.Go(func() {
 					for !stop.Load() {
 						rw.Lock()
@@ -149,7 +149,7 @@ func checkReadersTurn(f *fixture) {
 				})
 			}
 			f.until("the writers are at work", func() bool { return written.Load() > 100 })
-			for _, p := range parties {
+			for _, p := range clients {
 				for range 3 {
 					before := written.Load()
 					f.release(f.take(readLock{p.RWMutex(f.name("a"))}))
@@ -164,9 +164,9 @@ func checkReadersTurn(f *fixture) {
 const writer = 10_000
 
 func checkReaderWriterCrowd(f *fixture) {
-	for name, clients := range map[string]int{"one client": 1, "four clients": 4} {
+	for name, size := range map[string]int{"one client": 1, "four clients": 4} {
 		f.step(name, func(f *fixture) {
-			parties := f.parties(clients)
+			clients := f.clients(size)
 			var inside, most atomic.Int32
 			read := func(context.Context) error {
 				n := inside.Add(1)
@@ -189,11 +189,11 @@ func checkReaderWriterCrowd(f *fixture) {
 			}
 			var all sync.WaitGroup
 			for i := range crowdSize {
-				rw := parties[i%clients].RWMutex(f.name("a"))
+				rw := clients[i%size].RWMutex(f.name("a"))
 				all.Go(func() {
 					for range 3 {
 						var err error
-						if i/clients%4 == 0 {
+						if i/size%4 == 0 {
 							err = rw.Do(context.Background(), write)
 						} else {
 							err = rw.DoRead(context.Background(), read)
@@ -206,13 +206,13 @@ func checkReaderWriterCrowd(f *fixture) {
 			}
 			f.wait(&all)
 			f.Logf("at most %d readers at the same time", most.Load())
-			f.free(parties[0].RWMutex(f.name("a")))
+			f.free(clients[0].RWMutex(f.name("a")))
 		})
 	}
 }
 
 func checkRLocker(f *fixture) {
-	a, b := f.party(), f.party()
+	a, b := f.client(), f.client()
 	rw := a.RWMutex(f.name("a"))
 	l := rw.RLocker()
 	l.Lock()

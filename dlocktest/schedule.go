@@ -80,13 +80,13 @@ func (f *fixture) schedule(random *rand.Rand) {
 	const steps = 40
 	limit := 1 + random.IntN(4)
 	targets := f.targets(limit)
-	shared := f.parties(1+random.IntN(2), dlock.WithHandoff(0))
-	shared = append(shared, f.party())
+	shared := f.clients(1+random.IntN(2), dlock.WithHandoff(0))
+	shared = append(shared, f.client())
 	var all sync.WaitGroup
 	for i := range 6 + random.IntN(6) {
 		w := &randomWorker{f: f, targets: targets, seed: random.Uint64()}
 		if i%4 > 0 {
-			w.party = shared[i%len(shared)]
+			w.shared = shared[i%len(shared)]
 		}
 		all.Go(func() { w.wander(steps) })
 	}
@@ -99,7 +99,7 @@ func (f *fixture) schedule(random *rand.Rand) {
 	for _, p := range shared {
 		f.until("what a client asked of the store is given back", p.recorder.balanced)
 	}
-	last, grants := f.party(), 0
+	last, grants := f.client(), 0
 	for _, t := range targets[:3] {
 		f.free(t.value(last.Client))
 	}

@@ -22,45 +22,45 @@ var semaphoreChecks = []check{
 
 func checkDrain(f *fixture) {
 	const limit = 5
-	parties := f.parties(3)
+	clients := f.clients(3)
 	var tickets []*dlock.Hold
 	for i := range limit {
-		h, err := parties[i%3].Semaphore(f.name("s"), limit).TryAcquire(f.patient())
+		h, err := clients[i%3].Semaphore(f.name("s"), limit).TryAcquire(f.patient())
 		if err != nil {
 			f.Fatalf("ticket %d of %d: %v", i+1, limit, err)
 		}
 		tickets = append(tickets, h)
 	}
-	for _, p := range parties {
+	for _, p := range clients {
 		f.busy(p.Semaphore(f.name("s"), limit))
 	}
 	for i, h := range tickets {
-		w := f.waiter(parties[(i+1)%3].Semaphore(f.name("s"), limit))
+		w := f.waiter(clients[(i+1)%3].Semaphore(f.name("s"), limit))
 		w.waiting()
 		f.release(h)
 		tickets[i] = w.granted()
 	}
-	f.busy(parties[0].Semaphore(f.name("s"), limit))
+	f.busy(clients[0].Semaphore(f.name("s"), limit))
 	for _, h := range tickets {
 		f.release(h)
 	}
 	for range limit {
-		parties[0].Semaphore(f.name("s"), limit).Lock()
+		clients[0].Semaphore(f.name("s"), limit).Lock()
 	}
-	f.busy(parties[1].Semaphore(f.name("s"), limit))
+	f.busy(clients[1].Semaphore(f.name("s"), limit))
 }
 
 func checkLimitReached(f *fixture) {
 	const limit, workers, rounds = 3, 10, 25
-	for name, clients := range map[string]int{"one client": 1, "four clients": 4} {
+	for name, size := range map[string]int{"one client": 1, "four clients": 4} {
 		f.step(name, func(f *fixture) {
-			parties := f.parties(clients)
+			clients := f.clients(size)
 			var inside atomic.Int32
 			var seen [limit + 1]atomic.Int32
 			var all sync.WaitGroup
 			patient := f.patient()
 			for i := range workers {
-				s := parties[i%clients].Semaphore(f.name("s"), limit)
+				s := clients[i%size].Semaphore(f.name("s"), limit)
 				all.Go(func() {
 					for range rounds {
 						s.Lock()
@@ -91,7 +91,7 @@ func checkLimitReached(f *fixture) {
 
 // otherLimit fails the test unless whoever asks for a semaphore that is in use with
 // another limit waits, and who does not wait is told.
-func (f *fixture) otherLimit(p *party, s *dlock.Semaphore) {
+func (f *fixture) otherLimit(p *client, s *dlock.Semaphore) {
 	f.Helper()
 	if s.TryLock() {
 		f.Error("TryLock is true")
@@ -121,10 +121,10 @@ func (f *fixture) otherLimit(p *party, s *dlock.Semaphore) {
 }
 
 func checkOtherLimit(f *fixture) {
-	for name, clients := range map[string]int{"one client": 1, "two clients": 2} {
+	for name, size := range map[string]int{"one client": 1, "two clients": 2} {
 		f.step(name, func(f *fixture) {
-			parties := f.parties(clients)
-			p, q := parties[0], parties[clients-1]
+			clients := f.clients(size)
+			p, q := clients[0], clients[size-1]
 			two, three := p.Semaphore(f.name("s"), 2), q.Semaphore(f.name("s"), 3)
 			h := f.take(two)
 			f.otherLimit(q, three)
@@ -153,7 +153,7 @@ func checkOtherLimit(f *fixture) {
 		})
 	}
 	f.step("it does not disturb who agrees", func(f *fixture) {
-		a, b := f.party(), f.party()
+		a, b := f.client(), f.client()
 		h := f.take(a.Semaphore(f.name("s"), 1))
 		w := f.waiter(b.Semaphore(f.name("s"), 1))
 		b.queued(backend.Semaphore, "s", 1)
@@ -166,12 +166,12 @@ func checkOtherLimit(f *fixture) {
 
 func checkGreatestLimit(f *fixture) {
 	const limit = math.MaxInt32
-	a, b := f.party(), f.party()
+	a, b := f.client(), f.client()
 	name := f.name("")
 	name += strings.Repeat("s", 1000-len(name))
 	var tickets []*dlock.Hold
 	for i := range 100 {
-		h, err := []*party{a, b}[i%2].Semaphore(name, limit).TryAcquire(f.patient())
+		h, err := []*client{a, b}[i%2].Semaphore(name, limit).TryAcquire(f.patient())
 		if err != nil {
 			f.Fatalf("ticket %d: %v", i+1, err)
 		}

@@ -152,7 +152,7 @@ func checkRestart(f *fixture) {
 	b.Restart()
 	var after *subject
 	for deadline := time.Now().Add(f.Patience); after == nil; time.Sleep(time.Millisecond) {
-		session, err := b.Open().Open(ctx, f.TTL, f.party())
+		session, err := b.Open().Open(ctx, f.TTL, f.clientInfo())
 		if err == nil {
 			after = f.adopt(b, session)
 		} else if time.Now().After(deadline) {

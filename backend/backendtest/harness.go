@@ -107,7 +107,7 @@ type fixture struct {
 	Harness
 	open    func() backend.Backend   // as another process would
 	closed  map[backend.Session]bool // the bare sessions that are
-	parties int                      // that peers were given
+	infos   int                      // that peers were given
 }
 
 // needs skips the check when the driver does not claim what it is about.

@@ -18,11 +18,11 @@ var inspectChecks = []check{
 	{"inspect/the end of ctx ends it", checkInspectEnds},
 }
 
-// party is what the sessions of a fixture say of themselves: each has a reason of
+// clientInfo is what the sessions of a fixture say of themselves: each has a reason of
 // its own.
-func (f *fixture) party() backend.ClientInfo {
-	f.parties++
-	return backend.ClientInfo{Host: "host.example", PID: 4000 + f.parties, Reason: fmt.Sprintf("für %d \"…\"", f.parties)}
+func (f *fixture) clientInfo() backend.ClientInfo {
+	f.infos++
+	return backend.ClientInfo{Host: "host.example", PID: 4000 + f.infos, Reason: fmt.Sprintf("für %d \"…\"", f.infos)}
 }
 
 // inspect asks who holds the lock of op and who waits for it, until that is what

@@ -49,7 +49,7 @@ type batch struct {
 // peer opens a session in a process of its own. It ends with the test.
 func (f *fixture) peer() *peer {
 	f.Helper()
-	p, err := f.connect(f.open(), f.party())
+	p, err := f.connect(f.open(), f.clientInfo())
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -213,11 +213,11 @@ func checkOpenCtx(f *fixture) {
 
 func checkOneBackend(f *fixture) {
 	b := f.open()
-	first, err := f.connect(b, f.party())
+	first, err := f.connect(b, f.clientInfo())
 	if err != nil {
 		f.Fatal(err)
 	}
-	second, err := f.connect(b, f.party())
+	second, err := f.connect(b, f.clientInfo())
 	if err != nil {
 		f.Fatal(err)
 	}

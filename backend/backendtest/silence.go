@@ -72,7 +72,7 @@ func checkSlowOpen(f *fixture) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.Patience+20*f.TTL)
 	defer cancel()
 	began := time.Now()
-	session, err := b.Open().Open(ctx, f.TTL, f.party())
+	session, err := b.Open().Open(ctx, f.TTL, f.clientInfo())
 	if err != nil {
 		f.Fatalf("Open, after %v: %v", time.Since(began), err)
 	}

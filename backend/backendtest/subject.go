@@ -35,7 +35,7 @@ var (
 // rival opens a session that nothing is between of.
 func (f *fixture) rival(b *Between) *peer {
 	f.Helper()
-	p, err := f.connect(b.Direct(), f.party())
+	p, err := f.connect(b.Direct(), f.clientInfo())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func (f *fixture) subject(between *Between) *subject {
 	f.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), f.Patience)
 	defer cancel()
-	session, err := between.Open().Open(ctx, f.TTL, f.party())
+	session, err := between.Open().Open(ctx, f.TTL, f.clientInfo())
 	if err != nil {
 		f.Fatalf("Open: %v", err)
 	}

@@ -8,19 +8,19 @@ import (
 	"github.com/dlock-go/dlock/backend"
 )
 
-// A party is a client with its books: what it asked of the store, and what it
+// A client is a [dlock.Client] of which it is known what it asked of the store, and what it
 // logged.
-type party struct {
+type client struct {
 	*dlock.Client
 	f        *fixture
 	recorder *recorder
 	journal  *journal
 }
 
-// party opens a client on a Backend of its own. It ends with the test.
-func (f *fixture) party(opts ...dlock.Option) *party {
+// client opens a client on a Backend of its own. It ends with the test.
+func (f *fixture) client(opts ...dlock.Option) *client {
 	f.Helper()
-	p := &party{f: f, recorder: newLedger(f.Backend(f.T)), journal: new(journal)}
+	p := &client{f: f, recorder: newRecorder(f.Backend(f.T)), journal: new(journal)}
 	all := append([]dlock.Option{dlock.WithLogger(slog.New(slog.NewTextHandler(p.journal, nil)))}, f.Options...)
 	c, err := dlock.New(p.recorder, append(all, opts...)...)
 	if err != nil {
@@ -38,17 +38,17 @@ func (f *fixture) party(opts ...dlock.Option) *party {
 	return p
 }
 
-// parties opens n clients.
-func (f *fixture) parties(n int, opts ...dlock.Option) []*party {
+// clients opens n clients.
+func (f *fixture) clients(n int, opts ...dlock.Option) []*client {
 	f.Helper()
-	all := make([]*party, n)
+	all := make([]*client, n)
 	for i := range all {
-		all[i] = f.party(opts...)
+		all[i] = f.client(opts...)
 	}
 	return all
 }
 
-func (p *party) close() {
+func (p *client) close() {
 	p.f.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), p.f.Patience)
 	defer cancel()
@@ -57,9 +57,9 @@ func (p *party) close() {
 	}
 }
 
-// queued waits until the party has a number of places in the store's queue for a
+// queued waits until the client has a number of places in the store's queue for a
 // lock.
-func (p *party) queued(class backend.Class, name string, places int) {
+func (p *client) queued(class backend.Class, name string, places int) {
 	p.f.Helper()
 	p.f.until("the store lets the client wait", func() bool { return p.recorder.account(class, p.f.name(name)).waiting == places })
 }
