@@ -12,11 +12,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/dlock-go/dlock/bench/party"
+	"github.com/dlock-go/dlock/bench/process"
 	"github.com/dlock-go/dlock/bench/report"
 	"github.com/dlock-go/dlock/bench/run"
+	"github.com/dlock-go/dlock/bench/testbed"
 	"github.com/dlock-go/dlock/bench/workload"
-	"github.com/dlock-go/dlock/bench/world"
 )
 
 func main() {
@@ -27,8 +27,8 @@ func main() {
 }
 
 func act() error {
-	if party.Ordered() {
-		return party.Serve()
+	if process.Ordered() {
+		return process.Serve()
 	}
 	o := flags()
 	r, err := o.report()
@@ -58,7 +58,7 @@ func (o *options) report() (*report.Report, error) {
 		}
 		return r, json.Unmarshal(text, r)
 	}
-	w, stop, err := world.Start()
+	w, stop, err := testbed.Start()
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (o *options) report() (*report.Report, error) {
 		return nil, err
 	}
 	measuring := &run.Run{
-		World: w, Contestants: o.contestants, Quick: o.quick, Seed: o.seed, Profile: o.profile,
+		Testbed: w, Contestants: o.contestants, Quick: o.quick, Seed: o.seed, Profile: o.profile,
 		Shown: func(w *workload.Workload, size int, results run.Results) {
 			fmt.Printf("%s: %s\n\n%s\n", w.Title, w.Sized(size), report.Table(w, results))
 		},

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/dlock-go/dlock"
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 // acquiring is dlock by its other way into a mutex, which gives a Hold.
@@ -13,7 +13,7 @@ func acquiring(c *Contestant) *Contestant {
 		ID: c.ID + "-acquire", Title: c.Title + ", Acquire", Store: c.Store, Role: Variant,
 		Says: "the same by Acquire, with a context that can be cancelled, and Release of the Hold",
 		Only: []string{"own", "hot"},
-		open: func(ctx context.Context, w *world.World) (Locks, error) {
+		open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 			locks, err := c.open(ctx, w)
 			if err != nil {
 				return nil, err

@@ -9,14 +9,14 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 var advisory = &Contestant{
 	ID: "advisory", Title: "advisory locks by hand", Store: Postgres, Role: Peer, Holds: mostConnections,
 	Says: "pg_advisory_lock on a connection of its own for each lock that is held or awaited, from a pgxpool of 90 connections at most; " +
 		"its semaphore tries the slots in a random order and then waits for one of them",
-	open: func(ctx context.Context, w *world.World) (Locks, error) {
+	open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 		pool, err := openPool(ctx, w)
 		return advisoryLocks{pool}, err
 	},
@@ -26,7 +26,7 @@ var advisory = &Contestant{
 // of 100 connections.
 const mostConnections = 90
 
-func openPool(ctx context.Context, w *world.World) (*pgxpool.Pool, error) {
+func openPool(ctx context.Context, w *testbed.Testbed) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(w.PostgresURL)
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 // A Contestant is one manner of locking.
@@ -26,7 +26,7 @@ type Contestant struct {
 	// at a time. 0 stands for as many as there is memory for.
 	Holds, Waits int
 
-	open func(context.Context, *world.World) (Locks, error)
+	open func(context.Context, *testbed.Testbed) (Locks, error)
 }
 
 // Store is what keeps the locks.
@@ -85,7 +85,7 @@ func Find(id string) (*Contestant, error) {
 }
 
 // Open returns what a process needs to take part.
-func (c *Contestant) Open(ctx context.Context, w *world.World) (Locks, error) {
+func (c *Contestant) Open(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 	locks, err := c.open(ctx, w)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.ID, err)

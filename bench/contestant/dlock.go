@@ -8,7 +8,7 @@ import (
 
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend/memory"
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 
 	_ "github.com/dlock-go/dlock/backend/file"
 	_ "github.com/dlock-go/dlock/backend/postgres"
@@ -19,40 +19,40 @@ var (
 	dlockMemory = &Contestant{
 		ID: "dlock-memory", Title: "dlock", Store: Memory, Role: Ours,
 		Says: "backend/memory",
-		open: func(context.Context, *world.World) (Locks, error) { return client(dlock.New(memory.New())) },
+		open: func(context.Context, *testbed.Testbed) (Locks, error) { return client(dlock.New(memory.New())) },
 	}
 	dlockFile = &Contestant{
 		ID: "dlock-file", Title: "dlock", Store: File, Role: Ours, Holds: mostFiles,
 		Says: "backend/file",
-		open: func(ctx context.Context, w *world.World) (Locks, error) {
+		open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 			return client(dlock.Open(ctx, "file://"+filepath.Join(w.Dir, "dlock"), dlock.WithTTL(TTL)))
 		},
 	}
 	dlockRedis = &Contestant{
 		ID: "dlock-redis", Title: "dlock", Store: Redis, Role: Ours,
 		Says: "backend/redis, one node",
-		open: func(ctx context.Context, w *world.World) (Locks, error) {
+		open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 			return client(dlock.Open(ctx, "redis://"+w.RedisAddr, dlock.WithTTL(TTL)))
 		},
 	}
 	dlockQuorum = &Contestant{
 		ID: "dlock-quorum", Title: "dlock", Store: Quorum, Role: Ours,
 		Says: "backend/redis, three nodes",
-		open: func(ctx context.Context, w *world.World) (Locks, error) {
+		open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 			return client(dlock.Open(ctx, "redis://"+strings.Join(w.QuorumAddrs, ","), dlock.WithTTL(TTL)))
 		},
 	}
 	dlockPostgres = &Contestant{
 		ID: "dlock-postgres", Title: "dlock", Store: Postgres, Role: Ours, Holds: mostAdvisory,
 		Says: "backend/postgres, for up to 10 000 locks in place of 1 000",
-		open: func(ctx context.Context, w *world.World) (Locks, error) {
+		open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 			return client(dlock.Open(ctx, w.PostgresURL+advisoryParameters, dlock.WithTTL(TTL)))
 		},
 	}
 	dlockPostgresUntokened = &Contestant{
 		ID: "dlock-postgres-untokened", Title: "dlock, no tokens", Store: Postgres, Role: Variant, Holds: mostAdvisory,
 		Says: "the same without fencing tokens, which cost a write to the disk for each batch",
-		open: func(ctx context.Context, w *world.World) (Locks, error) {
+		open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 			return client(dlock.Open(ctx, w.PostgresURL+advisoryParameters+"&dlock_tokens=false", dlock.WithTTL(TTL)))
 		},
 	}

@@ -7,13 +7,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 var bareFlock = &Contestant{
 	ID: "flock", Title: "bare flock(2)", Store: File, Role: Floor, Holds: mostFiles, Waits: mostThreads,
 	Says: "open, flock and close as system calls, which block a thread",
-	open: func(_ context.Context, w *world.World) (Locks, error) {
+	open: func(_ context.Context, w *testbed.Testbed) (Locks, error) {
 		dir := filepath.Join(w.Dir, "flock")
 		return flocks(dir), os.MkdirAll(dir, 0o700)
 	},

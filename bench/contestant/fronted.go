@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 // fronted is a peer as people use it where many goroutines of a process want one
@@ -14,7 +14,7 @@ func fronted(c *Contestant) *Contestant {
 		ID: c.ID + "-fronted", Title: c.Title + " behind a sync.Mutex", Store: c.Store, Role: c.Role,
 		Says: "the same, by one goroutine of a process at a time",
 		Only: []string{"hot"},
-		open: func(ctx context.Context, w *world.World) (Locks, error) {
+		open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 			locks, err := c.open(ctx, w)
 			return &fronts{Locks: locks}, err
 		},

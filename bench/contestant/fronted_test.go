@@ -5,7 +5,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 // failing has locks that fail until it is mended.
@@ -19,7 +19,7 @@ func (f *failing) Unlock() error     { return nil }
 // Who has failed to take the lock does not keep the mutex before it.
 func TestAFrontIsLeftAfterAFailure(t *testing.T) {
 	peer := &failing{err: errors.New("refused")}
-	c := fronted(&Contestant{open: func(context.Context, *world.World) (Locks, error) { return peer, nil }})
+	c := fronted(&Contestant{open: func(context.Context, *testbed.Testbed) (Locks, error) { return peer, nil }})
 	locks, err := c.Open(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -7,13 +7,13 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 var gofrsFlock = &Contestant{
 	ID: "gofrs", Title: "gofrs/flock", Store: File, Role: Peer, Holds: mostFiles, Waits: mostThreads,
 	Says: "one Flock a goroutine; Lock and RLock, which block a thread each",
-	open: func(_ context.Context, w *world.World) (Locks, error) {
+	open: func(_ context.Context, w *testbed.Testbed) (Locks, error) {
 		dir := filepath.Join(w.Dir, "gofrs")
 		return gofrsLocks(dir), os.MkdirAll(dir, 0o700)
 	},

@@ -12,13 +12,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 var flockInotify = &Contestant{
 	ID: "inotify", Title: "flock(2) and inotify", Store: File, Role: Floor, Only: []string{"handoff"},
 	Says: "what it takes to hand over in order, and nothing else: who unlocks closes a file that the next one watches",
-	open: func(_ context.Context, w *world.World) (Locks, error) {
+	open: func(_ context.Context, w *testbed.Testbed) (Locks, error) {
 		dir := filepath.Join(w.Dir, "inotify")
 		return &bells{dir: dir}, os.MkdirAll(dir, 0o700)
 	},

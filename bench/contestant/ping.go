@@ -5,13 +5,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 var ping = &Contestant{
 	ID: "ping", Title: "two PINGs", Store: Redis, Role: Floor, Only: unshared,
 	Says: "a round trip in place of the lock and one in place of the unlock, over one pool of go-redis with its defaults; locks nothing",
-	open: func(ctx context.Context, w *world.World) (Locks, error) {
+	open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 		client, err := dial(ctx, w.RedisAddr)
 		return pool{client}, err
 	},

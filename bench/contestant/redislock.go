@@ -7,13 +7,13 @@ import (
 
 	"github.com/bsm/redislock"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 var redisLock = &Contestant{
 	ID: "redislock", Title: "redislock", Store: Redis, Role: Peer,
 	Says: "one pool of go-redis with its defaults; it polls every 16 ms, the least that its documentation recommends, and is called again when its time is over",
-	open: func(ctx context.Context, w *world.World) (Locks, error) {
+	open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 		client, err := dial(ctx, w.RedisAddr)
 		if err != nil {
 			return nil, err

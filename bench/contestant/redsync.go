@@ -8,19 +8,21 @@ import (
 	"github.com/go-redsync/redsync/v4/redis"
 	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 var (
 	redSync = &Contestant{
 		ID: "redsync", Title: "redsync", Store: Redis, Role: Peer,
 		Says: "one pool of go-redis with its defaults; the defaults of redsync: it polls every 50 to 250 ms, and is called again when its 32 tries are over",
-		open: func(ctx context.Context, w *world.World) (Locks, error) { return openRedsync(ctx, w.RedisAddr) },
+		open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) { return openRedsync(ctx, w.RedisAddr) },
 	}
 	redSyncQuorum = &Contestant{
 		ID: "redsync-quorum", Title: "redsync", Store: Quorum, Role: Peer,
 		Says: "the same with a pool for each of three nodes",
-		open: func(ctx context.Context, w *world.World) (Locks, error) { return openRedsync(ctx, w.QuorumAddrs...) },
+		open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
+			return openRedsync(ctx, w.QuorumAddrs...)
+		},
 	}
 )
 

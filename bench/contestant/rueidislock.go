@@ -8,14 +8,14 @@ import (
 	"github.com/redis/rueidis"
 	"github.com/redis/rueidis/rueidislock"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 var rueidisLock = &Contestant{
 	ID: "rueidislock", Title: "rueidislock", Store: Redis, Role: Peer,
 	Says: "KeyMajority 1 and NoLoopTracking, its fastest setting for one node; it renews by itself and is told of releases by client-side caching; " +
 		"it is called again after 1 s, as a waiter of KeyMajority 1 can sleep through a release for ever",
-	open: func(_ context.Context, w *world.World) (Locks, error) {
+	open: func(_ context.Context, w *testbed.Testbed) (Locks, error) {
 		locker, err := rueidislock.NewLocker(rueidislock.LockerOption{
 			ClientOption:   rueidis.ClientOption{InitAddress: []string{w.RedisAddr}},
 			KeyValidity:    TTL,

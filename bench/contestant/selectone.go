@@ -6,13 +6,13 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 var selectOne = &Contestant{
 	ID: "select", Title: "two `select 1`", Store: Postgres, Role: Floor, Only: unshared,
 	Says: "a round trip in place of the lock and one in place of the unlock, prepared, by turns on one connection; locks nothing",
-	open: func(ctx context.Context, w *world.World) (Locks, error) {
+	open: func(ctx context.Context, w *testbed.Testbed) (Locks, error) {
 		conn, err := pgconn.Connect(ctx, w.PostgresURL)
 		if err != nil {
 			return nil, err

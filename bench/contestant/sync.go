@@ -4,13 +4,13 @@ import (
 	"context"
 	"sync"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 var syncMutex = &Contestant{
 	ID: "sync", Title: "sync.Mutex", Store: Memory, Role: Peer,
 	Says: "the standard library's, as what a lock within one process costs without names; a channel is the semaphore",
-	open: func(context.Context, *world.World) (Locks, error) { return new(syncLocks), nil },
+	open: func(context.Context, *testbed.Testbed) (Locks, error) { return new(syncLocks), nil },
 }
 
 // syncLocks gives the locks of the standard library names.

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dlock-go/dlock/bench/stats"
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 // A Machine is what the figures were measured on.
@@ -29,7 +29,7 @@ type Machine struct {
 }
 
 // Look describes this machine and the servers on it.
-func Look(w *world.World) (*Machine, error) {
+func Look(w *testbed.Testbed) (*Machine, error) {
 	m := &Machine{
 		CPU:      field("/proc/cpuinfo", "model name"),
 		Cores:    runtime.NumCPU(),

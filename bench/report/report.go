@@ -12,8 +12,8 @@ import (
 
 	"github.com/dlock-go/dlock/bench/contestant"
 	"github.com/dlock-go/dlock/bench/run"
+	"github.com/dlock-go/dlock/bench/testbed"
 	"github.com/dlock-go/dlock/bench/workload"
-	"github.com/dlock-go/dlock/bench/world"
 )
 
 // A Report is all that a run has to tell.
@@ -96,7 +96,7 @@ func (r *Report) method() string {
 		"of the first figure to that of dlock as it is by default on the same store, with the least and the greatest of them. Critical sections are checked for overlaps on the clock of the machine. "+
 		"CPU is that of the client's process, and of the server's.\n\n", r.Seed)
 	fmt.Fprintf(&b, "Redis runs with `%s`, Postgres with `%s`, both over TCP on the loopback interface. An fdatasync of 8 KiB took %s where they write.\n\n",
-		strings.Join(world.RedisSettings, "`, `"), settings(), duration(r.Machine.Fsync.Seconds()))
+		strings.Join(testbed.RedisSettings, "`, `"), settings(), duration(r.Machine.Fsync.Seconds()))
 	rows := [][]string{{"contestant", "store", "set up"}}
 	for _, c := range contestant.All {
 		rows = append(rows, []string{title(c), string(c.Store), c.Says})
@@ -121,8 +121,8 @@ var peers = []string{
 
 func settings() string {
 	var all []string
-	for _, k := range slices.Sorted(maps.Keys(world.PostgresSettings)) {
-		all = append(all, k+" = "+world.PostgresSettings[k])
+	for _, k := range slices.Sorted(maps.Keys(testbed.PostgresSettings)) {
+		all = append(all, k+" = "+testbed.PostgresSettings[k])
 	}
 	return strings.Join(all, "`, `")
 }

@@ -5,22 +5,22 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dlock-go/dlock/bench/party"
+	"github.com/dlock-go/dlock/bench/process"
+	"github.com/dlock-go/dlock/bench/testbed"
 	"github.com/dlock-go/dlock/bench/workload"
-	"github.com/dlock-go/dlock/bench/world"
 )
 
 // A holder is a process that takes a lock and comes to an end.
 type holder struct {
-	party *party.Party
-	route *world.Route
+	process *process.Process
+	route   *testbed.Route
 }
 
 // befall does to a holder what an ending says.
 func (h *holder) befall(e workload.Ending) error {
 	switch e {
 	case workload.Killed:
-		return h.party.Kill()
+		return h.process.Kill()
 	case workload.Cut:
 		h.route.Cut()
 	case workload.Silent:
@@ -49,35 +49,35 @@ func (s *stage) ending(ctx context.Context, t *team, j workload.Job) (workload.F
 		h := new(holder)
 		holders[i] = h
 		var err error
-		if h.route, err = s.world.Route(0); err != nil {
+		if h.route, err = s.testbed.Route(0); err != nil {
 			return nil, err
 		}
 		defer h.route.Cut()
-		if h.party, err = party.Start(ctx, t.contestant, h.route.World, ""); err != nil {
+		if h.process, err = process.Start(ctx, t.contestant, h.route.Testbed, ""); err != nil {
 			return nil, err
 		}
-		defer h.party.Close()
-		j.Party = i + 1
-		if err := h.party.Tell(j); err != nil {
+		defer h.process.Close()
+		j.Process = i + 1
+		if err := h.process.Tell(j); err != nil {
 			return nil, err
 		}
-		if _, err := h.party.Await(patience); err != nil {
+		if _, err := h.process.Await(patience); err != nil {
 			return nil, fmt.Errorf("a holder: %w", err)
 		}
 	}
-	j.Party, j.Size, j.Start = 0, len(holders), world.Now().Add(prelude)
-	if err := t.parties[0].Tell(j); err != nil {
+	j.Process, j.Size, j.Start = 0, len(holders), testbed.Now().Add(prelude)
+	if err := t.processes[0].Tell(j); err != nil {
 		return nil, err
 	}
 	j.Start.Sleep()
-	when := make([]world.Instant, len(holders))
+	when := make([]testbed.Instant, len(holders))
 	for i, h := range holders {
-		when[i] = world.Now()
+		when[i] = testbed.Now()
 		if err := h.befall(endings[i]); err != nil {
 			return nil, err
 		}
 	}
-	waited, err := t.parties[0].Await(s.effort.Length + patience)
+	waited, err := t.processes[0].Await(s.effort.Length + patience)
 	if err != nil {
 		return nil, err
 	}

@@ -8,18 +8,18 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/bench/contestant"
-	"github.com/dlock-go/dlock/bench/party"
+	"github.com/dlock-go/dlock/bench/process"
+	"github.com/dlock-go/dlock/bench/testbed"
 	"github.com/dlock-go/dlock/bench/workload"
-	"github.com/dlock-go/dlock/bench/world"
 )
 
 // A Run measures.
 type Run struct {
-	World       *world.World
+	Testbed     *testbed.Testbed
 	Contestants []*contestant.Contestant
 	Quick       bool
 	Seed        uint64
-	Profile     string // the directory for profiles of the parties, or ""
+	Profile     string // the directory for profiles of the processes, or ""
 	// Shown is called with what was measured of one size.
 	Shown func(w *workload.Workload, size int, results Results)
 
@@ -38,7 +38,7 @@ func (r *Run) Do(ctx context.Context, w *workload.Workload) Results {
 	var all Results
 	given := make(map[*contestant.Contestant]bool) // up
 	for _, size := range effort.Sizes {
-		s := &stage{run: r, world: r.World, workload: w, effort: effort, size: size}
+		s := &stage{run: r, testbed: r.Testbed, workload: w, effort: effort, size: size}
 		for _, c := range r.Contestants {
 			if !given[c] && w.Takes(c) {
 				s.teams = append(s.teams, &team{contestant: c, result: &Result{Workload: w.Name, Size: size, Contestant: c.ID}})
@@ -65,23 +65,23 @@ func (r *Run) Do(ctx context.Context, w *workload.Workload) Results {
 // order each round, so that what befalls the machine befalls all.
 type stage struct {
 	run      *Run
-	world    *world.World // as the parties see it
+	testbed  *testbed.Testbed // as the processes see it
 	workload *workload.Workload
 	effort   workload.Effort
 	size     int
 	teams    []*team
 }
 
-// A team is the parties of one contestant.
+// A team is the processes of one contestant.
 type team struct {
 	contestant *contestant.Contestant
-	parties    []*party.Party
+	processes  []*process.Process
 	result     *Result
 }
 
 func (s *stage) do(ctx context.Context) {
 	if s.workload.RoundTrip != nil {
-		route, err := s.world.Route(s.workload.RoundTrip(s.size))
+		route, err := s.testbed.Route(s.workload.RoundTrip(s.size))
 		if err != nil {
 			for _, t := range s.teams {
 				t.result.Failure = err.Error()
@@ -89,7 +89,7 @@ func (s *stage) do(ctx context.Context) {
 			return
 		}
 		defer route.Cut()
-		s.world = route.World
+		s.testbed = route.Testbed
 	}
 	for round := range s.effort.Rounds {
 		for _, i := range s.run.random.Perm(len(s.teams)) {
@@ -114,28 +114,28 @@ func (s *stage) do(ctx context.Context) {
 }
 
 func (s *stage) round(ctx context.Context, t *team, round int) (workload.Figures, error) {
-	parties := s.workload.Parties
+	processes := s.workload.Processes
 	if !t.contestant.Store.Shared() {
-		parties = 1
+		processes = 1
 	}
-	for len(t.parties) < parties {
+	for len(t.processes) < processes {
 		profile := ""
 		if s.run.Profile != "" {
 			profile = fmt.Sprintf("%s/%s-%d-%s", s.run.Profile, s.workload.Name, s.size, t.contestant.ID)
 		}
-		p, err := party.Start(ctx, t.contestant, s.world, profile)
+		p, err := process.Start(ctx, t.contestant, s.testbed, profile)
 		if err != nil {
 			return nil, err
 		}
-		t.parties = append(t.parties, p)
+		t.processes = append(t.processes, p)
 	}
 	j := workload.Job{
 		Workload: s.workload.Name,
-		Size:     s.size / parties,
+		Size:     s.size / processes,
 		Whole:    s.size,
 		Names:    fmt.Sprintf("%s-%s-%d", t.contestant.ID, s.workload.Name, s.size),
 		Length:   s.effort.Length,
-		Start:    world.Now().Add(50 * time.Millisecond),
+		Start:    testbed.Now().Add(50 * time.Millisecond),
 	}
 	if s.workload.Fresh {
 		// Those before may have left locks behind.
@@ -144,14 +144,14 @@ func (s *stage) round(ctx context.Context, t *team, round int) (workload.Figures
 	if len(s.workload.Endings) > 0 {
 		return s.ending(ctx, t, j)
 	}
-	for i, p := range t.parties {
-		j.Party = i
+	for i, p := range t.processes {
+		j.Process = i
 		if err := p.Tell(j); err != nil {
 			return nil, err
 		}
 	}
-	samples := make([]*workload.Sample, len(t.parties))
-	for i, p := range t.parties {
+	samples := make([]*workload.Sample, len(t.processes))
+	for i, p := range t.processes {
 		var err error
 		if samples[i], err = p.Await(s.effort.Length + patience); err != nil {
 			return nil, err
@@ -160,12 +160,12 @@ func (s *stage) round(ctx context.Context, t *team, round int) (workload.Figures
 	return s.workload.Join(samples, j)
 }
 
-// patience is for how long a party may be late. It is no measure of speed.
+// patience is for how long a process may be late. It is no measure of speed.
 const patience = 40 * time.Second
 
 func (t *team) dismiss() {
-	for _, p := range t.parties {
+	for _, p := range t.processes {
 		p.Close()
 	}
-	t.parties = nil
+	t.processes = nil
 }

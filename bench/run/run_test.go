@@ -7,16 +7,16 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/bench/contestant"
-	"github.com/dlock-go/dlock/bench/party"
+	"github.com/dlock-go/dlock/bench/process"
+	"github.com/dlock-go/dlock/bench/testbed"
 	"github.com/dlock-go/dlock/bench/workload"
-	"github.com/dlock-go/dlock/bench/world"
 )
 
 func TestMain(m *testing.M) {
-	if !party.Ordered() {
+	if !process.Ordered() {
 		os.Exit(m.Run())
 	}
-	if err := party.Serve(); err != nil {
+	if err := process.Serve(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -30,11 +30,11 @@ func TestEveryWorkload(t *testing.T) {
 			contestants = append(contestants, c)
 		}
 	}
-	r := &Run{World: &world.World{Dir: t.TempDir()}, Contestants: contestants, Quick: true}
+	r := &Run{Testbed: &testbed.Testbed{Dir: t.TempDir()}, Contestants: contestants, Quick: true}
 	r.Shown = func(*workload.Workload, int, Results) {}
 	for _, w := range workload.All {
 		small := *w
-		small.Quick = workload.Effort{Sizes: []int{w.Parties * 2}, Rounds: 2, Length: 100 * time.Millisecond}
+		small.Quick = workload.Effort{Sizes: []int{w.Processes * 2}, Rounds: 2, Length: 100 * time.Millisecond}
 		if w.Name == "waiting" || len(w.Endings) > 0 {
 			small.Quick.Length = time.Minute // It is a bound there.
 		}
@@ -71,7 +71,7 @@ func TestAFailureEndsTheRoundsOfOne(t *testing.T) {
 	}
 	small := *w
 	small.Quick = workload.Effort{Sizes: []int{1, 2}, Rounds: 2, Length: 20 * time.Millisecond}
-	r := &Run{World: &world.World{RedisAddr: "127.0.0.1:1"}, Contestants: []*contestant.Contestant{refused, fine}, Quick: true}
+	r := &Run{Testbed: &testbed.Testbed{RedisAddr: "127.0.0.1:1"}, Contestants: []*contestant.Contestant{refused, fine}, Quick: true}
 	r.Shown = func(*workload.Workload, int, Results) {}
 	results := r.Do(t.Context(), &small)
 	if m := results.Find("own", 1, "dlock-redis"); m == nil || m.Failure == "" {

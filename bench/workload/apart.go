@@ -10,10 +10,10 @@ var apart = &Workload{
 	Title: "Processes on names of their own",
 	About: "Processes of one goroutine each take and give back a mutex that nobody else wants. " +
 		"The times are those of the slowest process; the share is that of the process with the fewest pairs to that of the one with the most.",
-	Unit:    "processes",
-	Full:    Effort{Sizes: []int{4}, Rounds: 3, Length: 300 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{4}, Rounds: 1, Length: 100 * time.Millisecond},
-	Parties: 4,
+	Unit:      "processes",
+	Full:      Effort{Sizes: []int{4}, Rounds: 3, Length: 300 * time.Millisecond},
+	Quick:     Effort{Sizes: []int{4}, Rounds: 1, Length: 100 * time.Millisecond},
+	Processes: 4,
 	Columns: []Column{
 		{"pairs", "pairs/s", Number, Higher},
 		{"p50", "p50", Seconds, Lower},
@@ -21,7 +21,7 @@ var apart = &Workload{
 		{"share", "least/most", Share, Higher},
 		{"connections", "connections", Number, Neither},
 	},
-	work: func(p *Party, j Job) (*Sample, error) {
+	work: func(p *Process, j Job) (*Sample, error) {
 		if !p.Contestant.Store.Shared() {
 			return nil, ErrNone
 		}

@@ -16,7 +16,7 @@ var distance = &Workload{
 	Full:  Effort{Sizes: []int{500, 1000}, Rounds: 3, Length: 300 * time.Millisecond},
 	Quick: Effort{Sizes: []int{500}, Rounds: 1, Length: 100 * time.Millisecond},
 
-	Parties:   1,
+	Processes: 1,
 	RoundTrip: func(size int) time.Duration { return time.Duration(size) * time.Microsecond },
 	Columns: []Column{
 		{"p50", "p50", Seconds, Lower},
@@ -26,7 +26,7 @@ var distance = &Workload{
 		{"manyp99", "p99", Seconds, Lower},
 		{"connections", "connections", Number, Neither},
 	},
-	work: func(p *Party, j Job) (*Sample, error) {
+	work: func(p *Process, j Job) (*Sample, error) {
 		if !p.Contestant.Store.Networked() {
 			return nil, ErrNone
 		}

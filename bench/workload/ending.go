@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/bench/contestant"
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 // An Ending is how a process comes to hold a lock no more without giving it back.
@@ -29,21 +29,21 @@ var ending = &Workload{
 	Title: "A holder that is gone",
 	About: "The time until a process that waits has the lock, after what befell the process that held it: it was killed, its connections were cut, or they fell silent, as when a cable is pulled. " +
 		"The time to live is 6 s where there is one. Nothing stands where the lock was not free within 12 s. A quick run leaves this out.",
-	Unit:    "waiters",
-	Full:    Effort{Sizes: []int{1}, Rounds: 1, Length: 12 * time.Second},
-	Parties: 1,
-	Fresh:   true,
-	Endings: []Ending{Killed, Cut, Silent},
+	Unit:      "waiters",
+	Full:      Effort{Sizes: []int{1}, Rounds: 1, Length: 12 * time.Second},
+	Processes: 1,
+	Fresh:     true,
+	Endings:   []Ending{Killed, Cut, Silent},
 	Columns: []Column{
 		{string(Killed), "after a kill", Seconds, Lower},
 		{string(Cut), "after a cut", Seconds, Lower},
 		{string(Silent), "after silence", Seconds, Lower},
 	},
-	// Party 0 waits for locks of which each other one holds one, until the job starts.
-	work: func(p *Party, j Job) (*Sample, error) {
-		if j.Party > 0 {
+	// Process 0 waits for locks of which each other one holds one, until the job starts.
+	work: func(p *Process, j Job) (*Sample, error) {
+		if j.Process > 0 {
 			slog.SetLogLoggerLevel(slog.LevelError) // That the lock will be lost is no news.
-			mu := p.Locks.Mutex(j.name(j.Party))
+			mu := p.Locks.Mutex(j.name(j.Process))
 			p.held = append(p.held, mu)
 			return &Sample{}, mu.Lock()
 		}
@@ -55,14 +55,14 @@ var ending = &Workload{
 		for holder := 1; holder <= j.Size; holder++ {
 			mu := p.Locks.Mutex(j.name(holder))
 			go func() {
-				s := Section{Party: holder, Asked: world.Now()}
+				s := Section{Process: holder, Asked: testbed.Now()}
 				err := mu.Lock()
-				s.Granted = world.Now()
+				s.Granted = testbed.Now()
 				answers <- answer{s, err}
 			}()
 		}
 		s := new(Sample)
-		for over := time.After(j.Start.Add(j.Length).Sub(world.Now())); len(s.Sections) < j.Size; {
+		for over := time.After(j.Start.Add(j.Length).Sub(testbed.Now())); len(s.Sections) < j.Size; {
 			select {
 			case a := <-answers:
 				if a.err != nil {
@@ -81,14 +81,14 @@ func (j Job) name(holder int) string { return fmt.Sprintf("%s-%d", j.Names, hold
 
 // Freed returns the figures of endings: how long after each the lock was granted to
 // who waited. befallen and when are by the number of the holder, which begins at 1.
-func Freed(waited *Sample, befallen []Ending, when []world.Instant) (Figures, error) {
+func Freed(waited *Sample, befallen []Ending, when []testbed.Instant) (Figures, error) {
 	f := make(Figures)
 	for _, s := range waited.Sections {
-		took := s.Granted.Sub(when[s.Party-1])
+		took := s.Granted.Sub(when[s.Process-1])
 		if took < 0 {
 			return nil, fmt.Errorf("NO EXCLUSION: the lock was granted while another process held it")
 		}
-		f[string(befallen[s.Party-1])] = took.Seconds()
+		f[string(befallen[s.Process-1])] = took.Seconds()
 	}
 	return f, nil
 }

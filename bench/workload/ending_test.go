@@ -5,21 +5,21 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/bench/contestant"
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 func TestFreedIsCountedFromTheEnding(t *testing.T) {
-	at := func(ms int) world.Instant { return world.Instant(0).Add(time.Duration(ms) * time.Millisecond) }
+	at := func(ms int) testbed.Instant { return testbed.Instant(0).Add(time.Duration(ms) * time.Millisecond) }
 	endings := []Ending{Killed, Cut, Silent}
-	when := []world.Instant{at(10), at(20), at(30)}
-	f, err := Freed(&Sample{Sections: []Section{{Party: 2, Granted: at(25)}, {Party: 1, Granted: at(6010)}}}, endings, when)
+	when := []testbed.Instant{at(10), at(20), at(30)}
+	f, err := Freed(&Sample{Sections: []Section{{Process: 2, Granted: at(25)}, {Process: 1, Granted: at(6010)}}}, endings, when)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := f["silent"]; ok || f["killed"] != 6 || f["cut"] != 0.005 {
 		t.Errorf("%v", f)
 	}
-	if _, err := Freed(&Sample{Sections: []Section{{Party: 3, Granted: at(29)}}}, endings, when); err == nil {
+	if _, err := Freed(&Sample{Sections: []Section{{Process: 3, Granted: at(29)}}}, endings, when); err == nil {
 		t.Error("a lock that was granted while it was held is no error")
 	}
 }

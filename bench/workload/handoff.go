@@ -13,10 +13,10 @@ var handOff = &Workload{
 	Title: "Processes on one name",
 	About: "Processes of one goroutine each want the same mutex again and again, for sections of 1 ms. " +
 		"The gap is from the call of Unlock to the next grant, to whomever; the share is that of the process with the fewest grants to that of the one with the most.",
-	Unit:    "processes",
-	Full:    Effort{Sizes: []int{4}, Rounds: 4, Length: 1200 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{4}, Rounds: 2, Length: 300 * time.Millisecond},
-	Parties: 4,
+	Unit:      "processes",
+	Full:      Effort{Sizes: []int{4}, Rounds: 4, Length: 1200 * time.Millisecond},
+	Quick:     Effort{Sizes: []int{4}, Rounds: 2, Length: 300 * time.Millisecond},
+	Processes: 4,
 	Columns: []Column{
 		{"gap50", "gap p50", Seconds, Lower},
 		{"gap99", "gap p99", Seconds, Lower},
@@ -25,7 +25,7 @@ var handOff = &Workload{
 		{"share", "least/most", Share, Higher},
 		{"max", "longest wait", Seconds, Lower},
 	},
-	work: func(p *Party, j Job) (*Sample, error) {
+	work: func(p *Process, j Job) (*Sample, error) {
 		turns := make([]turn, j.Size)
 		for i := range turns {
 			mu := p.Locks.Mutex(j.Names)

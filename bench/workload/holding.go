@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/bench/contestant"
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 var holding = &Workload{
@@ -17,11 +17,11 @@ var holding = &Workload{
 	About: "One process takes so many mutexes and holds them, with a time to live of 6 s where there is one. " +
 		"What it says to the server meanwhile is read from the server's own statistics. " +
 		"The locks of redsync and redislock end unless their user renews them, which 16 goroutines here do every 2 s.",
-	Unit:    "locks",
-	Full:    Effort{Sizes: []int{1_000, 10_000, 100_000}, Rounds: 1, Length: 6 * time.Second},
-	Quick:   Effort{Sizes: []int{1_000, 4_000}, Rounds: 1, Length: 2 * time.Second},
-	Parties: 1,
-	Fresh:   true,
+	Unit:      "locks",
+	Full:      Effort{Sizes: []int{1_000, 10_000, 100_000}, Rounds: 1, Length: 6 * time.Second},
+	Quick:     Effort{Sizes: []int{1_000, 4_000}, Rounds: 1, Length: 2 * time.Second},
+	Processes: 1,
+	Fresh:     true,
 	Columns: []Column{
 		{"commands", "commands/s", Number, Lower},
 		{"bytes", "bytes/s", Bytes, Lower},
@@ -32,7 +32,7 @@ var holding = &Workload{
 		{"taken", "taken/s", Number, Higher},
 		{"freed", "freed/s", Number, Higher},
 	},
-	work: func(p *Party, j Job) (*Sample, error) {
+	work: func(p *Process, j Job) (*Sample, error) {
 		if most := p.Contestant.Holds; most > 0 && j.Size > most {
 			return nil, fmt.Errorf("at most %d", most)
 		}
@@ -61,7 +61,7 @@ var holding = &Workload{
 		}
 		if meter != nil {
 			defer meter.Close()
-			f["connections"] = float64(world.Connections() - meter.Connections)
+			f["connections"] = float64(testbed.Connections() - meter.Connections)
 			grown, err := meter.Read(ctx)
 			if err != nil {
 				return nil, err

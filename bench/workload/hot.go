@@ -11,10 +11,10 @@ var hot = &Workload{
 	Title: "Goroutines of one process on one name",
 	About: "The goroutines of one process want the same mutex, and nobody elsewhere does. " +
 		"The times are those of pairs, the wait among them; the share is that of the goroutine with the fewest pairs to that of the one with the most.",
-	Unit:    "goroutines",
-	Full:    Effort{Sizes: []int{64}, Rounds: 5, Length: 500 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{64}, Rounds: 2, Length: 150 * time.Millisecond},
-	Parties: 1,
+	Unit:      "goroutines",
+	Full:      Effort{Sizes: []int{64}, Rounds: 5, Length: 500 * time.Millisecond},
+	Quick:     Effort{Sizes: []int{64}, Rounds: 2, Length: 150 * time.Millisecond},
+	Processes: 1,
 	Columns: []Column{
 		{"pairs", "pairs/s", Number, Higher},
 		{"p50", "p50", Seconds, Lower},
@@ -25,7 +25,7 @@ var hot = &Workload{
 		{"client", "client CPU a pair", Seconds, Neither},
 		{"server", "server CPU a pair", Seconds, Neither},
 	},
-	work: func(p *Party, j Job) (*Sample, error) {
+	work: func(p *Process, j Job) (*Sample, error) {
 		locks := make([]contestant.Lock, j.Size)
 		for i := range locks {
 			locks[i] = p.Locks.Mutex(j.Names)

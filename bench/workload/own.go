@@ -12,10 +12,10 @@ var own = &Workload{
 	Title: "Goroutines on names of their own",
 	About: "Each goroutine of one process takes and gives back a mutex that nobody else wants. " +
 		"A pair is a lock and an unlock; the times are those of pairs.",
-	Unit:    "goroutines",
-	Full:    Effort{Sizes: []int{1, 2, 4, 8, 16, 64, 256, 4096}, Rounds: 5, Length: 225 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{1, 64, 256}, Rounds: 2, Length: 100 * time.Millisecond},
-	Parties: 1,
+	Unit:      "goroutines",
+	Full:      Effort{Sizes: []int{1, 2, 4, 8, 16, 64, 256, 4096}, Rounds: 5, Length: 225 * time.Millisecond},
+	Quick:     Effort{Sizes: []int{1, 64, 256}, Rounds: 2, Length: 100 * time.Millisecond},
+	Processes: 1,
 	Columns: []Column{
 		{"pairs", "pairs/s", Number, Higher},
 		{"p50", "p50", Seconds, Lower},
@@ -25,7 +25,7 @@ var own = &Workload{
 		{"server", "server CPU a pair", Seconds, Neither},
 		{"allocs", "allocations a pair", Number, Neither},
 	},
-	work: func(p *Party, j Job) (*Sample, error) {
+	work: func(p *Process, j Job) (*Sample, error) {
 		locks := p.own(j)
 		f, err := p.measure(locks, j.Length)
 		if err != nil {
@@ -35,11 +35,11 @@ var own = &Workload{
 	},
 }
 
-// own returns a mutex of its own for each goroutine of a party.
-func (p *Party) own(j Job) []contestant.Lock {
+// own returns a mutex of its own for each goroutine of a process.
+func (p *Process) own(j Job) []contestant.Lock {
 	locks := make([]contestant.Lock, j.Size)
 	for i := range locks {
-		locks[i] = p.Locks.Mutex(fmt.Sprintf("%s-%d-%d", j.Names, j.Party, i))
+		locks[i] = p.Locks.Mutex(fmt.Sprintf("%s-%d-%d", j.Names, j.Process, i))
 	}
 	return locks
 }

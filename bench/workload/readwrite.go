@@ -12,10 +12,10 @@ var readWrite = &Workload{
 	Title: "Readers and writers, 95 to 5",
 	About: "Goroutines of 4 processes, of one where the store is memory, want the same reader-writer lock for sections of 1 ms, " +
 		"of which 5 % write.",
-	Unit:    "goroutines",
-	Full:    Effort{Sizes: []int{64}, Rounds: 3, Length: time.Second},
-	Quick:   Effort{Sizes: []int{64}, Rounds: 2, Length: 250 * time.Millisecond},
-	Parties: 4,
+	Unit:      "goroutines",
+	Full:      Effort{Sizes: []int{64}, Rounds: 3, Length: time.Second},
+	Quick:     Effort{Sizes: []int{64}, Rounds: 2, Length: 250 * time.Millisecond},
+	Processes: 4,
 	Columns: []Column{
 		{"rate", "sections/s", Number, Higher},
 		{"readp50", "reader waits p50", Seconds, Lower},
@@ -24,7 +24,7 @@ var readWrite = &Workload{
 		{"writep99", "writer p99", Seconds, Lower},
 		{"writemax", "longest of a writer", Seconds, Lower},
 	},
-	work: func(p *Party, j Job) (*Sample, error) {
+	work: func(p *Process, j Job) (*Sample, error) {
 		locks, ok := p.Locks.(contestant.ReadWriter)
 		if !ok {
 			return nil, ErrNone
@@ -32,7 +32,7 @@ var readWrite = &Workload{
 		turns := make([]turn, j.Size)
 		for i := range turns {
 			write, read := locks.RWMutex(j.Names)
-			random := rand.New(rand.NewPCG(uint64(j.Party), uint64(i)))
+			random := rand.New(rand.NewPCG(uint64(j.Process), uint64(i)))
 			turns[i] = func() (contestant.Lock, bool) {
 				if random.IntN(100) < 5 {
 					return write, false

@@ -8,16 +8,16 @@ import (
 
 	"github.com/dlock-go/dlock/bench/contestant"
 	"github.com/dlock-go/dlock/bench/stats"
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 // A Section is one critical section: when it was asked for, granted, and left.
 type Section struct {
-	Party   int           `json:"p"`
-	Reads   bool          `json:"r,omitempty"`
-	Asked   world.Instant `json:"a"`
-	Granted world.Instant `json:"g"`
-	Left    world.Instant `json:"l"`
+	Process int             `json:"p"`
+	Reads   bool            `json:"r,omitempty"`
+	Asked   testbed.Instant `json:"a"`
+	Granted testbed.Instant `json:"g"`
+	Left    testbed.Instant `json:"l"`
 }
 
 func (s Section) wait() time.Duration { return s.Granted.Sub(s.Asked) }
@@ -26,7 +26,7 @@ func (s Section) wait() time.Duration { return s.Granted.Sub(s.Asked) }
 const stay = time.Millisecond
 
 // window is when sections count: after a quarter of the length for warming up.
-func (j Job) window() (from, until world.Instant) {
+func (j Job) window() (from, until testbed.Instant) {
 	from = j.Start.Add(j.Length / 4)
 	return from, from.Add(j.Length)
 }
@@ -57,16 +57,16 @@ func (j Job) goThrough(next turn) (done []Section, err error) {
 	from, until := j.window()
 	for {
 		l, reads := next()
-		s := Section{Party: j.Party, Reads: reads, Asked: world.Now()}
+		s := Section{Process: j.Process, Reads: reads, Asked: testbed.Now()}
 		if s.Asked > until {
 			return done, nil
 		}
 		if err := l.Lock(); err != nil {
 			return nil, err
 		}
-		s.Granted = world.Now()
+		s.Granted = testbed.Now()
 		time.Sleep(stay)
-		s.Left = world.Now()
+		s.Left = testbed.Now()
 		if err := l.Unlock(); err != nil {
 			return nil, err
 		}
@@ -76,7 +76,7 @@ func (j Job) goThrough(next turn) (done []Section, err error) {
 	}
 }
 
-// gather puts the sections of all parties in the order of their grants. It is an
+// gather puts the sections of all processes in the order of their grants. It is an
 // error if more were in at once than a lock of this capacity lets in: a writer
 // takes all of it, and everybody else 1.
 func gather(samples []*Sample, capacity int, writers bool) ([]Section, error) {
@@ -87,7 +87,7 @@ func gather(samples []*Sample, capacity int, writers bool) ([]Section, error) {
 	slices.SortFunc(all, func(a, b Section) int { return int(a.Granted - b.Granted) })
 
 	type step struct {
-		at     world.Instant
+		at     testbed.Instant
 		weight int
 	}
 	var steps []step
@@ -113,13 +113,13 @@ func gather(samples []*Sample, capacity int, writers bool) ([]Section, error) {
 	return all, nil
 }
 
-// granted returns how many sections each party was granted within the window.
+// granted returns how many sections each process was granted within the window.
 func granted(sections []Section, samples []*Sample, j Job) (total int, least, most int) {
 	_, until := j.window()
 	counts := make([]int, len(samples))
 	for _, s := range sections {
 		if s.Granted <= until {
-			counts[s.Party]++
+			counts[s.Process]++
 			total++
 		}
 	}

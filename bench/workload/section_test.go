@@ -4,13 +4,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 // section is one from granted to left, in milliseconds.
-func section(party int, reads bool, granted, left int) Section {
-	at := func(ms int) world.Instant { return world.Instant(0).Add(time.Duration(ms) * time.Millisecond) }
-	return Section{Party: party, Reads: reads, Asked: at(granted - 1), Granted: at(granted), Left: at(left)}
+func section(process int, reads bool, granted, left int) Section {
+	at := func(ms int) testbed.Instant { return testbed.Instant(0).Add(time.Duration(ms) * time.Millisecond) }
+	return Section{Process: process, Reads: reads, Asked: at(granted - 1), Granted: at(granted), Left: at(left)}
 }
 
 func TestGatherFindsOverlaps(t *testing.T) {
@@ -31,7 +31,7 @@ func TestGatherFindsOverlaps(t *testing.T) {
 	} {
 		samples := []*Sample{{}, {}}
 		for _, s := range test.sections {
-			samples[s.Party].Sections = append(samples[s.Party].Sections, s)
+			samples[s.Process].Sections = append(samples[s.Process].Sections, s)
 		}
 		all, err := gather(samples, test.capacity, test.writers)
 		if (err != nil) != test.overlap {

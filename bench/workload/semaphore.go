@@ -14,10 +14,10 @@ var semaphore = &Workload{
 	Title: "A semaphore of 8",
 	About: "Goroutines of 4 processes, of one where the store is memory, want one of 8 tickets for sections of 1 ms; " +
 		"8 000 sections/s would be all that there is.",
-	Unit:    "takers",
-	Full:    Effort{Sizes: []int{64}, Rounds: 3, Length: time.Second},
-	Quick:   Effort{Sizes: []int{64}, Rounds: 2, Length: 250 * time.Millisecond},
-	Parties: 4,
+	Unit:      "takers",
+	Full:      Effort{Sizes: []int{64}, Rounds: 3, Length: time.Second},
+	Quick:     Effort{Sizes: []int{64}, Rounds: 2, Length: 250 * time.Millisecond},
+	Processes: 4,
 	Columns: []Column{
 		{"rate", "sections/s", Number, Higher},
 		{"p50", "wait p50", Seconds, Lower},
@@ -25,7 +25,7 @@ var semaphore = &Workload{
 		{"max", "longest wait", Seconds, Lower},
 		{"share", "least/most of a process", Share, Higher},
 	},
-	work: func(p *Party, j Job) (*Sample, error) {
+	work: func(p *Process, j Job) (*Sample, error) {
 		locks, ok := p.Locks.(contestant.Counter)
 		if !ok {
 			return nil, ErrNone

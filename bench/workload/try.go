@@ -12,10 +12,10 @@ var try = &Workload{
 	Title: "A try that is skipped when busy",
 	About: "A process holds a mutex, and another tries to take it, again and again, as a job does that is not run while it runs elsewhere. " +
 		"Where the store is memory, they are goroutines of one process.",
-	Unit:    "processes",
-	Full:    Effort{Sizes: []int{2}, Rounds: 3, Length: 300 * time.Millisecond},
-	Quick:   Effort{Sizes: []int{2}, Rounds: 1, Length: 100 * time.Millisecond},
-	Parties: 2,
+	Unit:      "processes",
+	Full:      Effort{Sizes: []int{2}, Rounds: 3, Length: 300 * time.Millisecond},
+	Quick:     Effort{Sizes: []int{2}, Rounds: 1, Length: 100 * time.Millisecond},
+	Processes: 2,
 	Columns: []Column{
 		{"pairs", "tries/s", Number, Higher},
 		{"p50", "p50", Seconds, Lower},
@@ -24,20 +24,20 @@ var try = &Workload{
 		{"client", "client CPU a try", Seconds, Neither},
 		{"server", "server CPU a try", Seconds, Neither},
 	},
-	work: func(p *Party, j Job) (*Sample, error) {
+	work: func(p *Process, j Job) (*Sample, error) {
 		mu := p.Locks.Mutex(j.Names)
 		tried, ok := p.Locks.Mutex(j.Names).(contestant.Trier)
 		if !ok {
 			return nil, ErrNone
 		}
 		alone := j.Size == j.Whole
-		if j.Party == 0 {
+		if j.Process == 0 {
 			if err := mu.Lock(); err != nil {
 				return nil, err
 			}
 		}
 		j.Start.Sleep()
-		if j.Party == 0 && !alone {
+		if j.Process == 0 && !alone {
 			j.Start.Add(2 * j.Length).Sleep() // The other one may begin late.
 			return &Sample{}, mu.Unlock()
 		}

@@ -14,11 +14,11 @@ var waiting = &Workload{
 	Title: "Goroutines that wait for one name",
 	About: "So many goroutines of one process wait for a mutex that one more holds. When it lets go, each takes the mutex and gives it back; " +
 		"the time is until the last one has. The memory is that of live objects, the goroutine among them, and beside the stack. Who has not served all within 4 s (1 s in a quick run) is not tried with more.",
-	Unit:    "waiters",
-	Full:    Effort{Sizes: []int{100, 1_000, 10_000, 100_000}, Rounds: 2, Length: 4 * time.Second},
-	Quick:   Effort{Sizes: []int{10_000}, Rounds: 1, Length: time.Second},
-	Parties: 1,
-	Fresh:   true,
+	Unit:      "waiters",
+	Full:      Effort{Sizes: []int{100, 1_000, 10_000, 100_000}, Rounds: 2, Length: 4 * time.Second},
+	Quick:     Effort{Sizes: []int{10_000}, Rounds: 1, Length: time.Second},
+	Processes: 1,
+	Fresh:     true,
 	Columns: []Column{
 		{"each", "time a waiter", Seconds, Lower},
 		{"all", "all served in", Seconds, Neither},
@@ -28,7 +28,7 @@ var waiting = &Workload{
 		{"queued", "wait at the store", Number, Neither},
 		{"connections", "connections", Number, Neither},
 	},
-	work: func(p *Party, j Job) (*Sample, error) {
+	work: func(p *Process, j Job) (*Sample, error) {
 		if most := p.Contestant.Waits; most > 0 && j.Size > most {
 			return nil, fmt.Errorf("at most %d", most)
 		}

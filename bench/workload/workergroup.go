@@ -10,7 +10,7 @@ import (
 
 	"github.com/dlock-go/dlock/bench/contestant"
 	"github.com/dlock-go/dlock/bench/stats"
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 // A workerGroup is goroutines that take a lock and give it back, as fast as they can.
@@ -39,7 +39,7 @@ type worker struct {
 
 // measure has a goroutine work on each lock, and returns figures of what they did
 // in the given time, after a quarter of it for warming up.
-func (p *Party) measure(locks []contestant.Lock, length time.Duration) (Figures, error) {
+func (p *Process) measure(locks []contestant.Lock, length time.Duration) (Figures, error) {
 	// Each has had a turn within half the time for warming up, even on one processor.
 	c := &workerGroup{workers: make([]worker, len(locks)), slice: length / 8 / time.Duration(len(locks))}
 	var wg sync.WaitGroup
@@ -51,12 +51,12 @@ func (p *Party) measure(locks []contestant.Lock, length time.Duration) (Figures,
 	time.Sleep(length / 4)
 	before := c.counts()
 	allocs := mallocs()
-	server, client, start := p.serverCPU(), world.OwnCPU(), time.Now()
+	server, client, start := p.serverCPU(), testbed.OwnCPU(), time.Now()
 	c.phase.Store(counting)
 	time.Sleep(length)
 	elapsed := time.Since(start)
 	after := c.counts()
-	server, client = p.serverCPU()-server, world.OwnCPU()-client
+	server, client = p.serverCPU()-server, testbed.OwnCPU()-client
 	allocs = mallocs() - allocs
 	f := make(Figures)
 	f.connections()

@@ -17,7 +17,7 @@ func (l *unshared) Unlock() error { l.mu.Unlock(); return nil }
 // Thousands of goroutines that never wait do not keep each other, and who measures
 // them, from the processors for the 10 ms that the runtime gives each.
 func TestALargeCrewIsOverInTime(t *testing.T) {
-	p := &Party{Contestant: new(contestant.Contestant)}
+	p := &Process{Contestant: new(contestant.Contestant)}
 	locks := make([]contestant.Lock, 4096)
 	for i := range locks {
 		locks[i] = new(unshared)

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/bench/contestant"
-	"github.com/dlock-go/dlock/bench/world"
+	"github.com/dlock-go/dlock/bench/testbed"
 )
 
 // A Workload is one kind of work, in several sizes.
@@ -23,8 +23,8 @@ type Workload struct {
 	Unit  string // of its size: what there are so many of
 
 	Full, Quick Effort
-	// Parties is how many processes share the work, where the store lets several.
-	Parties int
+	// Processes is how many processes share the work, where the store lets several.
+	Processes int
 	// Fresh has each round done by new processes.
 	Fresh bool
 	// RoundTrip is how much longer the way to the store is made, or nil.
@@ -34,7 +34,7 @@ type Workload struct {
 	// Columns are its figures, the one that is compared first.
 	Columns []Column
 
-	work func(*Party, Job) (*Sample, error)
+	work func(*Process, Job) (*Sample, error)
 	join func([]*Sample, Job) (Figures, error) // nil when a lone sample has the figures
 }
 
@@ -120,23 +120,23 @@ type Figures map[string]float64
 
 // connections notes how many connections this process has.
 func (f Figures) connections() {
-	if n := world.Connections(); n > 0 {
+	if n := testbed.Connections(); n > 0 {
 		f["connections"] = float64(n)
 	}
 }
 
-// A Job tells a party what to do in one round.
+// A Job tells a process what to do in one round.
 type Job struct {
 	Workload string
-	Size     int    // of the part of this party
-	Whole    int    // of all parties
-	Party    int    // which one it is
+	Size     int    // of the part of this process
+	Whole    int    // of all processes
+	Process  int    // which one it is
 	Names    string // the beginning of the names of locks
 	Length   time.Duration
-	Start    world.Instant
+	Start    testbed.Instant
 }
 
-// A Sample is what a party brings back.
+// A Sample is what a process brings back.
 type Sample struct {
 	Figures  Figures   `json:",omitempty"`
 	Sections []Section `json:",omitempty"`
@@ -144,9 +144,9 @@ type Sample struct {
 	Failure string `json:",omitempty"`
 }
 
-// A Party is one process that takes part.
-type Party struct {
-	World      *world.World
+// A Process is one process that takes part.
+type Process struct {
+	Testbed    *testbed.Testbed
 	Contestant *contestant.Contestant
 	Locks      contestant.Locks
 
@@ -154,7 +154,7 @@ type Party struct {
 }
 
 // Work does a job.
-func (p *Party) Work(j Job) *Sample {
+func (p *Process) Work(j Job) *Sample {
 	w, err := Find(j.Workload)
 	if err != nil {
 		return &Sample{Failure: err.Error()}
@@ -166,7 +166,7 @@ func (p *Party) Work(j Job) *Sample {
 	return s
 }
 
-// Join makes the figures of a round of what all its parties bring back.
+// Join makes the figures of a round of what all its processes bring back.
 func (w *Workload) Join(samples []*Sample, j Job) (Figures, error) {
 	for _, s := range samples {
 		if s.Failure != "" {
@@ -179,34 +179,34 @@ func (w *Workload) Join(samples []*Sample, j Job) (Figures, error) {
 	return w.join(samples, j)
 }
 
-// serverCPU returns the processor time that the server of the party's store has
+// serverCPU returns the processor time that the server of the process's store has
 // used, or 0 when it has none.
-func (p *Party) serverCPU() time.Duration {
+func (p *Process) serverCPU() time.Duration {
 	switch p.Contestant.Store {
 	case contestant.Redis:
-		return world.CPU(p.World.RedisPID)
+		return testbed.CPU(p.Testbed.RedisPID)
 	case contestant.Quorum:
 		var all time.Duration
-		for _, pid := range p.World.QuorumPIDs {
-			all += world.CPU(pid)
+		for _, pid := range p.Testbed.QuorumPIDs {
+			all += testbed.CPU(pid)
 		}
 		return all
 	case contestant.Postgres:
-		return world.CPU(p.World.PostgresPID)
+		return testbed.CPU(p.Testbed.PostgresPID)
 	}
 	return 0
 }
 
-// meter returns a meter of the server of the party's store, or nil when it has
+// meter returns a meter of the server of the process's store, or nil when it has
 // none.
-func (p *Party) meter(ctx context.Context) (*world.Meter, error) {
+func (p *Process) meter(ctx context.Context) (*testbed.Meter, error) {
 	switch p.Contestant.Store {
 	case contestant.Redis:
-		return world.RedisMeter(ctx, p.World.RedisAddr)
+		return testbed.RedisMeter(ctx, p.Testbed.RedisAddr)
 	case contestant.Quorum:
-		return world.RedisMeter(ctx, p.World.QuorumAddrs...)
+		return testbed.RedisMeter(ctx, p.Testbed.QuorumAddrs...)
 	case contestant.Postgres:
-		return p.World.PostgresMeter(ctx)
+		return p.Testbed.PostgresMeter(ctx)
 	}
 	return nil, nil
 }

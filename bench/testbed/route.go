@@ -1,4 +1,4 @@
-package world
+package testbed
 
 import (
 	"net/url"
@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// A Route is another way to the servers of a world, which can be cut.
+// A Route is another way to the servers of a testbed, which can be cut.
 type Route struct {
-	World   *World // as it is seen by this way
+	Testbed *Testbed // as it is seen by this way
 	proxies []*proxy
 }
 
 // Route returns a way to the servers that takes so much longer, there and back.
-func (w *World) Route(roundTrip time.Duration) (*Route, error) {
+func (w *Testbed) Route(roundTrip time.Duration) (*Route, error) {
 	seen := *w
 	seen.QuorumAddrs = slices.Clone(w.QuorumAddrs)
-	r := &Route{World: &seen}
+	r := &Route{Testbed: &seen}
 	u, err := url.Parse(w.PostgresURL)
 	if err != nil {
 		return nil, err

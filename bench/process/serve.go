@@ -1,4 +1,4 @@
-package party
+package process
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/dlock-go/dlock/bench/workload"
 )
 
-// Ordered reports whether this process was started as a party.
+// Ordered reports whether this process was started as a process.
 func Ordered() bool { return os.Getenv(variable) != "" }
 
 // Serve does the jobs that come on the standard input until it ends.
@@ -30,7 +30,7 @@ func Serve() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	out := json.NewEncoder(os.Stdout)
-	locks, err := c.Open(ctx, o.World)
+	locks, err := c.Open(ctx, o.Testbed)
 	if err != nil {
 		return out.Encode(workload.Sample{Failure: err.Error()})
 	}
@@ -44,7 +44,7 @@ func Serve() error {
 	if err := out.Encode(workload.Sample{}); err != nil { // Ready.
 		return err
 	}
-	p := &workload.Party{World: o.World, Contestant: c, Locks: locks}
+	p := &workload.Process{Testbed: o.Testbed, Contestant: c, Locks: locks}
 	for in := json.NewDecoder(os.Stdin); ; {
 		var j workload.Job
 		if err := in.Decode(&j); errors.Is(err, io.EOF) {

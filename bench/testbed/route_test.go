@@ -1,4 +1,4 @@
-package world
+package testbed
 
 import (
 	"io"
@@ -31,16 +31,16 @@ func echo(t *testing.T) (addr string) {
 
 // travel returns a connection by a route that takes d longer.
 func travel(t *testing.T, d time.Duration) (*Route, net.Conn) {
-	w := &World{RedisAddr: echo(t)}
+	w := &Testbed{RedisAddr: echo(t)}
 	r, err := w.Route(d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Cut)
-	if r.World.RedisAddr == w.RedisAddr || r.World.PostgresURL != "" || len(r.proxies) != 1 {
-		t.Fatalf("the way to %+v is %+v", w, r.World)
+	if r.Testbed.RedisAddr == w.RedisAddr || r.Testbed.PostgresURL != "" || len(r.proxies) != 1 {
+		t.Fatalf("the way to %+v is %+v", w, r.Testbed)
 	}
-	c, err := net.Dial("tcp", r.World.RedisAddr)
+	c, err := net.Dial("tcp", r.Testbed.RedisAddr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestARouteIsCut(t *testing.T) {
 	if _, err := say(c); err == nil {
 		t.Error("it goes on")
 	}
-	if c, err := net.Dial("tcp", r.World.RedisAddr); err == nil {
+	if c, err := net.Dial("tcp", r.Testbed.RedisAddr); err == nil {
 		c.Close()
 		t.Error("there are new connections")
 	}

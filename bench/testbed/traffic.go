@@ -1,4 +1,4 @@
-package world
+package testbed
 
 import (
 	"context"
@@ -73,7 +73,7 @@ func field(info, name string) float64 {
 }
 
 // PostgresMeter returns a meter of the Postgres server.
-func (w *World) PostgresMeter(ctx context.Context) (*Meter, error) {
+func (w *Testbed) PostgresMeter(ctx context.Context) (*Meter, error) {
 	conn, err := pgx.Connect(ctx, w.PostgresURL)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
-// Package party has the processes that take part: how the harness starts them and
+// Package process has the processes that take part: how the harness starts them and
 // tells them what to do, and what they do about it. They are this program again,
 // so that each contestant has a heap, a scheduler and a processor time of its own.
-package party
+package process
 
 import (
 	"context"
@@ -15,22 +15,22 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/bench/contestant"
+	"github.com/dlock-go/dlock/bench/testbed"
 	"github.com/dlock-go/dlock/bench/workload"
-	"github.com/dlock-go/dlock/bench/world"
 )
 
-// variable makes this program a party. It has an order in it.
-const variable = "DLOCK_BENCH_PARTY"
+// variable makes this program a process. It has an order in it.
+const variable = "DLOCK_BENCH_PROCESS"
 
-// An order tells a party what it is.
+// An order tells a process what it is.
 type order struct {
 	Contestant string
-	World      *world.World
+	Testbed    *testbed.Testbed
 	Profile    string // where it writes a profile of its CPU, or ""
 }
 
-// A Party is a process that takes part, seen from the harness.
-type Party struct {
+// A Process is a process that takes part, seen from the harness.
+type Process struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	answers chan answer // sent and closed by listen
@@ -41,8 +41,8 @@ type answer struct {
 	err    error
 }
 
-// Start starts a party and returns when it is ready. It is killed when ctx ends.
-func Start(ctx context.Context, c *contestant.Contestant, w *world.World, profile string) (*Party, error) {
+// Start starts a process and returns when it is ready. It is killed when ctx ends.
+func Start(ctx context.Context, c *contestant.Contestant, w *testbed.Testbed, profile string) (*Process, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func Start(ctx context.Context, c *contestant.Contestant, w *world.World, profil
 	if err != nil {
 		return nil, err
 	}
-	p := &Party{cmd: exec.CommandContext(ctx, exe), answers: make(chan answer, 1)}
+	p := &Process{cmd: exec.CommandContext(ctx, exe), answers: make(chan answer, 1)}
 	p.cmd.Env = append(os.Environ(), variable+"="+string(o))
 	p.cmd.Stderr = os.Stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -73,7 +73,7 @@ func Start(ctx context.Context, c *contestant.Contestant, w *world.World, profil
 	return p, nil
 }
 
-func (p *Party) listen(out io.Reader) {
+func (p *Process) listen(out io.Reader) {
 	defer close(p.answers)
 	for d := json.NewDecoder(out); ; {
 		s := new(workload.Sample)
@@ -85,11 +85,11 @@ func (p *Party) listen(out io.Reader) {
 	}
 }
 
-// Tell gives the party a job.
-func (p *Party) Tell(j workload.Job) error { return json.NewEncoder(p.in).Encode(j) }
+// Tell gives the process a job.
+func (p *Process) Tell(j workload.Job) error { return json.NewEncoder(p.in).Encode(j) }
 
-// Await returns what the party brings back from its job.
-func (p *Party) Await(patience time.Duration) (*workload.Sample, error) {
+// Await returns what the process brings back from its job.
+func (p *Process) Await(patience time.Duration) (*workload.Sample, error) {
 	select {
 	case a, ok := <-p.answers:
 		switch {
@@ -107,10 +107,10 @@ func (p *Party) Await(patience time.Duration) (*workload.Sample, error) {
 }
 
 // Kill kills the process.
-func (p *Party) Kill() error { return p.cmd.Process.Kill() }
+func (p *Process) Kill() error { return p.cmd.Process.Kill() }
 
 // Close ends the process: it is asked to, and then made to.
-func (p *Party) Close() {
+func (p *Process) Close() {
 	_ = p.in.Close()
 	late := time.AfterFunc(3*time.Second, func() { _ = p.cmd.Process.Kill() })
 	for range p.answers { // Until it is over, for Wait closes the pipe.

@@ -1,7 +1,7 @@
-// Package world is what the contestants are measured in: the servers, a
+// Package testbed is what the contestants are measured in: the servers, a
 // directory, and what the machine and the servers count. It reads /proc, so it
 // is for Linux.
-package world
+package testbed
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"github.com/dlock-go/dlock/internal/redistest"
 )
 
-// A World says where everything is. The process that started it tells it to
+// A Testbed says where everything is. The process that started it tells it to
 // others.
-type World struct {
+type Testbed struct {
 	Dir string // for files
 
 	RedisAddr    string
@@ -40,8 +40,8 @@ var (
 const quorum = 3
 
 // Start starts servers of our own. stop ends them and removes what they wrote.
-func Start() (w *World, stop func(), err error) {
-	w = new(World)
+func Start() (w *Testbed, stop func(), err error) {
+	w = new(Testbed)
 	var stops []func() error
 	stop = func() {
 		for i := len(stops) - 1; i >= 0; i-- {
