@@ -100,37 +100,55 @@ func command(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	next := run.Seeds(rand.Uint64())
-	violations, void := 0, 0
-	var results []*run.Result
-	for _, m := range makers {
-		for _, p := range []string{"mutex", "rw", "semaphore"} {
-			if *primitives != "" && !strings.Contains(","+*primitives+",", ","+p+",") {
-				continue
-			}
-			c := run.Config{Store: m, Class: run.Classes[p], Seed: *seed, Duration: *duration, Worker: worker, Shape: shape, Faults: *faults, Keep: *keep}
-			if c.Seed == 0 {
-				c.Seed = next()
-			}
-			r, err := run.Do(ctx, c)
-			if store.Missing(err) && *backends == "" {
-				fmt.Println(err)
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			r.Print(os.Stdout)
-			violations += r.Verdict.Violations()
-			if len(r.Verdict.Void) > 0 {
-				void++
-			}
-			results = append(results, r)
-		}
+	all := run.Config{Seed: *seed, Duration: *duration, Worker: worker, Shape: shape, Faults: *faults, Keep: *keep}
+	results, err := runAll(ctx, all, makers, *primitives, *backends == "")
+	if err != nil {
+		return err
 	}
 	if *out != "" {
 		if err := report.Write(*out, results); err != nil {
 			return err
+		}
+	}
+	return verdict(results)
+}
+
+// runAll carries out a run for each primitive on each store. With missing a store whose
+// servers are not there is passed over.
+func runAll(ctx context.Context, all run.Config, makers []store.Maker, primitives string, missing bool) (results []*run.Result, err error) {
+	next := run.Seeds(rand.Uint64())
+	for _, m := range makers {
+		for _, p := range []string{"mutex", "rw", "semaphore"} {
+			if primitives != "" && !strings.Contains(","+primitives+",", ","+p+",") {
+				continue
+			}
+			c := all
+			c.Store, c.Class = m, run.Classes[p]
+			if c.Seed == 0 {
+				c.Seed = next()
+			}
+			r, err := run.Do(ctx, c)
+			if store.Missing(err) && missing {
+				fmt.Println(err)
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			r.Print(os.Stdout)
+			results = append(results, r)
+		}
+	}
+	return results, nil
+}
+
+// verdict returns an error if promises were broken, or runs could not show that.
+func verdict(results []*run.Result) error {
+	violations, void := 0, 0
+	for _, r := range results {
+		violations += r.Verdict.Violations()
+		if len(r.Verdict.Void) > 0 {
+			void++
 		}
 	}
 	if violations > 0 {

@@ -185,7 +185,7 @@ func newHistory(r *Run) *history {
 		left:  make(map[*Process]int),
 	}
 	for _, p := range r.Processes {
-		h.read(p)
+		readJournal(h, p)
 	}
 	slices.SortStableFunc(h.holds, func(a, b *Hold) int { return cmp.Compare(a.call, b.call) })
 	for _, hold := range h.holds {
@@ -226,118 +226,6 @@ func (h *history) lineUp() {
 		if s.wait {
 			until[l] = max(until[l], min(s.taken, s.left))
 		}
-	}
-}
-
-// read takes the journal of one process.
-func (h *history) read(p *Process) {
-	ops := make(map[int64]*Hold)
-	stays := make(map[sessionKey]*stay)
-	leases := make(map[sessionKey]int64)
-	holders := make(map[sessionKey][]*Hold) // by owner
-	hangs := make(map[*Hold]int64)          // on which lease
-	if p.Killed != 0 {
-		h.kills = append(h.kills, killed{p.Killed, p})
-	}
-	for i := range p.Records {
-		r := &p.Records[i]
-		v := &r.V
-		switch r.Kind {
-		case journal.Stall:
-			p.stalls = append(p.stalls, span{v[0], r.At})
-		case journal.Call:
-			ops[v[1]] = &Hold{
-				process: p, client: v[0], op: v[1], name: int(v[2]), mode: backend.Mode(v[3]), try: v[4] < 0, wait: v[4],
-				call: r.At, deadline: never, signal: never, lost: never, release: never, released: never,
-			}
-			h.holds = append(h.holds, ops[v[1]])
-		case journal.Grant:
-			o := ops[v[1]]
-			o.granted, o.session, o.owner, o.token = r.At, v[2], v[3], uint64(v[6])
-			if v[5] != 0 {
-				o.deadline = v[5]
-				hangs[o] = v[4]
-			}
-			k := sessionKey{p, v[2], v[3]}
-			holders[k] = append(holders[k], o)
-		case journal.Fail:
-			ops[v[1]].failed, ops[v[1]].why = r.At, r.Text
-		case journal.Release:
-			ops[v[1]].release = r.At
-		case journal.Released:
-			ops[v[1]].released, ops[v[1]].confirmed, ops[v[1]].error = r.At, r.Text == "", r.Text
-		case journal.Signal:
-			ops[v[1]].signal = min(ops[v[1]].signal, r.At)
-		case journal.Lost:
-			ops[v[1]].lost = r.At
-		case journal.Overdue:
-			ops[v[1]].overdue = true
-		case journal.Places:
-			if p.Prober {
-				break
-			}
-			h.seen[int(v[1])] = max(h.seen[int(v[1])], int(v[2]))
-		case journal.Crowd:
-			h.crowd = max(h.crowd, int(v[2]))
-		case journal.Lease:
-			leases[sessionKey{p, v[1], v[2]}] = v[3]
-			for o, lease := range hangs {
-				if o.session == v[1] && lease == v[2] {
-					o.deadline = max(o.deadline, v[3])
-				}
-				if o.release != never {
-					delete(hangs, o)
-				}
-			}
-		case journal.Move:
-			for _, o := range holders[sessionKey{p, v[1], v[2]}] {
-				if until := leases[sessionKey{p, v[1], v[3]}]; o.release == never && until != 0 {
-					o.deadline, hangs[o] = until, v[3]
-				}
-			}
-		case journal.Ask:
-			s := &stay{
-				process: p, session: v[1], owner: v[2], name: int(v[3]), mode: backend.Mode(v[4]), wait: v[5] != 0,
-				asked: r.At, queued: never, taken: never, left: never, gone: never, granted: never,
-			}
-			stays[sessionKey{p, v[1], v[2]}] = s
-			h.stays = append(h.stays, s)
-		case journal.Queued:
-			if s := stays[sessionKey{p, v[1], v[2]}]; s != nil {
-				s.queued = min(s.queued, r.At)
-			}
-		case journal.Taken:
-			if s := stays[sessionKey{p, v[1], v[2]}]; s != nil {
-				s.granted = min(s.granted, r.At)
-				if s.left == never { // or it is given back unseen
-					s.taken, s.ordinal = min(s.taken, r.At), uint64(v[3])
-				}
-			}
-		case journal.Withdraw, journal.Gone:
-			if s := stays[sessionKey{p, v[1], v[2]}]; s != nil {
-				s.left = min(s.left, r.At)
-				delete(holders, sessionKey{p, v[1], v[2]})
-				if r.Kind == journal.Gone {
-					s.gone = r.At
-					delete(stays, sessionKey{p, v[1], v[2]})
-				}
-			}
-		case journal.Dead, journal.Parted:
-			for k, s := range stays {
-				if k.session == v[1] {
-					s.left, s.gone = min(s.left, r.At), r.At+h.forgotten()
-					delete(stays, k)
-				}
-			}
-		}
-	}
-	for _, s := range stays {
-		if p.Killed != 0 {
-			s.left, s.gone = min(s.left, p.Killed), p.Killed+h.forgotten()
-		}
-	}
-	for _, o := range ops {
-		o.settle()
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 // servers: what waits for that is no fault of theirs.
 type machine struct {
 	path     string // of a file to write
+	cease    context.CancelFunc
 	watching sync.WaitGroup
 
 	mu     sync.Mutex
@@ -22,11 +23,24 @@ type machine struct {
 	err    error
 }
 
-func newMachine(path string) *machine { return &machine{path: path} }
+// watch begins to watch the machine, and its disk if that matters, by a file that is
+// written.
+func watch(ctx context.Context, path string, disk bool) *machine {
+	m := &machine{path: path}
+	ctx, m.cease = context.WithCancel(ctx)
+	m.watching.Add(2)
+	go m.watchTime(ctx)
+	go m.watchThreads(ctx)
+	if disk {
+		m.watching.Add(1)
+		go m.watchDisk(ctx)
+	}
+	return m
+}
 
-// stood waits for those who watch, whose context has to have ended, and returns when
-// the machine stood still.
+// stood ends the watch, and returns when the machine stood still.
 func (m *machine) stood() ([]check.Stall, error) {
+	m.cease()
 	m.watching.Wait()
 	return m.stalls, m.err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/dlock-go/dlock/chaos/check"
 	"github.com/dlock-go/dlock/chaos/job"
 	"github.com/dlock-go/dlock/chaos/journal"
+	"github.com/dlock-go/dlock/chaos/store"
 )
 
 // A process is one worker process.
@@ -139,6 +140,25 @@ type team struct {
 	kills  int
 	errs   []error
 	closed bool
+}
+
+// newTeam starts the workers of a store. What they have in common is base.
+func newTeam(exe, dir string, slots int, s store.Store, base job.Job) *team {
+	t := &team{exe: exe, dir: dir, slots: make([]*process, slots), job: func(slot int) job.Job {
+		j := base
+		j.Slot, j.URL = slot, s.URL(slot)
+		if u, ok := s.(store.Users); ok {
+			j.User = u.User(slot)
+		}
+		if slot%2 == 1 {
+			j.Handoff = 5 * time.Millisecond // The others keep to the order of the store.
+		}
+		return j
+	}}
+	for slot := range slots {
+		t.hire(slot)
+	}
+	return t
 }
 
 // hire starts a process in a slot.

@@ -111,6 +111,7 @@ func Do(ctx context.Context, c Config) (*Result, error) {
 	return &Result{Config: c, Run: r, Verdict: check.Check(r), Wall: time.Since(begun)}, nil
 }
 
+// carryOut lets a run happen, and collects what everybody has written down.
 func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	servers := filepath.Join(dir, "store")
 	if err := os.Mkdir(servers, 0o755); err != nil {
@@ -127,100 +128,38 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	}); err != nil {
 		return nil, err
 	}
-	socket := filepath.Join(dir, "registers")
-	registers, err := register.Listen(socket)
+	registers, socket, err := listen(dir, s)
 	if err != nil {
 		return nil, err
 	}
 	defer registers.Close()
-	if _, ok := s.(store.Users); ok { // who have to get there
-		if err := errors.Join(os.Chmod(dir, 0o711), os.Chmod(socket, 0o777)); err != nil {
-			return nil, err
-		}
-	}
-
 	base := job.Job{
 		Registers: socket, Seed: c.Seed, Class: c.Class, Limit: limit, TTL: c.Store.TTL,
 		Busy: c.Shape.Names - c.Shape.long(), Long: c.Shape.long(), Clients: clients,
 		Churners: c.Shape.Goroutines - c.Shape.sitters(), Sitters: c.Shape.sitters(),
 	}
-	t := &team{exe: c.Worker, dir: dir, slots: make([]*process, slots), job: func(slot int) job.Job {
-		j := base
-		j.Slot, j.URL = slot, s.URL(slot)
-		if u, ok := s.(store.Users); ok {
-			j.User = u.User(slot)
-		}
-		if slot%2 == 1 {
-			j.Handoff = 5 * time.Millisecond // The others keep to the order of the store.
-		}
-		return j
-	}}
+	t := newTeam(c.Worker, dir, slots, s, base)
 	defer t.end()
-	for slot := range slots {
-		t.hire(slot)
+	if err := errors.Join(t.errs...); err != nil {
+		return nil, err
 	}
-	if len(t.errs) > 0 {
-		return nil, errors.Join(t.errs...)
-	}
-
 	r := &check.Run{
 		Promise: s.Promise(c.Store.TTL), Class: c.Class, Limit: limit, TTL: c.Store.TTL,
 		Names: c.Shape.Names, Patience: c.Patience, Begin: journal.Now(),
 	}
-	watching, cease := context.WithCancel(ctx)
-	m := newMachine(filepath.Join(dir, "disk"))
-	m.watching.Add(2)
-	go m.watchTime(watching)
-	go m.watchThreads(watching)
-	if r.Promise.Disk {
-		m.watching.Add(1)
-		go m.watchDisk(watching)
-	}
-	defer m.watching.Wait()
-	defer cease()
-	t.crowd(ctx)
-	r.Begin = journal.Now()
-	wait(ctx, calm(c.Duration))
-	r.Calm = journal.Now()
-	faulty, cancel := context.WithTimeout(ctx, c.Duration-2*calm(c.Duration))
-	plan := fault.Plan{
-		Kinds: fault.Select(s.Faults(c.Store.TTL), c.Faults),
-		Seed:  c.Seed, TTL: c.Store.TTL, Slots: slots, Names: r.Names, Workers: t,
-	}
-	events, err := plan.Run(faulty)
-	cancel()
-	r.Over = journal.Now()
-	r.Faults = events
-	if err != nil {
+	m := watch(ctx, filepath.Join(dir, "disk"), r.Promise.Disk)
+	defer m.stood()
+	if err := harm(ctx, c, s, t, r); err != nil {
 		return nil, err
 	}
-	wait(ctx, calm(c.Duration))
-	if err := ctx.Err(); err != nil {
+	if err := wind(c, t, base, s.URL(0)); err != nil {
 		return nil, err
 	}
-	r.Drain = journal.Now()
-	t.rest()
-	const within = 60 * time.Second
-	if c.Store.Alone {
-		t.drain(within) // Whoever probes has a store of its own.
-	}
-
-	// The clients of the workers live on, though they want nothing: what is stuck in their
-	// sessions is in the way.
-	probe := base
-	probe.URL, probe.Probe, probe.Clients = s.URL(0), c.Patience, 1
-	if p, err := start(t.exe, dir, len(t.all), probe); err != nil {
-		return nil, err
-	} else {
-		t.all = append(t.all, p)
-		p.finish(c.Patience + 20*time.Second)
-	}
-	cease()
 	if r.Stalls, err = m.stood(); err != nil {
 		return nil, err
 	}
 	if !c.Store.Alone {
-		t.drain(within)
+		t.drain(drainWithin)
 	}
 	if err := errors.Join(t.errs...); err != nil {
 		return nil, err
@@ -228,9 +167,73 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 	if r.Leaks, err = s.Leaks(ctx); err != nil {
 		return nil, err
 	}
+	return r, collect(r, t, registers)
+}
+
+// listen has the registers served that the workers of a store write into.
+func listen(dir string, s store.Store) (r *register.Server, socket string, err error) {
+	socket = filepath.Join(dir, "registers")
+	if r, err = register.Listen(socket); err != nil {
+		return nil, "", err
+	}
+	if _, ok := s.(store.Users); ok { // who have to get there
+		if err := errors.Join(os.Chmod(dir, 0o711), os.Chmod(socket, 0o777)); err != nil {
+			r.Close()
+			return nil, "", err
+		}
+	}
+	return r, socket, nil
+}
+
+// harm has the faults happen to the workers, between two times of calm.
+func harm(ctx context.Context, c Config, s store.Store, t *team, r *check.Run) error {
+	t.crowd(ctx)
+	r.Begin = journal.Now()
+	wait(ctx, calm(c.Duration))
+	r.Calm = journal.Now()
+	faulty, cancel := context.WithTimeout(ctx, c.Duration-2*calm(c.Duration))
+	defer cancel()
+	plan := fault.Plan{
+		Kinds: fault.Select(s.Faults(c.Store.TTL), c.Faults),
+		Seed:  c.Seed, TTL: c.Store.TTL, Slots: len(t.slots), Names: r.Names, Workers: t,
+	}
+	events, err := plan.Run(faulty)
+	r.Over = journal.Now()
+	r.Faults = events
+	if err != nil {
+		return err
+	}
+	wait(ctx, calm(c.Duration))
+	r.Drain = journal.Now()
+	return ctx.Err()
+}
+
+// drainWithin is for how long the workers may take to end.
+const drainWithin = 60 * time.Second
+
+// wind has the workers come to an end, and one more process see whether every name can be
+// had. The clients of the workers live on, though they want nothing: what is stuck in their
+// sessions is in the way.
+func wind(c Config, t *team, base job.Job, url string) error {
+	t.rest()
+	if c.Store.Alone {
+		t.drain(drainWithin) // Whoever probes has a store of its own.
+	}
+	base.URL, base.Probe, base.Clients = url, c.Patience, 1
+	p, err := start(t.exe, t.dir, len(t.all), base)
+	if err != nil {
+		return err
+	}
+	t.all = append(t.all, p)
+	p.finish(c.Patience + 20*time.Second)
+	return nil
+}
+
+// collect reads what the workers have written down.
+func collect(r *check.Run, t *team, registers *register.Server) (err error) {
 	for _, p := range t.all {
 		if p.Records, err = journal.Read(p.journal); err != nil {
-			return nil, err
+			return err
 		}
 		r.Processes = append(r.Processes, &p.Process)
 	}
@@ -239,7 +242,7 @@ func carryOut(ctx context.Context, c Config, dir string) (*check.Run, error) {
 		n.Fenced, n.Plain = registers.Counts(name)
 		r.Registers = append(r.Registers, n)
 	}
-	return r, nil
+	return nil
 }
 
 // crowd has two of the workers make a crowd each, and returns when they are there: on a
