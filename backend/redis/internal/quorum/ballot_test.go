@@ -13,6 +13,7 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/backend/backendtest"
+	"github.com/dlock-go/dlock/backend/redis/internal/quorum/vote"
 	"github.com/dlock-go/dlock/backend/redis/internal/redisconn"
 	"github.com/dlock-go/dlock/internal/redistest"
 )
@@ -263,5 +264,48 @@ func TestFullNodeAffirms(t *testing.T) {
 		if answer := p.ask(b, 0, step.kind, 1); answer[0] != step.want {
 			t.Errorf("%s: %v, want %s", step.kind, answer, step.want)
 		}
+	}
+}
+
+// A node that has lost its data may not vote for as long as leases of before last, and for
+// those who hold by others for as long as votes of before may win: a third of the longest
+// time to live, and 3.5 s at most.
+func TestVotesAgain(t *testing.T) {
+	t.Parallel()
+	s := redistest.New(t)
+	c := redis.NewClient(&redis.Options{Addr: s.Addr()})
+	t.Cleanup(func() { c.Close() })
+	p := &poll{t: t, random: rand.New(rand.NewPCG(1, 0)), nodes: []*redis.Client{c}, prefix: "p:"}
+	for most, again := range map[int]time.Duration{6000: 2 * time.Second, 60000: 3500 * time.Millisecond} {
+		do(t, s, "FLUSHALL")
+		before := time.Now()
+		b := &bidder{name: "bidder"}
+		b.epoch[0]++
+		if p.run(joinScript, 0, "run", 1, "lost", most, "", p.epoch(b, 0), 1, 600000, "host", 1, "", quorumFormat, 600000) != int64(1) {
+			t.Fatal("not joined")
+		}
+		p.bid(b, 1)
+		for _, kind := range []string{"V", "R"} {
+			answer := p.ask(b, 0, kind, 1)
+			want := map[string]time.Duration{"V": time.Duration(most) * time.Millisecond, "R": again}[kind]
+			var ms int64
+			if fmt.Sscan(answer[1].(string), &ms); answer[0] != "wait" || time.Duration(ms)*time.Millisecond > want || time.Duration(ms)*time.Millisecond < want-time.Since(before)-2*time.Millisecond {
+				t.Errorf("%s: %v, want to wait for %v", kind, answer, want)
+			}
+		}
+		do(t, s, "HSET", "p:node", "again", "0")
+		if answer := p.ask(b, 0, "R", 1); answer[0] != "given" {
+			t.Errorf("%v after that time", answer)
+		}
+		if most := time.Duration(most) * time.Millisecond; again <= vote.WinsFor(most)*11/10 {
+			t.Errorf("a vote wins for %v with a time to live of %v, and a node forgets it for %v", vote.WinsFor(most), most, again)
+		}
+	}
+}
+
+func do(t *testing.T, s *redistest.Server, args ...string) {
+	t.Helper()
+	if _, err := s.Do(args...); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -9,7 +9,7 @@
 -- It keeps the invariant that a server votes only when it remembers all votes that
 -- count: one that has lost its marker, or has started since it was set, has perhaps
 -- forgotten some, and waits until every lease of then is over. Votes of then win
--- nothing after winsFor of package vote, so that after more than that it may vote for
+-- nothing after WinsFor of package vote, so that after more than that it may vote for
 -- who holds by other nodes. It may have granted tokens up to its clock plus the longest
 -- time to live: base is above them.
 

@@ -71,14 +71,14 @@ func (v *vote) stands(a *acquisition) bool {
 	return v.state == voteGiven && !v.epoch.over && v.token == a.token && v.slot == a.slot
 }
 
-// winsFor is for how long after it was asked for a vote counts for somebody who is to become
+// WinsFor is for how long after it was asked for a vote counts for somebody who is to become
 // a holder. A node that has lost its data has forgotten it, and may give its vote to one who
 // holds by other nodes, but only after a longer time: see vote_join.lua.
-func (m *Machine) winsFor() time.Duration { return min(3*m.TTL/10, 3*time.Second) }
+func WinsFor(ttl time.Duration) time.Duration { return min(3*ttl/10, 3*time.Second) }
 
 // wins reports whether a vote counts for a to become a holder.
 func (m *Machine) wins(a *acquisition, v *vote, now time.Time) bool {
-	return v.stands(a) && now.Sub(v.since) < m.winsFor()
+	return v.stands(a) && now.Sub(v.since) < WinsFor(m.TTL)
 }
 
 // answers reports whether v is what the node says to the present round.
