@@ -105,9 +105,9 @@ type check struct {
 type fixture struct {
 	*testing.T
 	Harness
-	open    func() backend.Backend   // as another process would
-	closed  map[backend.Session]bool // the bare sessions that are
-	infos   int                      // that peers were given
+	open   func() backend.Backend   // as another process would
+	closed map[backend.Session]bool // the bare sessions that are
+	infos  int                      // that peers were given
 }
 
 // needs skips the check when the driver does not claim what it is about.

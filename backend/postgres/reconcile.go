@@ -46,6 +46,10 @@ func (s *session) reconciled(r *pgwire.Reply) {
 		s.die(fmt.Errorf("%w, and then %w", s.holder.why, r.Err))
 		return
 	}
+	if len(r.Sets) != 1 {
+		s.die(errAnswer)
+		return
+	}
 	const columns = 3
 	has := make(map[record]bool)
 	for rows := r.Sets[0].Rows; len(rows) >= columns; rows = rows[columns:] {

@@ -75,6 +75,10 @@ func (s *session) takeResults(r *pgwire.Reply) {
 				s.die(errPID)
 				return
 			}
+			if !isOrdinal(row[1]) {
+				s.die(errAnswer)
+				return
+			}
 			s.takeResult(q, row[0], row[1])
 		}
 	}
@@ -137,6 +141,12 @@ func (s *session) takeResult(q request, result, number int64) {
 	s.outcome(q, g, number, err)
 }
 
+// errAnswer says that the answer of a server is none to what it was asked.
+var errAnswer = errors.New("malformed answer of the server")
+
+// isOrdinal reports whether an answer can be the number of a token, or 0.
+func isOrdinal(n int64) bool { return n >= 0 && n <= backend.MaxOrdinal }
+
 // scrubbed counts an unlock that tries had to wait for.
 func (s *session) scrubbed() {
 	if s.holder.scrubs--; s.holder.scrubs == 0 {
@@ -171,7 +181,12 @@ func (s *session) takeSlot(q *request, result int64) (g *grip, again bool, err e
 		}
 		return nil, false, nil
 	}
-	slot := s.holder.batch.slots[q.slot+int(result)-1]
+	slots := s.holder.batch.slots[q.slot:]
+	if result > int64(len(slots)) {
+		s.die(errAnswer)
+		return nil, true, nil
+	}
+	slot := slots[result-1]
 	t.taken[slot] = true
 	return &grip{lock: q.lock, slot: slot, claims: 1}, false, nil
 }

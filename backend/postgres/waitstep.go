@@ -61,6 +61,11 @@ func (s *session) prolong(wt *waitConn, alive time.Time) {
 func (s *session) answered(wt *waitConn, r *pgwire.Reply) {
 	w := wt.wait
 	failed := r.Err != nil
+	if !failed && !answers(wt.script, r) {
+		s.waits.barred = time.Now().Add(barredFor)
+		_ = wt.wire.Conn.Close() // Its reader does the rest.
+		return
+	}
 	var last int64
 	if n := len(r.Sets); !failed && n > 0 && len(r.Sets[n-1].Rows) > 0 {
 		last = r.Sets[n-1].Rows[0]
@@ -108,6 +113,27 @@ func (s *session) answered(wt *waitConn, r *pgwire.Reply) {
 			s.left(wt)
 		}
 	}
+}
+
+// answers reports whether a reply can be the answer to a script.
+func answers(script []order, r *pgwire.Reply) bool {
+	if len(r.Sets) != len(script) {
+		return false
+	}
+	for i, o := range script {
+		rows := r.Sets[i].Rows
+		switch o {
+		case prove, lookFlag:
+			if len(rows) != 1 {
+				return false
+			}
+		case makeToken:
+			if len(rows) != 1 || !isOrdinal(rows[0]) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // left goes on when a wait session has nothing any more.

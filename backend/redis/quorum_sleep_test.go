@@ -34,8 +34,8 @@ func TestQuorumSleeper(t *testing.T) {
 		fault func(t *testing.T, servers []*redistest.Server)
 		next  bool // somebody else can be granted the lock at once
 	}{
-		"slept beyond the epochs of all nodes":      {3, expire, true},
-		"slept beyond the epochs of a majority":     {2, expire, true},
+		"slept beyond the epochs of all nodes":     {3, expire, true},
+		"slept beyond the epochs of a majority":    {2, expire, true},
 		"all nodes have lost their data":           {3, flush, true},
 		"a majority of nodes has lost their data":  {2, flush, false},
 		"all nodes have lost theirs and none came": {3, flush, false},

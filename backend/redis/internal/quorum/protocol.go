@@ -75,9 +75,11 @@ func parseAnswer(answer any) vote.Answer {
 	case vote.Given, vote.Freed:
 		a.Flag = len(fields) > 1 && fields[1] == int64(1)
 	case vote.Low, vote.High:
-		a.Number = number(1)
+		if a.Number = number(1); a.Number > backend.MaxOrdinal {
+			return vote.Answer{Err: errMalformed}
+		}
 	case vote.Withheld:
-		a.Wait = time.Duration(number(1)) * time.Millisecond
+		a.Wait = time.Duration(min(number(1), uint64(DefaultMaxTTL.Milliseconds()))) * time.Millisecond
 	case vote.Busy:
 		for i := 1; i+1 < len(fields); i += 2 {
 			a.Rivals = append(a.Rivals, vote.Rival{Slot: uint32(number(i)), Who: text(i + 1)})

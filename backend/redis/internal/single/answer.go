@@ -18,6 +18,8 @@ func (b *shard) answer(r *request, v any, before time.Time) {
 	n, ok := v.(int64)
 	var result backend.Result
 	switch text, _ := v.(string); {
+	case r.kind == release && ok && n != freed && n != gone:
+		result = backend.Result{State: backend.Unknown, Err: errAnswer}
 	case r.kind == release && ok:
 		result.State = backend.Released
 		if c.freeing = r.again; n == gone {
@@ -27,7 +29,7 @@ func (b *shard) answer(r *request, v any, before time.Time) {
 	case r.kind == release:
 		result = backend.Result{State: backend.Refused, Err: redisconn.ErrorText(text)}
 	case r.kind == touch:
-		if c.state != held || !ok {
+		if c.state != held || n != touched && n != gone {
 			break // What is refused is tried again by the next heartbeat.
 		}
 		if n == gone {
@@ -58,6 +60,8 @@ func (b *shard) answer(r *request, v any, before time.Time) {
 			c.state, c.due = queued, b.half(before)
 			c.move(&b.queued)
 		}
+	case !isOrdinal(max(n, -n)):
+		result = backend.Result{State: backend.Unknown, Err: errAnswer}
 	default:
 		c.asking = false
 		result = backend.Result{State: backend.Granted, Grant: b.grant(max(n, -n), n < 0)}
@@ -72,6 +76,9 @@ func (b *shard) answer(r *request, v any, before time.Time) {
 		*r.result = result
 	}
 }
+
+// isOrdinal reports whether an answer can be the ordinal of a grant.
+func isOrdinal(n int64) bool { return n > gone && n <= backend.MaxOrdinal }
 
 // failed takes the failure of an Acquire, of which nothing is left. One that nobody
 // asked for is told by having its owner ask. s.mu is held.
@@ -153,7 +160,7 @@ func (b *shard) hear(text string) {
 	case 'G':
 		ordinal, contended := strings.CutSuffix(terms, " c")
 		o, err := strconv.ParseInt(ordinal, 10, 64)
-		if err != nil {
+		if err != nil || !isOrdinal(o) {
 			return
 		}
 		// Who gave it has another horizon than this session, perhaps.

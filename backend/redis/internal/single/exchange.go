@@ -39,6 +39,8 @@ const chunk = 1024
 const (
 	busy       = int64(0)
 	waits      = int64(1)
+	freed      = int64(2)
+	touched    = int64(3)
 	gone       = int64(4) // there was nothing to release or to touch
 	lapsed     = int64(-1)
 	late       = int64(-2)
@@ -52,6 +54,7 @@ var (
 	errLapsed   = fmt.Errorf("%w: it has lapsed at the server, or its data was lost", backend.ErrSessionOver)
 	errRuptured = errors.New("the server has lost writes that it had acknowledged")
 	errLate     = errors.New("overtaken by a later batch")
+	errAnswer   = errors.New("malformed answer of the server")
 )
 
 // send sends the requests in batches until one is not answered. The results of

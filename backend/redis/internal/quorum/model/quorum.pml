@@ -17,7 +17,7 @@
  * on its way and that it is not sent yet is the same here; that it was carried out and the
  * answer is on its way, or lost, is not.
  *
- * A break is put in by -D: see model.sh.
+ * A break is put in by -D: see check.sh.
  */
 
 #ifndef TOKENS
@@ -48,16 +48,16 @@ c_code {
 \#include "symmetry.h"
 }
 
-byte does[2], token[2];
+byte does[2], token[2];   /* of the acquisition */
 bit told[2];             /* the caller was told that it holds, and relies on it */
-byte latest;              /* the highest token that anybody has asked with */
-byte last;                /* that of the last grant */
+byte latest;             /* the highest token that anybody has asked with */
+byte last;               /* that of the last grant */
 byte restarts, ends;
 
 /* By client * 3 + node. */
 byte line[6], asked[6];  /* with which token */
 bit behind[6];           /* a release is behind it */
-bit anew[6];             /* and behind that another vote is to be asked for */
+bit anew[6];             /* another vote is to be asked for, behind all that */
 bit touched[6];          /* the node may have something of the acquisition */
 bit freed[6];            /* and has it no more */
 bit known[6];            /* the node knows the epoch */
@@ -92,7 +92,7 @@ bit quarantine[3];
 
 #define REQUEST(c, i) \
 	vote[i] = 0; aged[i] = 0; freed[i] = 0; \
-	if :: line[i] == NOTHING || line[i] == VOTE -> line[i] = VOTE; asked[i] = token[c] :: else -> anew[i] = 1 fi
+	if :: line[i] == NOTHING || line[i] == VOTE && !behind[i] -> line[i] = VOTE; asked[i] = token[c] :: else -> anew[i] = 1 fi
 
 #define ALL(c) REQUEST(c, 3*c); REQUEST(c, 3*c+1); REQUEST(c, 3*c+2)
 

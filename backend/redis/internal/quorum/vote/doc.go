@@ -12,6 +12,9 @@
 // wins; epoch.go and lease.go are how long a hold is good for, check.go and revote.go how
 // it is kept when nodes lose votes, release.go how it ends.
 //
+// ../model/quorum.pml is the same for a model checker, without what only decides how soon
+// somebody gets the lock. A change of the protocol is a change of both.
+//
 // That a majority of independent nodes grants a lock is after Redlock
 // (https://redis.io/docs/latest/develop/use/patterns/distributed-locks/); that every
 // grant has a number above all before it, which nodes refuse when it is too low, after
