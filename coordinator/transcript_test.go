@@ -1,12 +1,8 @@
 package coordinator_test
 
 import (
-	"bytes"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,41 +11,28 @@ import (
 
 	"github.com/dlock-go/dlock/backend"
 	"github.com/dlock-go/dlock/coordinator"
+	"github.com/dlock-go/dlock/internal/transcript"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the machine does into the transcripts")
-
-// TestTranscripts replays the conversations in testdata: a line that begins with
-// ">" is told to a machine, the lines below it are what the machine does.
+// TestTranscripts replays the conversations in testdata with a machine.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want = bytes.ReplaceAll(want, []byte("\r\n"), []byte("\n"))
-			got := replay(string(want))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(want) {
-				t.Errorf("%s is now:\n%s", file, got)
-			}
-		})
-	}
+	transcript.Replay(t, func(log *transcript.Log) func([]string) {
+		k := &talk{
+			Log:     log,
+			caps:    backend.Caps{Contended: true},
+			handoff: 5 * time.Millisecond,
+			now:     time.Now(),
+			claims:  make(map[string]*coordinator.Claim),
+			names:   make(map[*coordinator.Claim]string),
+			ops:     make(map[string]backend.Op),
+		}
+		return k.do
+	})
 }
 
 // A talk is a conversation with a machine.
 type talk struct {
-	out     strings.Builder
+	*transcript.Log
 	caps    backend.Caps
 	handoff time.Duration
 	machine *coordinator.Machine
@@ -59,32 +42,6 @@ type talk struct {
 	ops     map[string]backend.Op // acquires by owner, releases by owner and "-"
 }
 
-func replay(script string) string {
-	k := &talk{
-		caps:    backend.Caps{Contended: true},
-		handoff: 5 * time.Millisecond,
-		now:     time.Now(),
-		claims:  make(map[string]*coordinator.Claim),
-		names:   make(map[*coordinator.Claim]string),
-		ops:     make(map[string]backend.Op),
-	}
-	for line := range strings.Lines(script) {
-		switch {
-		case strings.HasPrefix(line, "> "):
-			k.out.WriteString(line)
-			if k.machine == nil && !strings.HasPrefix(line, "> with ") {
-				k.machine = coordinator.NewMachine(k.caps, k.handoff)
-			}
-			k.do(strings.Fields(line)[1:])
-		case strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "":
-			k.out.WriteString(line)
-		}
-	}
-	return k.out.String()
-}
-
-func (k *talk) printf(format string, args ...any) { fmt.Fprintf(&k.out, "  "+format+"\n", args...) }
-
 // do tells the machine one line.
 func (k *talk) do(words []string) {
 	arg := func(i int) string {
@@ -92,6 +49,9 @@ func (k *talk) do(words []string) {
 			return words[i]
 		}
 		return ""
+	}
+	if k.machine == nil && words[0] != "with" {
+		k.machine = coordinator.NewMachine(k.caps, k.handoff)
 	}
 	switch words[0] {
 	case "with":
@@ -138,14 +98,14 @@ func (k *talk) do(words []string) {
 		}
 		k.machine.Unreachable(why)
 	case "overdue":
-		k.printf("impatient: %v", k.machine.Overdue(k.now, errors.New("silence")))
+		k.Printf("impatient: %v", k.machine.Overdue(k.now, errors.New("silence")))
 	case "close":
 		k.machine.Close()
 	case "state":
-		k.printf("empty: %v, pending: %v, waiting: %d, awaiting: %v",
+		k.Printf("empty: %v, pending: %v, waiting: %d, awaiting: %v",
 			k.machine.Empty(), k.machine.Pending(), k.machine.Waiting(), k.machine.Awaiting())
 	default:
-		k.printf("what is %q?", words[0])
+		k.Printf("what is %q?", words[0])
 	}
 	for _, e := range k.effects() {
 		k.effect(e)
@@ -186,7 +146,7 @@ func (k *talk) op(op backend.Op) {
 	id := fmt.Sprint("#", op.Owner)
 	if op.Do == backend.Release {
 		k.ops[id+"-"] = op
-		k.printf("release %s", id)
+		k.Printf("release %s", id)
 		return
 	}
 	k.ops[id] = op
@@ -197,7 +157,7 @@ func (k *talk) op(op backend.Op) {
 	if op.Wait {
 		wait = " wait"
 	}
-	k.printf("acquire %s %v %s%s%s", id, op.Class, op.Name, mode, wait)
+	k.Printf("acquire %s %v %s%s%s", id, op.Class, op.Name, mode, wait)
 }
 
 func (k *talk) answer(state, id string, rest []string) {
@@ -240,20 +200,20 @@ func (k *talk) effect(e coordinator.Effect) {
 	who := k.names[e.Claim]
 	switch e.Kind {
 	case coordinator.Grant:
-		k.printf("%s holds, token %d.%d", who, e.Token>>12, e.Token&0xfff)
+		k.Printf("%s holds, token %d.%d", who, e.Token>>12, e.Token&0xfff)
 	case coordinator.Refuse:
-		k.printf("%s is refused: %v", who, e.Err)
+		k.Printf("%s is refused: %v", who, e.Err)
 	case coordinator.Freed:
 		if e.Err != nil {
-			k.printf("%s is free, not confirmed: %v", who, e.Err)
+			k.Printf("%s is free, not confirmed: %v", who, e.Err)
 		} else {
-			k.printf("%s is free", who)
+			k.Printf("%s is free", who)
 		}
 	case coordinator.Move:
-		k.printf("%s moves to lease %d", who, e.Lease.ID)
+		k.Printf("%s moves to lease %d", who, e.Lease.ID)
 	case coordinator.End:
-		k.printf("%s loses: %v", who, e.Err)
+		k.Printf("%s loses: %v", who, e.Err)
 	case coordinator.Missed:
-		k.printf("%s had lost: %v", who, e.Err)
+		k.Printf("%s had lost: %v", who, e.Err)
 	}
 }

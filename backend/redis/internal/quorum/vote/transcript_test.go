@@ -1,14 +1,10 @@
 package vote
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,42 +12,26 @@ import (
 	"time"
 
 	"github.com/dlock-go/dlock/backend"
+	"github.com/dlock-go/dlock/internal/transcript"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the machine does into the transcripts")
-
-// TestTranscripts replays the conversations in testdata between a session, the machine and
-// three nodes: a line that begins with ">" is told to the machine, the lines below it are
-// what the machine does.
+// TestTranscripts replays the conversations in testdata between a session, a machine and
+// three nodes.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want = bytes.ReplaceAll(want, []byte("\r\n"), []byte("\n"))
-			got := replay(string(want))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(want) {
-				t.Errorf("%s is now:\n%s", file, got)
-			}
-		})
-	}
+	transcript.Replay(t, func(log *transcript.Log) func([]string) {
+		k := &talk{Log: log, now: time.Unix(1_800_000_000, 0), sent: make(map[string]Batch), at: make(map[string]time.Time)}
+		k.began = k.now
+		k.machine = New(Config{TTL: 9 * time.Second, Nodes: nodes, Doing: func(int) string { return "dialing" }, Random: rand.New(rand.NewPCG(1, 2))})
+		return func(words []string) {
+			k.do(words)
+			k.effects()
+		}
+	})
 }
 
 // A talk is a conversation with a machine.
 type talk struct {
-	out     strings.Builder
+	*transcript.Log
 	machine *Machine
 	now     time.Time
 	began   time.Time
@@ -63,25 +43,6 @@ type talk struct {
 }
 
 var nodes = []string{"a", "b", "c"}
-
-func replay(script string) string {
-	k := &talk{now: time.Unix(1_800_000_000, 0), sent: make(map[string]Batch), at: make(map[string]time.Time)}
-	k.began = k.now
-	k.machine = New(Config{TTL: 9 * time.Second, Nodes: nodes, Doing: func(int) string { return "dialing" }, Random: rand.New(rand.NewPCG(1, 2))})
-	for line := range strings.Lines(script) {
-		switch {
-		case strings.HasPrefix(line, "> "):
-			k.out.WriteString(line)
-			k.do(strings.Fields(line)[1:])
-			k.effects()
-		case strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "":
-			k.out.WriteString(line)
-		}
-	}
-	return k.out.String()
-}
-
-func (k *talk) printf(format string, args ...any) { fmt.Fprintf(&k.out, "  "+format+"\n", args...) }
 
 // do tells the machine one line.
 func (k *talk) do(words []string) {
@@ -152,7 +113,7 @@ func (k *talk) parse(words []string) (ops []backend.Op) {
 func (k *talk) answer(node int, words []string) {
 	batch, ok := k.sent[nodes[node]]
 	if !ok {
-		k.printf("%s was asked for nothing", nodes[node])
+		k.Printf("%s was asked for nothing", nodes[node])
 		return
 	}
 	delete(k.sent, nodes[node])
@@ -201,15 +162,15 @@ func (k *talk) effects() {
 	for _, e := range k.machine.Events() {
 		switch e.Kind {
 		case backend.EventGranted:
-			k.printf("event: %d holds, token %s, lease %d until %v", e.Owner, k.token(e.Grant.Ordinal), e.Grant.Lease.ID, k.since(e.Grant.Lease.Until))
+			k.Printf("event: %d holds, token %s, lease %d until %v", e.Owner, k.token(e.Grant.Ordinal), e.Grant.Lease.ID, k.since(e.Grant.Lease.Until))
 		case backend.EventTurn:
-			k.printf("event: turn of %d", e.Owner)
+			k.Printf("event: turn of %d", e.Owner)
 		case backend.EventLost:
-			k.printf("event: %d has lost: %v", e.Owner, e.Err)
+			k.Printf("event: %d has lost: %v", e.Owner, e.Err)
 		case backend.EventContended:
-			k.printf("event: %d is contended", e.Owner)
+			k.Printf("event: %d is contended", e.Owner)
 		case backend.EventNotice:
-			k.printf("notice: %v", e.Err)
+			k.Printf("notice: %v", e.Err)
 		}
 	}
 }
@@ -248,7 +209,7 @@ func (k *talk) batch(node string, b Batch) {
 		}
 		all = append(all, text)
 	}
-	k.printf("-> %s: %s", node, strings.Join(all, ", "))
+	k.Printf("-> %s: %s", node, strings.Join(all, ", "))
 }
 
 var states = map[backend.State]string{
@@ -266,14 +227,14 @@ func (k *talk) finish() {
 		case r.Err != nil:
 			text += ": " + strings.ReplaceAll(r.Err.Error(), "\n", "; ")
 		}
-		k.printf("%d: %s", k.ops[i].Owner, text)
+		k.Printf("%d: %s", k.ops[i].Owner, text)
 	}
 	slices.SortFunc(leases, func(x, y backend.Lease) int { return cmp.Compare(x.ID, y.ID) })
 	for _, l := range leases {
 		if l.Err != nil {
-			k.printf("lease %d ends at %v: %v", l.ID, k.since(l.Until), l.Err)
+			k.Printf("lease %d ends at %v: %v", l.ID, k.since(l.Until), l.Err)
 			continue
 		}
-		k.printf("lease %d until %v", l.ID, k.since(l.Until))
+		k.Printf("lease %d until %v", l.ID, k.since(l.Until))
 	}
 }
