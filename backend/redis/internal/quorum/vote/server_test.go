@@ -13,6 +13,10 @@ import (
 // model that schedules can run without Redis. TestBallots has the scripts themselves.
 type server struct {
 	floor   uint64
+	epochs  map[int]time.Time           // by session, when it ends unless it is renewed
+	runs    int                         // how often it was started anew
+	from    time.Time                   // when it may vote
+	again   time.Time                   // when it may for those who hold by others
 	holders map[string]map[uint32]given // by lock and slot
 	waiters map[string][]waiter
 	turn    map[string]reservation
@@ -47,7 +51,35 @@ type push struct {
 }
 
 func newServer() *server {
-	return &server{holders: make(map[string]map[uint32]given), waiters: make(map[string][]waiter), turn: make(map[string]reservation)}
+	return &server{epochs: make(map[int]time.Time), holders: make(map[string]map[uint32]given), waiters: make(map[string][]waiter), turn: make(map[string]reservation)}
+}
+
+// restart has a server lose all that it has. Leases of before last for as long as most.
+func (s *server) restart(most time.Duration, now time.Time) {
+	floor, runs := s.floor, s.runs
+	*s = *newServer()
+	s.floor, s.runs, s.from, s.again = floor, runs+1, now.Add(most), now.Add(min(most/3, 3500*time.Millisecond))
+}
+
+// expire ends the epochs whose time is over, with all that was given in them.
+func (s *server) expire(now time.Time) {
+	for session, until := range s.epochs {
+		if now.Before(until) {
+			continue
+		}
+		delete(s.epochs, session)
+		for lock, slots := range s.holders {
+			for _, h := range slots {
+				if h.who.session == session {
+					s.strike(lock, h.who)
+					s.wake(lock, seat{}, now)
+				}
+			}
+		}
+		for lock, waiters := range s.waiters {
+			s.waiters[lock] = slices.DeleteFunc(waiters, func(w waiter) bool { return w.who.session == session })
+		}
+	}
 }
 
 // carry carries out a request of a session.
@@ -57,9 +89,16 @@ func (s *server) carry(session int, r *Request, now time.Time) Answer {
 	case AskVote:
 		return s.vote(lock, who, r, now)
 	case AskAgain:
+		if now.Before(s.again) {
+			return Answer{Word: Withheld, Wait: s.again.Sub(now)}
+		}
+		if !r.Flag && !now.Before(s.from) && r.Token < s.floor {
+			return Answer{Word: Doubted}
+		}
 		if h, ok := s.holders[lock][r.Slot]; ok && h.who != who {
 			return Answer{Word: Busy, Rivals: s.rivals(lock)}
 		}
+		s.floor = max(s.floor, r.Token)
 		s.give(lock, who, r)
 		return Answer{Word: Given}
 	case AskCheck:
@@ -96,6 +135,11 @@ func (s *server) vote(lock string, who seat, r *Request, now time.Time) Answer {
 	switch {
 	case has && h.token == r.Token:
 		return Answer{Word: Given, Flag: s.others(lock, who)}
+	case !has && now.Before(s.from):
+		if r.Flag {
+			s.enlist(lock, who, r)
+		}
+		return Answer{Word: Withheld, Wait: s.from.Sub(now)}
 	case !has && taken:
 		if r.Flag {
 			s.enlist(lock, who, r)
