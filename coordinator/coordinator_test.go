@@ -16,8 +16,8 @@ import (
 	"github.com/dlock-go/dlock/coordinator"
 )
 
-// A rig is a coordinator on a store that can be made to fail, in fake time.
-type rig struct {
+// A fixture is a coordinator on a store that can be made to fail, in fake time.
+type fixture struct {
 	*testing.T
 	*coordinator.Coordinator
 	store  *memory.Store
@@ -32,9 +32,9 @@ type rig struct {
 const ttl = 9 * time.Second
 
 // inBubble runs test in fake time. A goroutine that is left behind fails it.
-func inBubble(t *testing.T, plan backendtest.Plan, test func(*rig)) {
+func inBubble(t *testing.T, plan backendtest.Plan, test func(*fixture)) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{T: t, store: memory.New()}
+		r := &fixture{T: t, store: memory.New()}
 		r.faults = backendtest.Faulty(r.store, plan)
 		r.Coordinator = r.client()
 		test(r)
@@ -45,7 +45,7 @@ func inBubble(t *testing.T, plan backendtest.Plan, test func(*rig)) {
 	})
 }
 
-func (r *rig) client() *coordinator.Coordinator {
+func (r *fixture) client() *coordinator.Coordinator {
 	return coordinator.New(coordinator.Config{
 		Backend: r.faults,
 		TTL:     ttl,
@@ -60,7 +60,7 @@ func (r *rig) client() *coordinator.Coordinator {
 	})
 }
 
-func (r *rig) lost() int {
+func (r *fixture) lost() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.losses)
@@ -70,7 +70,7 @@ func mutex(try bool) *coordinator.Claim {
 	return coordinator.NewClaim(backend.Mutex, "x", 1, backend.Exclusive, try)
 }
 
-func (r *rig) acquire() *coordinator.Claim {
+func (r *fixture) acquire() *coordinator.Claim {
 	r.Helper()
 	c := mutex(false)
 	if err := r.Acquire(context.Background(), c); err != nil {
@@ -79,7 +79,7 @@ func (r *rig) acquire() *coordinator.Claim {
 	return c
 }
 
-func (r *rig) release(c *coordinator.Claim) {
+func (r *fixture) release(c *coordinator.Claim) {
 	r.Helper()
 	if err := r.Release(context.Background(), c); err != nil {
 		r.Fatal(err)
@@ -87,7 +87,7 @@ func (r *rig) release(c *coordinator.Claim) {
 }
 
 // free fails unless a stranger can have the lock at this moment.
-func (r *rig) free(want bool) {
+func (r *fixture) free(want bool) {
 	r.Helper()
 	synctest.Wait()
 	s, err := r.store.Open(context.Background(), ttl, backend.ClientInfo{})
@@ -103,7 +103,7 @@ func (r *rig) free(want bool) {
 }
 
 func TestStoreOutOfReach(t *testing.T) {
-	inBubble(t, backendtest.Plan{}, func(r *rig) {
+	inBubble(t, backendtest.Plan{}, func(r *fixture) {
 		r.faults.FailNext(backendtest.FailOpen, 5)
 		if err := r.Open(context.Background()); !errors.Is(err, backendtest.ErrInjected) {
 			t.Errorf("Open: %v", err)
@@ -125,7 +125,7 @@ func TestStoreOutOfReach(t *testing.T) {
 
 // Nobody waits: nobody tries to reach the store.
 func TestIdleClientLetsStoreAlone(t *testing.T) {
-	inBubble(t, backendtest.Plan{}, func(r *rig) {
+	inBubble(t, backendtest.Plan{}, func(r *fixture) {
 		r.faults.FailNext(backendtest.FailOpen, 1000)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
@@ -142,7 +142,7 @@ func TestIdleClientLetsStoreAlone(t *testing.T) {
 
 func TestSessionLost(t *testing.T) {
 	for _, fault := range []backendtest.Fault{backendtest.FailBefore, backendtest.FailAfter, backendtest.FailRecv} {
-		inBubble(t, backendtest.Plan{Linger: time.Minute}, func(r *rig) {
+		inBubble(t, backendtest.Plan{Linger: time.Minute}, func(r *fixture) {
 			c := r.acquire()
 			waiter := mutex(false)
 			granted := make(chan error, 1)
@@ -186,7 +186,7 @@ func TestSessionLost(t *testing.T) {
 // not.
 func TestUnknownOutcome(t *testing.T) {
 	for _, fault := range []backendtest.Fault{backendtest.UnknownBefore, backendtest.UnknownAfter} {
-		inBubble(t, backendtest.Plan{}, func(r *rig) {
+		inBubble(t, backendtest.Plan{}, func(r *fixture) {
 			for range 3 {
 				r.faults.FailNextOf(fault, 2, backendtest.Acquires)
 				c := r.acquire()
@@ -210,7 +210,7 @@ func TestUnknownOutcome(t *testing.T) {
 
 func TestSilentStore(t *testing.T) {
 	const hang = 8 * time.Second
-	inBubble(t, backendtest.Plan{Delay: hang}, func(r *rig) {
+	inBubble(t, backendtest.Plan{Delay: hang}, func(r *fixture) {
 		start := time.Now()
 		since := func() time.Duration { return time.Since(start) }
 		r.faults.FailNextOf(backendtest.DelayBefore, 1, backendtest.Acquires)
@@ -241,7 +241,7 @@ func TestSilentStore(t *testing.T) {
 
 // A store that does not answer a batch within the TTL is given up.
 func TestHangingStore(t *testing.T) {
-	inBubble(t, backendtest.Plan{Delay: time.Hour, Linger: time.Second}, func(r *rig) {
+	inBubble(t, backendtest.Plan{Delay: time.Hour, Linger: time.Second}, func(r *fixture) {
 		c := r.acquire()
 		r.faults.FailNext(backendtest.DelayBefore, 1)
 		time.Sleep(ttl/3 + ttl + ttl/4)
@@ -254,7 +254,7 @@ func TestHangingStore(t *testing.T) {
 }
 
 func TestLease(t *testing.T) {
-	inBubble(t, backendtest.Plan{Lease: ttl, Linger: time.Second}, func(r *rig) {
+	inBubble(t, backendtest.Plan{Lease: ttl, Linger: time.Second}, func(r *fixture) {
 		c := r.acquire()
 		// Renewed for as long as the process lives.
 		time.Sleep(10 * ttl)
@@ -288,7 +288,7 @@ func TestLease(t *testing.T) {
 // Dropped and doubled events delay a grant, and no more.
 func TestEvents(t *testing.T) {
 	for _, fault := range []backendtest.Fault{backendtest.DropEvents, backendtest.DoubleEvents} {
-		inBubble(t, backendtest.Plan{Rates: map[backendtest.Fault]float64{fault: 1}}, func(r *rig) {
+		inBubble(t, backendtest.Plan{Rates: map[backendtest.Fault]float64{fault: 1}}, func(r *fixture) {
 			other := r.client()
 			for range 20 {
 				c := r.acquire()
@@ -428,7 +428,7 @@ func (s *closingSession) Close(ctx context.Context) error {
 }
 
 func TestLoseOne(t *testing.T) {
-	inBubble(t, backendtest.Plan{}, func(r *rig) {
+	inBubble(t, backendtest.Plan{}, func(r *fixture) {
 		c := r.acquire()
 		y := coordinator.NewClaim(backend.Mutex, "y", 1, backend.Exclusive, false)
 		if err := r.Acquire(context.Background(), y); err != nil {
@@ -447,7 +447,7 @@ func TestLoseOne(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	inBubble(t, backendtest.Plan{}, func(r *rig) {
+	inBubble(t, backendtest.Plan{}, func(r *fixture) {
 		c := r.acquire()
 		waiter := make(chan error, 1)
 		go func() { waiter <- r.Acquire(context.Background(), mutex(false)) }()
@@ -479,7 +479,7 @@ func TestClose(t *testing.T) {
 
 // Close does not wait for a store longer than its context.
 func TestCloseCutShort(t *testing.T) {
-	inBubble(t, backendtest.Plan{Delay: time.Hour}, func(r *rig) {
+	inBubble(t, backendtest.Plan{Delay: time.Hour}, func(r *fixture) {
 		r.acquire()
 		r.faults.FailNextOf(backendtest.DelayBefore, 1, backendtest.Releases)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -492,7 +492,7 @@ func TestCloseCutShort(t *testing.T) {
 			t.Errorf("Close took %v", d)
 		}
 	})
-	inBubble(t, backendtest.Plan{}, func(r *rig) {
+	inBubble(t, backendtest.Plan{}, func(r *fixture) {
 		r.faults.FailNext(backendtest.FailOpen, 1<<30)
 		waiter := make(chan error, 1)
 		go func() { waiter <- r.Acquire(context.Background(), mutex(false)) }()
@@ -523,7 +523,7 @@ func TestStorm(t *testing.T) {
 			backendtest.DropEvents:    0.1,
 			backendtest.DoubleEvents:  0.1,
 		},
-	}, func(r *rig) {
+	}, func(r *fixture) {
 		clients := []*coordinator.Coordinator{r.Coordinator, r.client(), r.client()}
 		var inside, served int
 		var mu sync.Mutex

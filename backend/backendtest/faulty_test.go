@@ -45,8 +45,8 @@ func TestConformanceOfFaulty(t *testing.T) {
 	})
 }
 
-// A rig is a session that fails on demand, and one beside it that does not.
-type rig struct {
+// A fixture is a session that fails on demand, and one beside it that does not.
+type fixture struct {
 	*testing.T
 	faulty *backendtest.FaultyBackend
 	s      backend.Session
@@ -54,10 +54,10 @@ type rig struct {
 }
 
 // faulty runs a test on fake time.
-func faulty(t *testing.T, plan backendtest.Plan, run func(*rig)) {
+func faulty(t *testing.T, plan backendtest.Plan, run func(*fixture)) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory.New()
-		r := &rig{T: t, faulty: backendtest.Faulty(st, plan)}
+		r := &fixture{T: t, faulty: backendtest.Faulty(st, plan)}
 		r.s, r.other = r.open(r.faulty), r.open(st)
 		run(r)
 		r.s.Close(context.Background())
@@ -66,7 +66,7 @@ func faulty(t *testing.T, plan backendtest.Plan, run func(*rig)) {
 	})
 }
 
-func (r *rig) open(b backend.Backend) backend.Session {
+func (r *fixture) open(b backend.Backend) backend.Session {
 	r.Helper()
 	s, err := b.Open(context.Background(), time.Second, backend.ClientInfo{})
 	if err != nil {
@@ -80,7 +80,7 @@ func op(do backend.Do, owner uint64) backend.Op {
 }
 
 // apply returns the state of the answer, or 0 when the session died.
-func (r *rig) apply(s backend.Session, do backend.Do, owner uint64) backend.State {
+func (r *fixture) apply(s backend.Session, do backend.Do, owner uint64) backend.State {
 	r.Helper()
 	results, _, err := s.Apply(context.Background(), []backend.Op{op(do, owner)})
 	if err != nil {
@@ -89,14 +89,14 @@ func (r *rig) apply(s backend.Session, do backend.Do, owner uint64) backend.Stat
 	return results[0].State
 }
 
-func (r *rig) want(got, want backend.State) {
+func (r *fixture) want(got, want backend.State) {
 	r.Helper()
 	if got != want {
 		r.Fatalf("state %d, want %d", got, want)
 	}
 }
 
-func (r *rig) recv(s backend.Session, want ...backend.EventKind) {
+func (r *fixture) recv(s backend.Session, want ...backend.EventKind) {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -130,7 +130,7 @@ func TestFaultyApply(t *testing.T) {
 		{backendtest.DelayBefore, backend.Granted, true},
 		{backendtest.DelayAfter, backend.Granted, true},
 	} {
-		faulty(t, backendtest.Plan{Delay: time.Minute}, func(r *rig) {
+		faulty(t, backendtest.Plan{Delay: time.Minute}, func(r *fixture) {
 			r.faulty.FailNextOf(c.fault, 1, backendtest.Acquires)
 			if _, _, err := r.s.Apply(context.Background(), nil); err != nil {
 				r.Fatalf("fault %d struck what it was not meant for", c.fault)
@@ -166,7 +166,7 @@ func TestFaultyApply(t *testing.T) {
 
 func TestFaultyDelayEndsWithCtx(t *testing.T) {
 	for _, fault := range []backendtest.Fault{backendtest.DelayBefore, backendtest.DelayAfter} {
-		faulty(t, backendtest.Plan{Delay: time.Minute}, func(r *rig) {
+		faulty(t, backendtest.Plan{Delay: time.Minute}, func(r *fixture) {
 			r.faulty.FailNext(fault, 1)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
@@ -179,7 +179,7 @@ func TestFaultyDelayEndsWithCtx(t *testing.T) {
 }
 
 func TestFaultyOpen(t *testing.T) {
-	faulty(t, backendtest.Plan{}, func(r *rig) {
+	faulty(t, backendtest.Plan{}, func(r *fixture) {
 		r.faulty.FailNext(backendtest.FailOpen, 2)
 		for range 2 {
 			if _, err := r.faulty.Open(context.Background(), time.Second, backend.ClientInfo{}); !errors.Is(err, backendtest.ErrInjected) {
@@ -200,7 +200,7 @@ func TestFaultyEvents(t *testing.T) {
 		{backendtest.DoubleEvents, []backend.EventKind{backend.EventGranted, backend.EventGranted}, 0},
 		{backendtest.DropEvents, []backend.EventKind{backend.EventTurn}, time.Second},
 	} {
-		faulty(t, backendtest.Plan{Repair: time.Second}, func(r *rig) {
+		faulty(t, backendtest.Plan{Repair: time.Second}, func(r *fixture) {
 			r.want(r.apply(r.other, backend.Acquire, 1), backend.Granted)
 			r.want(r.apply(r.s, backend.Acquire, 1), backend.Queued)
 			r.faulty.FailNext(c.fault, 1)
@@ -216,7 +216,7 @@ func TestFaultyEvents(t *testing.T) {
 }
 
 func TestFaultyRecv(t *testing.T) {
-	faulty(t, backendtest.Plan{Linger: time.Second}, func(r *rig) {
+	faulty(t, backendtest.Plan{Linger: time.Second}, func(r *fixture) {
 		r.want(r.apply(r.other, backend.Acquire, 1), backend.Granted)
 		r.want(r.apply(r.s, backend.Acquire, 1), backend.Queued)
 		r.faulty.FailNext(backendtest.FailRecv, 1)
@@ -234,7 +234,7 @@ func TestFaultyRecv(t *testing.T) {
 }
 
 func TestFaultyCutAndLose(t *testing.T) {
-	faulty(t, backendtest.Plan{}, func(r *rig) {
+	faulty(t, backendtest.Plan{}, func(r *fixture) {
 		r.want(r.apply(r.s, backend.Acquire, 1), backend.Granted)
 		if n := r.faulty.Lose("another"); n != 0 {
 			r.Errorf("%d holds of another name were lost", n)
@@ -254,7 +254,7 @@ func TestFaultyCutAndLose(t *testing.T) {
 
 func TestFaultyLease(t *testing.T) {
 	plan := backendtest.Plan{Lease: time.Second, Linger: time.Millisecond}
-	faulty(t, plan, func(r *rig) {
+	faulty(t, plan, func(r *fixture) {
 		started := time.Now()
 		r.want(r.apply(r.s, backend.Acquire, 1), backend.Granted)
 		r.want(r.apply(r.other, backend.Acquire, 1), backend.Queued)
@@ -275,7 +275,7 @@ func TestFaultyLease(t *testing.T) {
 
 func TestFaultyHeal(t *testing.T) {
 	rates := map[backendtest.Fault]float64{backendtest.FailBefore: 1}
-	faulty(t, backendtest.Plan{Rates: rates}, func(r *rig) {
+	faulty(t, backendtest.Plan{Rates: rates}, func(r *fixture) {
 		r.faulty.Heal()
 		r.want(r.apply(r.s, backend.Acquire, 1), backend.Granted)
 	})

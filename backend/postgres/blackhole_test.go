@@ -220,7 +220,7 @@ func (h *hole) url(r *fixture) string {
 func TestBlackHoleEndsHoldsInTime(t *testing.T) {
 	t.Parallel()
 	const ttl = 2 * time.Second
-	r := newRig(t)
+	r := newFixture(t)
 	hole := newHole(r)
 	c, other := r.client(hole.url(r), dlock.WithTTL(ttl)), r.client(r.url())
 	h := r.acquire(c.Mutex("x"))
@@ -245,7 +245,7 @@ func TestBlackHoleEndsHoldsInTime(t *testing.T) {
 // A connection that is being opened falls into the hole.
 func TestBlackHoleWhileConnecting(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	hole := newHole(r)
 	other := r.client(r.url())
 	for after := range 8 {
@@ -268,7 +268,7 @@ func TestBlackHoleLeavesNobodyWaiting(t *testing.T) {
 	for name, ended := range map[string]bool{"server hangs up": true, "server knows nothing": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t)
+			r := newFixture(t)
 			hole := newHole(r)
 			c, other := r.client(hole.url(r), dlock.WithTTL(2*time.Second)), r.client(r.url())
 			h := r.acquire(other.Mutex("x"))
@@ -298,7 +298,7 @@ func TestBlackHoleLeavesNobodyWaiting(t *testing.T) {
 // has answered, so whoever it serves does not stand in a queue.
 func TestNobodyQueuesBehindAPing(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	hole := newHole(r)
 	const ttl = 2 * time.Second
 	s, err := open(t, hole.url(r), WithConnections(2)).Open(r.ctx, ttl, backend.ClientInfo{})

@@ -110,7 +110,7 @@ var allCaps = backend.Caps{Queue: true, Notify: true, Fencing: true, Processes: 
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	caps := allCaps
 	pairs := func(c *config) error {
 		keys := c.keys
@@ -134,5 +134,5 @@ func TestConformance(t *testing.T) {
 // The checks that need a Fault find bugs.
 func TestMutants(t *testing.T) {
 	t.Parallel()
-	backendtest.RunMutants(t, newRig(t).harness(allCaps))
+	backendtest.RunMutants(t, newFixture(t).harness(allCaps))
 }

@@ -12,7 +12,7 @@ import (
 
 func TestCyclesUseOneConnection(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	c := r.client(r.url())
 	before := r.backends()
 	if len(before) != 1 {
@@ -47,7 +47,7 @@ func TestCyclesUseOneConnection(t *testing.T) {
 
 func TestBrokenConnectionLosesItsLocksAlone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	a := r.client(r.url())
 	victim := r.backends()
 	b := r.client(r.url())

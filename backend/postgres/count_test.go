@@ -19,7 +19,7 @@ func TestThousandsOfGoroutinesShareFewConnections(t *testing.T) {
 		goroutines = 5000
 		names      = 1000
 	)
-	r := newRig(t)
+	r := newFixture(t)
 	a, b := r.client(r.url()), r.client(r.url())
 	before := len(r.backends())
 	// Another client wants some of the names, too, so that there are waits.
@@ -78,7 +78,7 @@ func TestThousandsOfGoroutinesShareFewConnections(t *testing.T) {
 
 func TestThousandLocksOnOneConnection(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	c := r.client(r.url())
 	var holds []*dlock.Hold
 	for i := range defaultLocks {
@@ -110,7 +110,7 @@ func TestThousandLocksOnOneConnection(t *testing.T) {
 // A client that may take more than its part of the server's table of locks says so.
 func TestRoomForLocks(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	room := ask[int](r, r.watch, "SELECT current_setting('max_locks_per_transaction')::int * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)")
 	notice := func(locks int) (text string) {
 		b := r.bare(r.url(), 10*time.Second, WithMaxLocks(locks))

@@ -26,7 +26,7 @@ func (r *fixture) kill() {
 // lost, however soon that is.
 func TestReleaseAfterTheBackendWasKilled(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	c := r.client(r.url())
 	for i := range 30 {
 		h := r.acquire(c.Mutex("x"))
@@ -56,7 +56,7 @@ type mid struct {
 }
 
 func newMid(t *testing.T) *mid {
-	r := newRig(t)
+	r := newFixture(t)
 	m := &mid{hole: newHole(r)}
 	m.bare = r.bare(m.hole.url(r), 10*time.Second)
 	m.holds = []backend.Op{m.acquire(backend.Mutex, "x"), m.acquire(backend.Semaphore, "x")}
@@ -174,7 +174,7 @@ func TestReleaseOfWhatTheServerDoesNotKnow(t *testing.T) {
 // way, came too late.
 func TestReleaseOfAKeeper(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	other := r.client(r.url())
 	hole := newHole(r)
 	b := r.bare(hole.url(r), 10*time.Second)

@@ -12,7 +12,7 @@ import (
 // TestDescriptors closes clients that have held and awaited: every connection is
 // closed at this end too.
 func TestDescriptors(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	before := descriptors(t)
 	for range 3 {
 		a, b := r.client(r.url()), r.client(r.url())

@@ -57,8 +57,8 @@ CREATE VIEW watching.pg_locks AS SELECT * FROM pg_catalog.pg_locks WHERE pid IN 
 // databases counts those of the shared server.
 var databases atomic.Int64
 
-// newRig makes a database on the shared server.
-func newRig(t *testing.T) *fixture {
+// newFixture makes a database on the shared server.
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	server, err := shared()
 	if errors.Is(err, pgtest.ErrMissing) {

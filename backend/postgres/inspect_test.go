@@ -60,7 +60,7 @@ func TestApplicationName(t *testing.T) {
 // Who takes a lock without dlock is there, and that is all.
 func TestInspectTellsOfStrangers(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	c := r.client(r.url(), dlock.WithReason("import"))
 	conn, tx := r.connect(r.url()), r.tx()
 	r.exec(conn, "SELECT pg_advisory_lock($1)", nameKey(backend.Mutex, "x").value)
@@ -93,7 +93,7 @@ func TestInspectTellsOfStrangers(t *testing.T) {
 // pg_stat_activity.
 func TestPeopleSeeLocks(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	c := r.client(r.url(), dlock.WithReason("nightly export"))
 	h := r.acquire(c.Mutex("x"))
 	type row struct {

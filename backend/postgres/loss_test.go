@@ -81,7 +81,7 @@ func TestRestartOfTheServer(t *testing.T) {
 // A wait session that is lost costs its place, and nothing else.
 func TestLostWaitSession(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	a, b := r.client(r.url()), r.client(r.url())
 	holders := r.backends()
 	for _, lock := range []func(*dlock.Client) acquirer{
@@ -113,7 +113,7 @@ func TestLostWaitSession(t *testing.T) {
 func TestKeepers(t *testing.T) {
 	t.Parallel()
 	const names, most = 6, 3
-	r := newRig(t)
+	r := newFixture(t)
 	a, b := r.client(r.url(), dlock.WithTTL(2*time.Second)), r.client(r.url(), dlock.WithTTL(2*time.Second))
 	holders := r.backends()
 	kept := func() map[int64]bool {
@@ -184,7 +184,7 @@ func TestKeepers(t *testing.T) {
 // that, and no more.
 func TestLostKeeper(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	c := r.client(r.url())
 	holder := r.backends()
 	other := r.acquire(c.Mutex("other"))
@@ -235,7 +235,7 @@ func TestLostKeeper(t *testing.T) {
 }
 
 func TestNothingIsLeftOfAClient(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	for _, end := range []func(){func() {}, func() {
 		r.exec(r.watch, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dlock %'")

@@ -23,7 +23,7 @@ func TestClientsAreServedInTheOrderOfTheirArrival(t *testing.T) {
 	if long {
 		holds[1] = 3 * time.Second
 	}
-	r := newRig(t)
+	r := newFixture(t)
 	for _, hold := range holds {
 		t.Run(hold.String(), func(t *testing.T) {
 			name := hold.String()
@@ -97,7 +97,7 @@ func TestWriterAtTheFlagStandsInNoQueue(t *testing.T) {
 
 // A statement that waits has a snapshot, and who builds an index waits for it.
 func TestIndexIsBuiltBesideWaiters(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	r.buildsIndex(r.client(r.url()), r.client(r.url()), r.client(r.url()))
 }
 
@@ -109,7 +109,7 @@ func TestIndexIsBuiltWhereActivityIsHidden(t *testing.T) {
 	})
 	t.Run("track_activities=off", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t)
+		r := newFixture(t)
 		r.exec(r.watch, "ALTER DATABASE "+r.database+" SET track_activities = off")
 		r.buildsIndex(r.client(r.url()), r.client(r.url()), r.client(r.url()))
 	})
@@ -228,7 +228,7 @@ func TestSharesBesideLocksByHand(t *testing.T) {
 		grants  = 600
 		hold    = time.Millisecond
 	)
-	r := newRig(t)
+	r := newFixture(t)
 	key := nameKey(backend.Mutex, "x").value
 	var mu sync.Mutex
 	var shares [clients + byHand]int
@@ -287,7 +287,7 @@ func TestSharesBesideLocksByHand(t *testing.T) {
 func TestMoreNamesThanWaitSessions(t *testing.T) {
 	t.Parallel()
 	const names = 20
-	r := newRig(t)
+	r := newFixture(t)
 	a := r.client(r.url())
 	b := r.over(open(t, r.url(), WithConnections(3)))
 	var held []*dlock.Hold
@@ -311,7 +311,7 @@ func TestMoreNamesThanWaitSessions(t *testing.T) {
 // session for several names gets to each of them.
 func TestRotation(t *testing.T) {
 	const names = 3
-	r := newRig(t)
+	r := newFixture(t)
 	b := r.over(open(t, r.url(), WithConnections(2)), dlock.WithTTL(3*time.Second))
 	ctx, stop := context.WithCancel(r.ctx)
 	var busy sync.WaitGroup

@@ -13,7 +13,7 @@ import (
 // those that hold locks, nor do these count against its own.
 func TestPoolWithShortLifetimeKeepsLocks(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	config, err := pgxpool.ParseConfig(r.url())
 	r.must(err)
 	config.MaxConns = 1
@@ -57,7 +57,7 @@ func pidOf(r *fixture, pool *pgxpool.Pool) (pid int) {
 // to wait with.
 func TestPoolThatIsExhaustedKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	config, err := pgxpool.ParseConfig(r.url())
 	r.must(err)
 	config.MaxConns = 1

@@ -17,7 +17,7 @@ import (
 
 func TestPoolerInSessionModeWorks(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	pooler := pgtest.NewPooler(t, r.server, pgtest.SessionPooling, map[string]string{"default_pool_size": "40"})
 	a, b, direct := r.client(pooler.DatabaseURL(r.database)), r.client(pooler.DatabaseURL(r.database)), r.client(r.url())
 	h := r.acquire(a.Mutex("x"))
@@ -49,7 +49,7 @@ func TestPoolerInSessionModeWorks(t *testing.T) {
 
 func TestPoolerInOtherModesIsRefused(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	for _, mode := range []pgtest.PoolMode{pgtest.TransactionPooling, pgtest.StatementPooling} {
 		for _, size := range []int{1, 2, 20} {
 			for _, others := range []int{0, 3} {
@@ -108,7 +108,7 @@ func (r *fixture) untouched(pooler *pgtest.Pooler) {
 // killed another can work, and one that closes leaves nothing.
 func TestPoolerThatResetsNothing(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	pooler := pgtest.NewPooler(t, r.server, pgtest.SessionPooling, map[string]string{"default_pool_size": "3", "server_reset_query": ""})
 	url := pooler.DatabaseURL(r.database)
 	for i := range 3 {
@@ -130,7 +130,7 @@ func TestPoolerThatResetsNothing(t *testing.T) {
 // closed.
 func TestPoolerGetsItsConnectionsBackAsTheyWere(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	shared := pgtest.NewPooler(t, r.server, pgtest.TransactionPooling, map[string]string{"default_pool_size": "1", "query_wait_timeout": "20"})
 	r.refused(shared.DatabaseURL(r.database))
 	r.untouched(shared)
@@ -143,7 +143,7 @@ func TestPoolerGetsItsConnectionsBackAsTheyWere(t *testing.T) {
 
 func TestPoolerWithTooSmallAPool(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	pooler := pgtest.NewPooler(t, r.server, pgtest.SessionPooling, map[string]string{"default_pool_size": "1"})
 	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
 	defer cancel()

@@ -78,7 +78,7 @@ func (r *fixture) appRole() string {
 // left behind, and without harm to what else is asked for in the same batch.
 func TestDeniedAcquire(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	b := r.bare(r.appRole(), 10*time.Second)
 	a, c := b.acquire(backend.Mutex, "a"), b.acquire(backend.Semaphore, "c")
 	b.apply([]backend.Op{a, c}, backend.Granted, backend.Granted)
@@ -111,7 +111,7 @@ func TestDeniedAcquire(t *testing.T) {
 // A release that the server refuses frees nothing, and says so until it does.
 func TestRefusedRelease(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	b := r.bare(r.appRole(), 10*time.Second)
 	const revoke, grant = "REVOKE EXECUTE ON FUNCTION pg_advisory_unlock(bigint) FROM PUBLIC", "GRANT EXECUTE ON FUNCTION pg_advisory_unlock(bigint) TO PUBLIC"
 	for _, names := range [][]string{{"a"}, {"a", "b"}} {
@@ -152,7 +152,7 @@ func TestRefusedRelease(t *testing.T) {
 // A statement that fails has nothing to do with others of the same round.
 func TestRefusedCancellationDoesNotConcernOthers(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	b := r.bare(r.appRole(), 2*time.Second)
 	h := r.acquire(r.client(r.url()).Mutex("x"))
 	r.exec(r.watch, "REVOKE EXECUTE ON FUNCTION pg_cancel_backend(int) FROM PUBLIC")
@@ -230,7 +230,7 @@ func TestRefusedOpening(t *testing.T) {
 func TestOpenTakesAsLongAsItsContext(t *testing.T) {
 	t.Parallel()
 	const ttl = 200 * time.Millisecond
-	r := newRig(t)
+	r := newFixture(t)
 	tx := r.tx()
 	_, err := tx.Exec(r.ctx, "CREATE SCHEMA dlock")
 	r.must(err)

@@ -36,7 +36,7 @@ func (r *fixture) refused(url string, options ...dlock.Option) error {
 
 func TestRoleWithoutRightToCreateTheSequence(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	url := r.app()
 	err := r.refused(url)
 	// What the error says has to be done is what helps.
@@ -67,7 +67,7 @@ func TestRoleWithoutRightToCreateTheSequence(t *testing.T) {
 
 func TestRoleWithoutRightToUseTheSequence(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	r.client(r.url()) // The superuser makes it.
 	url := r.app()
 	err := r.refused(url)
@@ -83,7 +83,7 @@ func TestRoleWithoutRightToUseTheSequence(t *testing.T) {
 
 func TestRoleWithSettingsInTheWay(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	url := r.app("dlock_tokens=false")
 	for setting, value := range map[string]string{
 		"statement_timeout":                   "'100ms'",

@@ -16,7 +16,7 @@ import (
 // A store of a format that is newer than the client's is refused.
 func TestNewerFormatIsRefused(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	url := r.app()
 	r.client(r.url())
 	comment := func() string {
@@ -62,7 +62,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 // again, though it knows that it was there.
 func TestSequenceIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	c := r.client(r.url())
 	h := r.acquire(c.Mutex("x"))
 	r.exec(r.watch, `DROP SCHEMA dlock CASCADE`)
@@ -98,7 +98,7 @@ func (r *fixture) opening(url string) uint64 {
 // Tokens grow, whatever has become of the sequence.
 func TestTokensGrowOverASequenceThatGoesBack(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	last := r.opening(r.url())
 	grows := func(what string, url string) {
 		t.Helper()
@@ -138,7 +138,7 @@ func TestTokensGrowOverASequenceThatGoesBack(t *testing.T) {
 // A client that is not alone takes no numbers away from the others, and spends none.
 func TestOpenBesideOthersSpendsNoNumbers(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	c := r.client(r.url())
 	r.exec(r.watch, "SELECT setval('dlock.token', nextval('dlock.token') + 1000000000000)") // ahead of the clock
 	first := r.token(c) >> 12
@@ -157,7 +157,7 @@ func TestOpenBesideOthersSpendsNoNumbers(t *testing.T) {
 // A sequence that an earlier version has made is converted by its owner.
 func TestFormerSequenceIsConverted(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	r.exec(r.watch, "CREATE SCHEMA dlock; CREATE SEQUENCE dlock.token CACHE 1 MAXVALUE 17592186044415; COMMENT ON SEQUENCE dlock.token IS 'dlock format 1'")
 	url := r.app()
 	r.exec(r.watch, "GRANT USAGE ON SCHEMA dlock TO "+r.role+"; GRANT USAGE, UPDATE ON SEQUENCE dlock.token TO "+r.role)
@@ -176,7 +176,7 @@ func TestFormerSequenceIsConverted(t *testing.T) {
 // A sequence that is not as it has to be is refused, and so is a role that may not lift it.
 func TestSequenceThatIsNotFit(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	url := r.app()
 	r.exec(r.watch, "CREATE SCHEMA dlock; GRANT USAGE ON SCHEMA dlock TO "+r.role)
 	for _, with := range []string{"", "MAXVALUE 2251799813685247 CACHE 2", "MAXVALUE 2251799813685247 CYCLE", "MAXVALUE 2251799813685247 INCREMENT 2", "MAXVALUE 2251799813685248"} {
@@ -200,7 +200,7 @@ func TestSequenceThatIsNotFit(t *testing.T) {
 // Nobody opens a session before a lift of another is on the disk.
 func TestLiftsGoOneByOne(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	r.opening(r.url())
 	tx := r.tx()
 	key := Key{}.derive("lift dlock")
@@ -221,7 +221,7 @@ func TestLiftsGoOneByOne(t *testing.T) {
 func TestHolderDoesNotWaitForTheSequence(t *testing.T) {
 	t.Parallel()
 	const ttl = 6 * time.Second
-	r := newRig(t)
+	r := newFixture(t)
 	c, other := r.client(r.url(), dlock.WithTTL(ttl)), r.client(r.url())
 	kept := r.acquire(c.Mutex("kept"))
 	var holds []*dlock.Hold

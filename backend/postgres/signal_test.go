@@ -55,7 +55,7 @@ func muted(t *testing.T, run func(r *fixture, st *Store)) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t)
+			r := newFixture(t)
 			run(r, store(r))
 		})
 	}
@@ -120,7 +120,7 @@ func TestWaitsEndForWhoMaySignalNobody(t *testing.T) {
 // over when the server has found out that its connection is.
 func TestWaitWhoseConnectionIsGone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	h := r.acquire(r.client(r.url()).Mutex("x"))
 	hole := newHole(r)
 	b := r.bare(hole.url(r), 4*time.Second)
@@ -158,7 +158,7 @@ func TestWaitWhoseConnectionIsGone(t *testing.T) {
 // and cost him his place.
 func TestLateCancelHitsNobodyElse(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	other := r.client(r.url())
 	x, y := r.acquire(other.Mutex("x")), r.acquire(other.Mutex("y"))
 	hole := newHole(r)

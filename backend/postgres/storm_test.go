@@ -89,7 +89,7 @@ func TestStormOfCancellations(t *testing.T) {
 
 func storm(t *testing.T, strike func(r *fixture, rnd *rand.Rand, holders []int32)) {
 	rnd := backendtest.Rand(t)
-	r := newRig(t)
+	r := newFixture(t)
 	r.ctx = t.Context() // a long one outlasts patience
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -27,7 +27,7 @@ var pairings = []pairing{
 
 func TestTransactionsAndClientsExcludeEachOther(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	c, spaced := r.client(r.url()), r.client(r.url(), dlock.WithNamespace("space"))
 	tx := r.tx()
 	try := func(way txWay, name string, options ...Option) bool {
@@ -73,7 +73,7 @@ func TestTransactionsAndClientsExcludeEachOther(t *testing.T) {
 
 func TestClientWaitsForTransactionAndBack(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	c := r.client(r.url())
 	for _, p := range pairings {
 		if !p.way.exclusive {
@@ -99,7 +99,7 @@ func TestClientWaitsForTransactionAndBack(t *testing.T) {
 // Two clients, two transactions and one who knows nothing of the gate want one
 // lock all the time.
 func TestNobodyStarvesBesideClients(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	var crowd []turner
 	for range 2 {
 		c := r.client(r.url(), dlock.WithHandoff(0))
@@ -122,7 +122,7 @@ func TestNobodyStarvesBesideClients(t *testing.T) {
 
 func TestKeysOfClients(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	for _, c := range []struct {
 		keys []Option
 		url  []string
@@ -188,7 +188,7 @@ func TestKeysOfClients(t *testing.T) {
 // it must not leave the others alone with it.
 func TestDeadlockThroughAWaiter(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	r.exec(r.watch, "ALTER DATABASE "+r.database+" SET log_lock_waits = on")
 	c := r.client(r.url())
 	gate := nameKey(backend.Mutex, "b").derive("gate")

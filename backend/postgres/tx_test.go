@@ -51,7 +51,7 @@ func (r *fixture) free(tx pgx.Tx, class backend.Class, name string, want bool, o
 
 func TestLockInTransactionEndsWithIt(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	other := r.tx()
 	conn := r.connect(r.url())
 	for _, way := range txWays {
@@ -85,7 +85,7 @@ func TestLockInTransactionEndsWithIt(t *testing.T) {
 // A lock by hand stands for the one of a session.
 func TestLockInTransactionExcludesSessions(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	session := r.connect(r.url())
 	for _, way := range txWays {
 		for _, shared := range []string{"", "_shared"} {
@@ -114,7 +114,7 @@ func TestLockInTransactionExcludesSessions(t *testing.T) {
 
 func TestKeysOfLocksInTransactions(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	holder, other := r.tx(), r.tx()
 	r.must(LockTx(r.ctx, holder, "name"))
 	r.free(other, backend.Mutex, "name", false)
@@ -176,7 +176,7 @@ func (r *fixture) session(conn *pgx.Conn, key Key, shared string, held func()) e
 
 func TestTransactionsAndSessionsAreServedInOrder(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	key := nameKey(backend.Mutex, "queue")
 	holder := r.tx()
 	r.must(LockTx(r.ctx, holder, "queue"))
@@ -216,7 +216,7 @@ func TestTransactionsAndSessionsAreServedInOrder(t *testing.T) {
 
 func TestTryInTransactionDoesNotPassAWaiter(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	tx := r.tx()
 	gate := nameKey(backend.RWMutex, "queue").derive("gate")
 	r.exec(r.watch, "SELECT pg_advisory_lock($1)", gate)
@@ -240,7 +240,7 @@ func TestTryInTransactionDoesNotPassAWaiter(t *testing.T) {
 
 func TestReadersInTransactionsOverlapWithSessions(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	tx := r.tx()
 	r.must(RLockTx(r.ctx, tx, "shelf"))
 	r.must(r.session(r.watch, nameKey(backend.RWMutex, "shelf"), "_shared", func() {}))
@@ -250,7 +250,7 @@ func TestReadersInTransactionsOverlapWithSessions(t *testing.T) {
 }
 
 func TestNobodyStarvesBesideTransactions(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	key := nameKey(backend.Mutex, "busy")
 	var crowd []turner
 	for range 2 {
@@ -344,7 +344,7 @@ func (r *fixture) crowded(n int) {
 
 func TestSettingsOfATransactionAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	conn := r.connect(r.url())
 	// These would find the lock free if names were looked up along the path.
 	r.exec(conn, `CREATE SCHEMA trap;
@@ -383,7 +383,7 @@ func code(err error) string {
 
 func TestTimeoutsOfATransactionHold(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	r.must(LockTx(r.ctx, r.tx(), "held"))
 	for setting, want := range map[string]string{"lock_timeout": "55P03", "statement_timeout": "57014"} {
 		conn := r.connect(r.url())
@@ -406,7 +406,7 @@ func TestTimeoutsOfATransactionHold(t *testing.T) {
 
 func TestDeadlockOfTransactionsIsAnError(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	txs := []pgx.Tx{r.tx(), r.tx()}
 	names := []string{"a", "b"}
 	for i, tx := range txs {
@@ -436,7 +436,7 @@ func TestDeadlockOfTransactionsIsAnError(t *testing.T) {
 
 func TestEndOfTheContextEndsTheWait(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	r.must(LockTx(r.ctx, r.tx(), "held"))
 	for name, change := range map[string]func(*pgx.ConnConfig){
 		"closes": func(*pgx.ConnConfig) {},
@@ -477,7 +477,7 @@ func TestEndOfTheContextEndsTheWait(t *testing.T) {
 
 func TestContextThatHasEndedTouchesNothing(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	tx := r.tx()
 	ctx, cancel := context.WithCancel(r.ctx)
 	cancel()
@@ -495,7 +495,7 @@ func TestContextThatHasEndedTouchesNothing(t *testing.T) {
 
 func TestLockInNestedTransaction(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	tx, other := r.tx(), r.tx()
 	for _, way := range txWays {
 		inner, err := tx.Begin(r.ctx)
@@ -513,7 +513,7 @@ func TestLockInNestedTransaction(t *testing.T) {
 
 func TestLockTwiceInOneTransaction(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	tx := r.tx()
 	key := nameKey(backend.Mutex, "twice")
 	r.must(LockTx(r.ctx, tx, "twice"))
@@ -596,7 +596,7 @@ func TestStandbyRefusesLocksInTransactions(t *testing.T) {
 
 func TestEveryExecModeLocksInTransactions(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	other := r.tx()
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe,
 		pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
@@ -621,7 +621,7 @@ func TestEveryExecModeLocksInTransactions(t *testing.T) {
 // PgBouncer pools, and more is not needed.
 func TestLocksInTransactionsThroughPooler(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	for _, mode := range []pgtest.PoolMode{pgtest.SessionPooling, pgtest.TransactionPooling} {
 		pooler := pgtest.NewPooler(t, r.server, mode, nil)
 		exec := func(c *pgx.ConnConfig) { c.DefaultQueryExecMode = pgx.QueryExecModeExec }
@@ -642,7 +642,7 @@ func TestLocksInTransactionsThroughPooler(t *testing.T) {
 
 func TestBadInputOfLocksInTransactions(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	tx := r.tx()
 	ended := r.tx()
 	r.must(ended.Rollback(r.ctx))

@@ -22,12 +22,12 @@ func (s *session) Close(ctx context.Context) error {
 	defer s.abandon()
 	var grace <-chan time.Time
 	for began := time.Now(); ; {
-		left, running := s.parting()
+		left, running := s.leaving()
 		switch {
 		case running == 0 && (left >= s.majority || !held):
 			return nil
 		case running == 0:
-			return errParting
+			return errLeaving
 		case left >= s.majority && grace == nil:
 			grace = time.After(patienceForOthers(time.Since(began)))
 		}
@@ -41,7 +41,7 @@ func (s *session) Close(ctx context.Context) error {
 	}
 }
 
-var errParting = errors.New("dlock: too few nodes have answered; they keep what the session had until its time to live ends")
+var errLeaving = errors.New("dlock: too few nodes have answered; they keep what the session had until its time to live ends")
 
 // end has what runs for the session end. s.mu is held.
 func (s *session) end() {
@@ -51,12 +51,12 @@ func (s *session) end() {
 	close(s.done)
 }
 
-// parting returns how many nodes have ended the session, and how many of the others
+// leaving returns how many nodes have ended the session, and how many of the others
 // may still.
-func (s *session) parting() (left, running int) {
+func (s *session) leaving() (left, running int) {
 	s.mu.Lock()
 	defer s.unlock()
-	return s.votes.Parting()
+	return s.votes.Leaving()
 }
 
 // abandon ends all goroutines of the session and waits for them.

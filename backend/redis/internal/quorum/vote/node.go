@@ -145,9 +145,9 @@ func (m *Machine) Parted(node int) {
 	m.effects.Moved = true
 }
 
-// Parting returns how many nodes have ended the session, and how many of the others may
+// Leaving returns how many nodes have ended the session, and how many of the others may
 // still.
-func (m *Machine) Parting() (left, running int) {
+func (m *Machine) Leaving() (left, running int) {
 	for _, n := range m.nodes {
 		switch {
 		case n.left || n.epoch == nil: // What it had there has ended before.
