@@ -38,6 +38,19 @@ func (b *shard) answer(r *request, v any, before time.Time) {
 		}
 		c.due = b.half(before)
 		c.move(&b.held)
+	default:
+		result = b.acquired(r, v, before)
+	}
+	if r.result != nil {
+		*r.result = result
+	}
+}
+
+// acquired is answer for an Acquire. s.mu is held.
+func (b *shard) acquired(r *request, v any, before time.Time) (result backend.Result) {
+	c := r.claim
+	n, ok := v.(int64)
+	switch text, _ := v.(string); {
 	case !ok && text == wrongLimit:
 		result = backend.Result{State: backend.Failed, Err: backend.ErrLimit}
 		b.failed(r, backend.ErrLimit)
@@ -72,9 +85,7 @@ func (b *shard) answer(r *request, v any, before time.Time) {
 			b.session.mail.Send(backend.Event{Kind: backend.EventGranted, Owner: c.owner, Grant: result.Grant})
 		}
 	}
-	if r.result != nil {
-		*r.result = result
-	}
+	return result
 }
 
 // isOrdinal reports whether an answer can be the ordinal of a grant.

@@ -75,6 +75,10 @@ func (m *Machine) Attend(now time.Time) {
 			}
 		case waiting:
 			m.attempt(a, now)
+		case holding: // A node gives votes again.
+			if a.reliable(now) {
+				m.revote(a, now)
+			}
 		}
 	}
 }

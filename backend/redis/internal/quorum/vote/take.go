@@ -160,7 +160,9 @@ func (m *Machine) voted(n *node, r *Request, w *Answer, sent, now time.Time) {
 	case Reserved:
 		v.state = voteReserved
 	case Withheld:
-		v.state, v.wait = voteWithheld, w.Wait
+		if v.state, v.wait = voteWithheld, w.Wait; r.Kind == AskAgain {
+			m.alarms.set(a, now.Add(w.Wait+time.Millisecond))
+		}
 	case OtherLimit:
 		v.state = voteLimit
 	case Doubted:
