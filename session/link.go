@@ -221,9 +221,10 @@ func (l *Link) drive(s backend.Session) bool {
 	// frees what holders would still believe to have.
 	<-received
 	l.lost = true
-	l.logger.Warn("dlock: session lost", "backend", l.backend.String(), "error", err)
 	told := make(chan struct{})
 	l.report(&Report{Kind: Down, Err: err, Unsure: l.unacked.unsure(), Taken: l.taken, Told: told})
+	// Whoever reads this and closes the client comes behind the losses.
+	l.logger.Warn("dlock: session lost", "backend", l.backend.String(), "error", err)
 	<-told
 	parted, done := context.WithTimeout(context.Background(), min(closeTimeout, l.ttl))
 	defer done()
