@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/dlock-go/dlock"
 	"github.com/dlock-go/dlock/backend/backendtest"
@@ -62,7 +65,13 @@ func TestTokensGrowOverCrashes(t *testing.T) {
 				}
 			})
 		}
-		hand := r.connect(r.url())
+		var hand *pgx.Conn
+		r.until("the server has recovered", func() (up bool) {
+			var err error
+			hand, err = pgx.Connect(r.ctx, r.url())
+			return err == nil
+		})
+		r.Cleanup(func() { _ = hand.Close(context.Background()) })
 		r.exec(hand, "SET synchronous_commit = off")
 		running.Go(func() {
 			for !stop.Load() {

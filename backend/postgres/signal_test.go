@@ -131,12 +131,16 @@ func TestWaitWhoseConnectionIsGone(t *testing.T) {
 	hole.refuse()           // No request to cancel gets through,
 	show := hole.hide(r, 1) // and the server does not see the end of the connection.
 	y := b.acquire(backend.Mutex, "y")
+	late := 0
 	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); {
 		start := time.Now()
 		b.apply([]backend.Op{b.release(x), y}, backend.Unknown, backend.Granted)
 		b.apply([]backend.Op{b.release(y)}, backend.Released)
+		// A busy machine may make one late; who waits for x makes all of them.
 		if took := time.Since(start); took > time.Second {
-			t.Errorf("an unrelated lock took %v", took)
+			if late++; late > 1 {
+				t.Errorf("an unrelated lock took %v", took)
+			}
 		}
 		y = b.acquire(backend.Mutex, "y")
 	}
