@@ -14,7 +14,7 @@ import (
 
 var (
 	scheduleSeed  = flag.Uint64("vote.seed", 0, "play only the schedule of this seed")
-	scheduleCount = flag.Int("vote.schedules", 16, "how many schedules each test plays, and 200 times as many with DLOCK_LONG in the environment")
+	scheduleCount = flag.Int("vote.schedules", 16, "how many schedules TestSchedules plays, TestWildSchedules a quarter of them, and 200 times as many with DLOCK_LONG in the environment")
 )
 
 // A schedule is sessions and nodes in time of their own: a seed decides how long each message
@@ -419,7 +419,7 @@ func (q *happenings) Pop() any {
 func TestSchedules(t *testing.T) {
 	var worst time.Duration
 	grants := 0
-	playAll(t, func(seed uint64) {
+	playAll(t, *scheduleCount, func(seed uint64) {
 		w := play(t, seed)
 		grants += w.grants
 		worst = max(worst, w.longest)
@@ -439,7 +439,7 @@ func TestSchedules(t *testing.T) {
 // gets the lock again.
 func TestWildSchedules(t *testing.T) {
 	grants := 0
-	playAll(t, func(seed uint64) {
+	playAll(t, max(1, *scheduleCount/4), func(seed uint64) { // They are longer.
 		w := playWild(t, seed)
 		grants += w.grants
 		if quiet := w.now.Sub(w.latest); quiet > time.Second {
@@ -450,8 +450,8 @@ func TestWildSchedules(t *testing.T) {
 }
 
 // playAll plays schedules.
-func playAll(t *testing.T, play func(seed uint64)) {
-	seed, count := rand.Uint64(), *scheduleCount
+func playAll(t *testing.T, count int, play func(seed uint64)) {
+	seed := rand.Uint64()
 	if os.Getenv("DLOCK_LONG") != "" {
 		count *= 200
 	}
