@@ -282,7 +282,7 @@ func TestCloseByTheLossHandler(t *testing.T) {
 // A log handler may close its client, too. Whoever has lost a lock hears of it all the same,
 // whichever of the two is faster.
 func TestCloseByTheLog(t *testing.T) {
-	for range 1000 {
+	for range 200 {
 		synctest.Test(t, closeByTheLog)
 	}
 }

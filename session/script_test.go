@@ -74,6 +74,7 @@ type line struct {
 
 	mu      sync.Mutex
 	reports []Report
+	downs   int
 	arrived chan struct{} // holds one
 	log     strings.Builder
 }
@@ -108,6 +109,12 @@ func (l *line) lines(text string) (n int) {
 func (l *line) take(r *Report) {
 	if r.Told != nil {
 		close(r.Told)
+	}
+	// Whoever reads of a loss may close the client: those who hold come first.
+	if r.Kind == Down {
+		if l.downs++; l.lines("session lost") >= l.downs {
+			l.t.Error("the loss of a session is logged before it is reported")
+		}
 	}
 	c := *r
 	c.Ops, c.Results, c.Leases = slices.Clone(r.Ops), slices.Clone(r.Results), slices.Clone(r.Leases)

@@ -19,10 +19,10 @@ import (
 	"github.com/dlock-go/dlock/bench/workload"
 )
 
-// variable makes this program a process. It has an order in it.
+// variable has this program take part. It has an order in it.
 const variable = "DLOCK_BENCH_PROCESS"
 
-// An order tells a process what it is.
+// An order tells a process what it is part of.
 type order struct {
 	Contestant string
 	Testbed    *testbed.Testbed

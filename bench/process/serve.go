@@ -14,7 +14,7 @@ import (
 	"github.com/dlock-go/dlock/bench/workload"
 )
 
-// Ordered reports whether this process was started as a process.
+// Ordered reports whether this process was started to take part.
 func Ordered() bool { return os.Getenv(variable) != "" }
 
 // Serve does the jobs that come on the standard input until it ends.

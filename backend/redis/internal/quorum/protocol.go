@@ -41,6 +41,10 @@ const (
 	tellContended = 'c'
 )
 
+// longestWait bounds what is believed of how long a node gives no votes. Leases may be long,
+// and a time has to stay one.
+const longestWait = 10 * 365 * 24 * time.Hour
+
 // appendRequest appends the ten arguments of a request.
 func appendRequest(args []any, r *vote.Request) []any {
 	op := r.Op()
@@ -79,7 +83,7 @@ func parseAnswer(answer any) vote.Answer {
 			return vote.Answer{Err: errMalformed}
 		}
 	case vote.Withheld:
-		a.Wait = time.Duration(min(number(1), uint64(DefaultMaxTTL.Milliseconds()))) * time.Millisecond
+		a.Wait = time.Duration(min(number(1), uint64(longestWait.Milliseconds()))) * time.Millisecond
 	case vote.Busy:
 		for i := 1; i+1 < len(fields); i += 2 {
 			a.Rivals = append(a.Rivals, vote.Rival{Slot: uint32(number(i)), Who: text(i + 1)})

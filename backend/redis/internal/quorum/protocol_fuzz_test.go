@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ func FuzzAnswer(f *testing.F) {
 	for _, text := range []string{"t1", "t1/0", "t1/-1", "c1 t2/9223372036854775807", "t", "x1", "\xff/ /"} {
 		f.Add(text, text, int64(0), true)
 	}
+	f.Add("wait", "3600000", int64(0), false) // Longer than the longest time to live, unless somebody says.
 	f.Fuzz(func(t *testing.T, word, text string, n int64, semaphore bool) {
 		q := &Engine{nodes: []*redisconn.Node{{}, {}, {}}, prefix: "q:", most: time.Minute}
 		s := newSession(q, 10*time.Second, backend.ClientInfo{})
@@ -45,8 +47,11 @@ func FuzzAnswer(f *testing.F) {
 					if (a.Word == vote.Given) != (word == "given") {
 						t.Errorf("%q is the answer %d", word, a.Word)
 					}
-					if a.Wait < 0 || a.Wait > DefaultMaxTTL || a.Number > backend.MaxOrdinal {
+					if a.Wait < 0 || a.Wait > longestWait || a.Number > backend.MaxOrdinal {
 						t.Errorf("%q %q: %+v", word, text, a)
+					}
+					if ms, err := strconv.ParseInt(text, 10, 64); word == "wait" && err == nil && ms >= 0 && ms < longestWait.Milliseconds() && a.Wait.Milliseconds() != ms {
+						t.Errorf("a wait of %d ms is %v", ms, a.Wait)
 					}
 					if r.Kind == vote.AskVote && a.Word == vote.Given {
 						given++

@@ -9,8 +9,8 @@
 --   P format    the format of all these
 --   P live      zset: epochs of sessions by their deadline in ms
 --   P floor     hash: the highest token that was granted, by bucket of names
---   P s:EPOCH    hash: gen, the connection that speaks for the epoch; host, pid, reason
---   P of:EPOCH   hash: OWNER -> what it has here, a space, and the lock; that is a
+--   P s:EPOCH   hash: gen, the connection that speaks for the epoch; host, pid, reason
+--   P of:EPOCH  hash: OWNER -> what it has here, a space, and the lock; that is a
 --               slot, r of a reader or w of a waiter
 --   P h:LOCK    hash: SLOT -> EPOCH OWNER token since
 --   P r:LOCK    hash: EPOCH OWNER -> token since, of readers
@@ -23,9 +23,8 @@
 -- and the name, or in upper case and the digest of a long name. An epoch that is past its
 -- deadline is dead, what it has counts no more and is cleared away by whoever meets it,
 -- and bit by bit by everybody's batches. If nobody comes it expires: all keys do but node,
--- format and floor. Those of the living
--- are touched long before that: of an epoch when it is renewed, of a lock when somebody
--- asks for it, and when a holder checks it.
+-- format and floor. Those of the living are touched long before that: of an epoch when it
+-- is renewed, of a lock when somebody asks for it, and when a holder checks it.
 
 local P = KEYS[1]
 local call = redis.call

@@ -334,9 +334,9 @@ func (m *Machine) yield(a *acquisition, others bool) {
 		return
 	}
 	for i, n := range m.nodes {
-		if v := &a.votes[i]; v.state == voteGiven || v.state == voteUnfit {
+		if v := &a.votes[i]; v.state == voteGiven || v.state == voteUnfit || v.state == voteFailed && v.lingers(n) {
 			n.add(&Request{Kind: AskYield, of: a, Flag: others})
-			v.state = voteNone
+			v.state, v.epoch = voteNone, nil
 		}
 	}
 	m.enlist(a)

@@ -194,3 +194,27 @@ func TestHorizonOfAQuorum(t *testing.T) {
 		}
 	}
 }
+
+// A vote that is too old to win is given back with the others, also by a node that is not
+// asked for votes any more.
+func TestOldVoteOfAnUnfitNode(t *testing.T) {
+	now := time.Now()
+	m := newMachine(10*time.Second, now)
+	a := newAcquisition(acquire(backend.Mutex, 1, true), 3, now)
+	a.state, a.token, a.round = asking, 1, 1
+	a.votes[0] = vote{state: voteGiven, token: 1, round: 1, epoch: m.nodes[0].epoch, since: now.Add(-WinsFor(m.TTL))}
+	m.Evicts(0, fmt.Errorf("it evicts"))
+	m.ask(a, now)
+	for i := 1; i < 3; i++ {
+		v := &a.votes[i]
+		v.request = nil
+		v.state, v.rivals = voteBusy, []Rival{{0, "rival"}}
+	}
+	m.weigh(a, now)
+	if a.state != waiting {
+		t.Fatalf("state %d", a.state)
+	}
+	if q := m.nodes[0].queue; len(q) != 1 || q[0].Kind != AskYield {
+		t.Errorf("the node is asked %+v", q)
+	}
+}

@@ -460,8 +460,9 @@ func playAll(t *testing.T, count int, play func(seed uint64)) {
 	}
 	for i := range uint64(count) {
 		func() {
+			failed := t.Failed()
 			defer func() {
-				if t.Failed() {
+				if t.Failed() && !failed {
 					t.Logf("-vote.seed %d", seed+i)
 				}
 			}()

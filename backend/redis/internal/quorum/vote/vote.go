@@ -81,5 +81,9 @@ func (m *Machine) wins(a *acquisition, v *vote, now time.Time) bool {
 	return v.stands(a) && now.Sub(v.since) < WinsFor(m.TTL)
 }
 
+// lingers reports whether a node may have a vote that it gave before it was asked for the
+// present one: it was too old to win, and the node would not, or was not to, give it anew.
+func (v *vote) lingers(n *node) bool { return v.epoch != nil && v.epoch == n.epoch }
+
 // answers reports whether v is what the node says to the present round.
 func (v *vote) answers(a *acquisition, s voteState) bool { return v.round == a.round && v.state == s }
